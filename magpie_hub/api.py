@@ -1,0 +1,129 @@
+"""The two verbs as Python functions: `build` a release, list the `variants`.
+
+The command line calls the same functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from magpie_hub.generate import Watcher
+    from magpie_hub.job import Say
+    from magpie_hub.release import Release
+
+log = logging.getLogger("magpie_hub")
+
+
+def build(
+    name: str | Path,
+    out: str | Path | None = None,
+    *,
+    say: Say = log.info,
+    watch: Watcher | None = None,
+    environment: Mapping[str, str] = os.environ,
+    how: str = "{name}",
+    **knobs: Any,
+) -> Release:
+    """Builds the release folder of a variant or of a recipe of your own.
+
+    Rows that the journal has are taken from there; the missing ones are generated. The folder
+    appears whole or not at all.
+
+    Args:
+        name: A variant's name ("air") or a recipe's path.
+        out: The folder; ``./<recipe's name>`` by default. A release that is there is replaced.
+        say: Told what is going on, a line each.
+        watch: Told how far it is, twice a second.
+        environment: For ``MAGPIE_*`` variables.
+        how: How the caller spells a setting in messages.
+        **knobs: This run's settings, by the recipe's names: ``rows=40, model="…"``.
+
+    Returns:
+        The release, with its path, rows and funnel.
+
+    Raises:
+        UserError: Something that was asked for cannot be; the message says what to do.
+        RunError: The run had to stop; run again to go on from there.
+
+    Example:
+        >>> import magpie_hub
+        >>> release = magpie_hub.build("smol", "out", rows=8)
+        >>> release.rows
+        8
+    """
+    from magpie_hub.background import Background
+    from magpie_hub.job import Job, open_recipe
+    from magpie_hub.release import check_output, write_release
+
+    recipe = open_recipe(name, knobs, environment, how)
+    folder = Path(out) if out is not None else Path(recipe.name)
+    check_output(folder)
+    job = Job.open(recipe)
+    with Background(job, say) as run:
+        for progress in run.updates():
+            if watch is not None and progress is not None:
+                watch(progress)
+    return write_release(job, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A variant, as listed.
+
+    Attributes:
+        name: Its name.
+        model: The generator.
+        rows: Rows delivered by default.
+        turns: User turns of each conversation.
+        memory_gib: Device memory that the generator needs; None if any machine will do.
+        passed: First turns in the journal that passed their gates.
+        rejected: First turns in the journal that were rejected.
+    """
+
+    name: str
+    model: str
+    rows: int
+    turns: int
+    memory_gib: float | None
+    passed: int
+    rejected: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def variants() -> list[Variant]:
+    """Lists the variants, with what the journals hold of each."""
+    from magpie_hub.home import home
+    from magpie_hub.job import FIRST, find_journal
+    from magpie_hub.journal import Journal
+    from magpie_hub.recipe import find_recipe, load_recipe, variant_names
+
+    listed = []
+    for name in variant_names():
+        recipe = load_recipe(find_recipe(name))
+        found = find_journal(recipe, home())
+        counts: dict[str, int] = {}
+        if found is not None:
+            with Journal(found.folder / FIRST, readonly=True) as journal:
+                counts = journal.counts(1)
+        passed = counts.pop("", 0)
+        listed.append(
+            Variant(
+                name,
+                recipe.model,
+                recipe.rows,
+                recipe.turns,
+                recipe.memory_gib,
+                passed,
+                sum(counts.values()),
+            )
+        )
+    return listed

@@ -1,0 +1,148 @@
+"""The book: a recipe's journals read as rows, and what becomes of each row.
+
+First turns and later turns have journals of their own, since they have fingerprints of their own:
+a multi-turn recipe continues the rows of the single-turn one, and the other way round. Here they
+are joined, and each row id gets its outcome by one pure rule:
+
+* unfinished, while a turn is missing;
+* rejected, by the reason of its first rejected turn;
+* a duplicate, if a lower row id holds the same first instruction (whatever became of that row);
+* passed, otherwise.
+
+The outcome of a row is final once all lower row ids are finished. So what is delivered (the first
+rows that pass) never depends on the order in which rows happened to finish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from magpie_hub.journal import Journal, Mark, TurnRecord
+
+DUPLICATE = "instruction.duplicate"
+"""The reason of a row whose first instruction a lower row id has."""
+
+
+class Outcome(NamedTuple):
+    """What became of a row.
+
+    Attributes:
+        row_id: The row.
+        finished: Whether nothing remains to be generated for it.
+        reason: Why it is rejected; None if it is unfinished or passed.
+        response_chars: Characters of all its responses, for a passed row.
+    """
+
+    row_id: int
+    finished: bool
+    reason: str | None
+    response_chars: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is finished and not rejected."""
+        return self.finished and self.reason is None
+
+
+class Book:
+    """Rows of `turns` turns, in a journal of first turns and one of later turns.
+
+    Args:
+        first: Journal of first turns.
+        later: Journal of later turns; needed when `turns` > 1.
+        turns: Turns of a whole conversation.
+    """
+
+    def __init__(self, first: Journal, later: Journal | None, turns: int) -> None:
+        if turns > 1 and later is None:
+            raise ValueError("conversations of several turns need a journal of later turns")
+        self.first = first
+        self.later = later
+        self.turns = turns
+
+    def get(self, row_id: int, turn: int) -> TurnRecord | None:
+        """The record of a turn, if it is finished."""
+        return self._journal(turn).get(row_id, turn)
+
+    def put(self, record: TurnRecord) -> None:
+        """Commits a finished turn."""
+        self._journal(record.turn).put(record)
+
+    def _journal(self, turn: int) -> Journal:
+        if turn == 1:
+            return self.first
+        assert self.later is not None
+        return self.later
+
+    def duplicate_of(self, row_id: int, digest: bytes) -> int | None:
+        """The lowest row id below this one with the same first instruction, if there is one."""
+        lowest = self.first.lowest_with(digest)
+        return lowest if lowest is not None and lowest < row_id else None
+
+    def outcomes(self, first: int = 0, end: int | None = None) -> Iterator[Outcome]:
+        """Outcomes of the rows first, first + 1, …, without a gap.
+
+        Args:
+            first: First row id.
+            end: Row id to stop before; None goes on to the highest row id that is journaled.
+        """
+        later = _Peekable(self.later.marks(first) if self.later and self.turns > 1 else iter(()))
+        expected = first
+        for mark in self.first.marks(first):
+            while expected < mark.row_id and (end is None or expected < end):
+                yield Outcome(expected, False, None, 0)
+                expected += 1
+            if end is not None and mark.row_id >= end:
+                return
+            yield self._outcome(mark, later.take(mark.row_id))
+            expected = mark.row_id + 1
+        while end is not None and expected < end:
+            yield Outcome(expected, False, None, 0)
+            expected += 1
+
+    def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
+        row_id = mark.row_id
+        if mark.reason is not None:
+            return Outcome(row_id, True, mark.reason, 0)
+        if mark.digest is not None and self.duplicate_of(row_id, mark.digest) is not None:
+            return Outcome(row_id, True, DUPLICATE, 0)
+        chars = mark.response_chars
+        by_turn = {found.turn: found for found in later}
+        for turn in range(2, self.turns + 1):
+            found = by_turn.get(turn)
+            if found is None:
+                return Outcome(row_id, False, None, 0)
+            if found.reason is not None:
+                return Outcome(row_id, True, found.reason, 0)
+            chars += found.response_chars
+        return Outcome(row_id, True, None, chars)
+
+    def conversation(self, row_id: int) -> list[TurnRecord]:
+        """The turns of a passed row, in order."""
+        records = [self.get(row_id, turn) for turn in range(1, self.turns + 1)]
+        return [record for record in records if record is not None]
+
+
+class _Peekable:
+    """Marks in row order, taken row by row."""
+
+    def __init__(self, marks: Iterator[Mark]) -> None:
+        self._marks = marks
+        self._next = next(marks, None)
+
+    def take(self, row_id: int) -> list[Mark]:
+        """All marks of a row; those of lower rows are passed over."""
+        taken = []
+        while self._next is not None and self._next.row_id <= row_id:
+            if self._next.row_id == row_id:
+                taken.append(self._next)
+            self._next = next(self._marks, None)
+        return taken
+
+
+def digest(instruction: str) -> bytes:
+    """Hash by which two first instructions are the same: their words, but for case and spacing."""
+    words = " ".join(instruction.split()).casefold()
+    return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()

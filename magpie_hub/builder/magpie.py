@@ -1,0 +1,90 @@
+"""The `datasets` builder: a recipe file in, rows out; what the journals lack is generated.
+
+Kept thin on purpose: `datasets` patches `open`, `os.path` and `pathlib.Path` inside a builder's
+module. The work is done in `magpie_hub.job` and `magpie_hub.stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import field, make_dataclass
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetGenerationError
+
+from magpie_hub.errors import MagpieError, UserError
+from magpie_hub.job import Job, open_recipe
+from magpie_hub.recipe.fingerprint import recipe_fingerprint
+from magpie_hub.recipe.knobs import KNOBS
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.schema import Row, arrow_schema
+from magpie_hub.stream import stream_rows
+
+_Knobs = make_dataclass(
+    "_Knobs",
+    [(knob.name, knob.type | None, field(default=None)) for knob in KNOBS.values()],
+    bases=(datasets.BuilderConfig,),
+    namespace={"__module__": __name__},
+)
+
+
+class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
+    """One config of a builder folder. Its keywords are the recipe's knobs."""
+
+    def recipe(self) -> Recipe:
+        """The config's recipe file with keywords and MAGPIE_* variables applied.
+
+        Raises:
+            UserError: There is not exactly one recipe file, or something in it is refused.
+        """
+        files = [str(path) for paths in (self.data_files or {}).values() for path in paths]
+        if len(files) != 1:
+            raise UserError(f"config {self.name}: one recipe file is needed, found {len(files)}")
+        return open_recipe(files[0], {name: getattr(self, name) for name in KNOBS})
+
+    def create_config_id(self, config_kwargs: Any, custom_features: Any = None) -> str:
+        """Names the cache folder after everything that the recipe says."""
+        return f"{self.name}-{recipe_fingerprint(self.recipe())}"
+
+
+class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
+    """Builds a variant, generating the rows that its journals lack."""
+
+    BUILDER_CONFIG_CLASS = MagpieConfig
+
+    def _info(self) -> datasets.DatasetInfo:
+        recipe = self.config.recipe()
+        features = datasets.Features.from_arrow_schema(arrow_schema(recipe.turns))
+        return datasets.DatasetInfo(description=recipe.description, features=features)
+
+    def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Prepares the dataset; errors of ours come through as they are.
+
+        Raises:
+            MagpieError: See `magpie_hub.job.Job.run`.
+        """
+        if num_proc is not None and num_proc > 1:
+            raise UserError(
+                f"num_proc={num_proc}: each process would load the model onto the same device; "
+                "leave num_proc out, one engine already decodes many rows at once"
+            )
+        try:
+            super().download_and_prepare(*args, **kwargs)
+        except DatasetGenerationError as error:
+            if isinstance(error.__cause__, MagpieError):
+                raise error.__cause__ from None
+            raise
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        recipe = self.config.recipe()
+        # Opened here, where an error is raised as it is, and before anything is written.
+        job = Job.open(recipe)
+        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"job": job})
+        # Known beforehand, so the progress bar has an end.
+        split.split_info.num_examples = recipe.rows
+        return [split]
+
+    def _generate_examples(self, job: Job) -> Iterator[tuple[int, Row]]:
+        for row in stream_rows(job):
+            yield row["row_id"], row

@@ -1,0 +1,204 @@
+"""The command: `magpie-hub`. Each verb parses, calls one function of the package, and prints.
+
+Exit status: 0 done; 2 the caller's mistake, in one line; 1 anything else; 130 interrupted.
+With ``--json`` stdout holds one object and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from magpie_hub.errors import MagpieError
+from magpie_hub.recipe.knobs import KNOBS, Knob
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def main() -> None:
+    """Runs the command and exits."""
+    try:
+        magpie_hub.main(standalone_mode=False)
+    except MagpieError as error:
+        click.echo(f"magpie-hub: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "magpie-hub"
+        click.echo(f"magpie-hub: {error.format_message()} (see {path} --help)", err=True)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "magpie-hub: interrupted; finished rows are in the journal, and the same command goes "
+            "on from there",
+            err=True,
+        )
+        sys.exit(130)
+
+
+def knob_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds an option for every knob of a recipe."""
+    for knob in reversed(KNOBS.values()):
+        command = click.option(
+            f"{knob.option}/--no-{knob.name.replace('_', '-')}"
+            if knob.type is bool
+            else knob.option,
+            knob.name,
+            type=_click_type(knob),
+            default=None,
+            help=knob.help,
+        )(command)
+    return command
+
+
+def _click_type(knob: Knob) -> Any:
+    return click.Choice(knob.choices) if knob.choices else knob.type
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+@click.group(context_settings=SETTINGS)
+@click.version_option(version("magpie-hub"), prog_name="magpie-hub")
+def magpie_hub() -> None:
+    """Make and publish alignment data with the Magpie method.
+
+    NAME is a variant's name (see `magpie-hub variants`) or the path of a recipe of your own.
+    """
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Release folder; ./NAME by default.")
+@knob_options
+@as_json
+def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
+    """Build the release folder of NAME, generating the rows that the journal lacks.
+
+    The options below, after --out, are the recipe's settings for this run; each may also be given
+    as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
+    stopped.
+    """
+    from magpie_hub import api
+    from magpie_hub.chatter import divert
+    from magpie_hub.progress import LiveLine
+
+    log = _log_path(Path(name).name)
+    with divert(log) as terminal:
+        line = LiveLine(terminal)
+
+        def say(text: str) -> None:
+            terminal.write(text + "\n")
+
+        try:
+            release = api.build(name, out, say=say, watch=line, how="{option}", **knobs)
+        finally:
+            line.close()
+    if as_json:
+        found = {
+            "path": str(release.path),
+            "rows": release.rows,
+            "funnel": release.funnel.to_json(),
+            "files": list(release.files),
+            "log": str(log),
+        }
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        click.echo(_funnel_text(release.funnel.to_json()))
+        click.echo(f"release: {release.path}")
+        click.echo(f"card:    {release.card}")
+    click.echo(f"engine log: {log}", err=True)
+
+
+def _funnel_text(funnel: dict[str, Any]) -> str:
+    lines = [f"{funnel['planned']:>9,} rows planned"]
+    lines += [f"{-count:>9,} {reason}" for reason, count in funnel["rejected"].items()]
+    lines.append(f"{funnel['delivered']:>9,} rows delivered")
+    return "\n".join(lines)
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@as_json
+def variants(as_json: bool) -> None:
+    """List the variants: generator, turns, rows, what they need, what the journal holds."""
+    from magpie_hub import api
+
+    listed = api.variants()
+    if as_json:
+        click.echo(json.dumps([variant.to_json() for variant in listed], ensure_ascii=False))
+        return
+    table = [("VARIANT", "GENERATOR", "TURNS", "ROWS", "NEEDS", "IN THE JOURNAL")]
+    for v in listed:
+        needs = f"{v.memory_gib:g} GiB of device memory" if v.memory_gib else "any machine"
+        held = f"{v.passed:,} first turns" if v.passed else "-"
+        if v.rejected:
+            held += f" (+{v.rejected:,} rejected)"
+        table.append((v.name, v.model, str(v.turns), f"{v.rows:,}", needs, held))
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("model")
+@click.option("--samples", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--recipe", "name", help="Take chat overrides, sampling and gates from this recipe.")
+@knob_options
+@as_json
+def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: Any) -> None:
+    """Show whether MODEL can be used: its derived chat format, and a few instructions of its own.
+
+    MODEL is a Hub id or a folder.
+    """
+    from magpie_hub.chatter import divert
+    from magpie_hub.probe import probe_model
+
+    if knobs["model"] is not None:
+        raise click.UsageError("the model is the argument; leave --model out")
+    log = _log_path("probe")
+    with divert(log) as terminal:
+        found = probe_model(
+            model,
+            samples=samples,
+            recipe=name,
+            say=lambda text: print(text, file=terminal),
+            how="{option}",
+            **knobs,
+        )
+    click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.to_text())
+    click.echo(f"engine log: {log}", err=True)
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the recipe; the folder's by default.")
+@click.option(
+    "--model",
+    default="HuggingFaceTB/SmolLM2-135M-Instruct",
+    show_default=True,
+    help="The generator: a Hub id or a folder.",
+)
+@click.option("--rows", type=click.IntRange(1), default=1000, show_default=True)
+def init(folder: Path, name: str | None, model: str, rows: int) -> None:
+    """Write a commented recipe of your own into FOLDER, as a builder that load_dataset takes."""
+    from magpie_hub.scaffold import write_builder
+
+    files = write_builder(folder, name or folder.absolute().name.lower(), model, rows)
+    for path in files:
+        click.echo(f"wrote {path}")
+    recipe = files[0]
+    click.echo(f"next: edit {recipe}, then: magpie-hub build {recipe}")
+
+
+def _log_path(name: str) -> Path:
+    from magpie_hub.home import home
+
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    return home() / "logs" / f"{name}-{stamp}.log"

@@ -1,0 +1,61 @@
+"""What can go wrong, by whose mistake it is.
+
+* What a **person** does wrong is a `UserError`: one line that names the thing and the way out.
+  The command exits 2; the Python API and the `datasets` builder raise it with the same text.
+* What the **world** does wrong (a server that stays down, a yield under the recipe's floor) is a
+  `RunError`: one line, exit 1, and every finished row is kept.
+* What a **row** does wrong is not an error at all: it is data, a reject with a reason.
+* What **we** do wrong is a traceback.
+
+None of these derives from `OSError`: `datasets` rewrites those while it prepares a split.
+"""
+
+from __future__ import annotations
+
+
+class MagpieError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(MagpieError):
+    """The caller's mistake; the message says what, where, and what to do instead."""
+
+    exit_code = 2
+
+
+class RecipeError(UserError):
+    """A recipe that cannot be taken as it is: unknown key, wrong type, numbers that do not add up."""
+
+
+class ChatFormatError(UserError):
+    """A chat template from which no pre-query template can be derived."""
+
+
+class ModelError(UserError):
+    """A model that is missing, gated, or in need of something that the recipe does not grant."""
+
+
+class DeviceError(UserError):
+    """The device cannot hold the model."""
+
+
+class OutputError(UserError):
+    """An output place that cannot be used: it holds something else, or cannot be written."""
+
+
+class RunError(MagpieError):
+    """A run that had to stop; what is finished stays in the journal."""
+
+
+class EngineError(RunError):
+    """The engine failed or answered something that it must not."""
+
+
+class JournalError(RunError):
+    """The journal cannot be read or written."""
+
+
+class YieldError(RunError):
+    """Too few rows pass the gates for the run to end in reasonable time."""

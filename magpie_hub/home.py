@@ -1,0 +1,23 @@
+"""Where generated rows live: one folder, MAGPIE_HOME.
+
+Rows cost GPU-hours, so they are user *data*, not cache: the default is the platform's data folder
+(``~/.local/share/magpie-hub`` on Linux), which no cache clean-up wipes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+VARIABLE = "MAGPIE_HOME"
+
+
+def home(environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder named by MAGPIE_HOME, or the platform's data folder. It need not exist yet."""
+    named = environment.get(VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    return Path(platformdirs.user_data_dir("magpie-hub", appauthor=False))

@@ -1,0 +1,66 @@
+"""The live line: rows, rejects by reason, tokens per second, busy slots, time to go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TextIO
+
+from tqdm import tqdm
+
+from magpie_hub.generate import Progress
+
+
+class LiveLine:
+    """Shows a run on a terminal; where there is none, a line every ten seconds.
+
+    Args:
+        terminal: Where to write.
+    """
+
+    def __init__(self, terminal: TextIO) -> None:
+        self._terminal = terminal
+        self._bar: tqdm[None] | None = None
+        self._tokens = 0.0
+        self._seconds = 0.0
+        self._pace = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Takes news of the run."""
+        live = self._terminal.isatty()
+        if self._bar is None:
+            self._bar = tqdm(
+                total=progress.wanted,
+                initial=progress.passed,
+                unit="row",
+                file=self._terminal,
+                dynamic_ncols=True,
+                mininterval=0.2 if live else 10,
+                bar_format="{n_fmt}/{total_fmt} rows |{bar:12}| {elapsed}<{remaining}{postfix}",
+            )
+        self._bar.n = min(progress.passed, progress.wanted)
+        self._bar.set_postfix_str(self._state(progress), refresh=False)
+        self._bar.update(0)
+
+    def _state(self, progress: Progress) -> str:
+        seconds = progress.seconds - self._seconds
+        if seconds > 0:
+            pace = (progress.engine.decoded_tokens - self._tokens) / seconds
+            # A little inertia, so that the figure can be read.
+            self._pace = pace if not self._pace else 0.7 * self._pace + 0.3 * pace
+            self._tokens, self._seconds = progress.engine.decoded_tokens, progress.seconds
+        busy = progress.engine.running
+        slots = f"slots {progress.slots if busy is None else f'{busy}/{progress.slots}'}"
+        rejected = sum(progress.reasons.values())
+        return f"{self._pace:,.0f} tok/s, {slots}, {rejected} rejected{_worst(progress.reasons)}"
+
+    def close(self) -> None:
+        """Leaves the last state standing."""
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
+            self._bar = None
+
+
+def _worst(reasons: Counter[str], most: int = 3) -> str:
+    named = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(most))
+    return f" ({named})" if named else ""

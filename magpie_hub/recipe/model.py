@@ -1,0 +1,291 @@
+"""The fields of a recipe, their types, ranges and defaults.
+
+Every model here is frozen and strict: an unknown key, a wrong type or numbers that do not add up
+are refused (`magpie_hub.recipe.load` turns pydantic's findings into one line). A field whose
+schema says ``knob`` may be changed for one run: it bears the same name as a command-line option,
+a builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.knobs`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Words = Annotated[str, StringConstraints(min_length=1)]
+Temperature = Annotated[float, Field(ge=0, le=5)]
+Mass = Annotated[float, Field(gt=0, le=1)]
+Quality = Literal["very poor", "poor", "average", "good", "excellent"]
+Difficulty = Literal["very easy", "easy", "medium", "hard", "very hard"]
+
+
+class Section(BaseModel):
+    """A strict, frozen part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Loop(Section):
+    """When generated text counts as looping; the engine ends it at once.
+
+    The defaults end a text whose last 5 stretches of 4 to 32 tokens are the same: 20 tokens of
+    one word, or one sentence said five times.
+    """
+
+    min_pattern: int = Field(4, ge=1)
+    max_pattern: int = Field(32, ge=1)
+    count: int = Field(5, ge=2)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Loop:
+        if self.min_pattern > self.max_pattern:
+            raise ValueError(
+                f"min_pattern ({self.min_pattern}) is above max_pattern ({self.max_pattern})"
+            )
+        return self
+
+
+class Point(Section):
+    """One point of the sampling grid, with the number of rows drawn at it."""
+
+    temperature: Temperature = 1.0
+    top_p: Mass = 1.0
+    top_k: int = Field(0, ge=0, description="0 is off.")
+    min_p: float = Field(0.0, ge=0, lt=1, description="0 is off.")
+    rows: int = Field(ge=1, description="Rows at this point, of the grid's `rows`.")
+
+
+class Grid(Section):
+    """The sampling grid of first instructions.
+
+    `rows` is the size of the set that the grid describes; the points' rows add up to it. Rows of
+    a run of any size are spread in these proportions.
+    """
+
+    rows: int = Field(1, ge=1)
+    points: tuple[Point, ...] = Field((Point(rows=1),), min_length=1)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Grid:
+        total = sum(point.rows for point in self.points)
+        if total != self.rows:
+            raise ValueError(f"the points' rows add up to {total}, not to the grid's {self.rows}")
+        return self
+
+
+class SystemPrompt(Section):
+    """A system prompt for first instructions, drawn in proportion to its weight."""
+
+    name: Name
+    weight: int = Field(1, ge=1)
+    text: Words
+
+
+class Instruct(Section):
+    """How the first user turn is drawn."""
+
+    grid: Grid = Grid()
+    max_tokens: int = Field(2048, ge=1)
+    systems: tuple[SystemPrompt, ...] = Field(
+        (), description="Weighted system prompts that steer the topic; none by default."
+    )
+    loop: Loop | None = Loop()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Instruct:
+        names = [system.name for system in self.systems]
+        if len(set(names)) != len(names):
+            raise ValueError("two system prompts bear the same name")
+        return self
+
+
+class Respond(Section):
+    """How responses are drawn; greedy by default, as in the paper (App. E.1)."""
+
+    temperature: Temperature = 0.0
+    top_p: Mass = 1.0
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, lt=1)
+    repetition_penalty: float = Field(1.0, gt=0, le=2)
+    max_tokens: int = Field(4096, ge=1)
+    loop: Loop | None = Loop()
+
+
+class LaterTurns(Section):
+    """How user turns after the first are drawn.
+
+    `system` is seen by the model for user turns only: it keeps a small model in the user's role
+    (section 2.2 of arXiv 2406.08464v2). Responses never see it.
+    """
+
+    system: Words | None = (
+        "A person and an AI assistant are in the middle of a conversation. Each new message from "
+        "the person builds on what was said before: it asks for more depth, questions a point, "
+        "changes a condition or moves on to something closely related. The assistant answers "
+        "each message on its own merits, clearly and helpfully."
+    )
+    temperature: Temperature = 1.0
+    top_p: Mass = 1.0
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, lt=1)
+    max_tokens: int = Field(2048, ge=1)
+    loop: Loop | None = Loop()
+
+
+class Gates(Section):
+    """Which gates are at work, and when.
+
+    A gate's value is true, false, or a mapping of that gate's parameters.
+    """
+
+    before_responding: bool = Field(
+        True, description="False pays for the response of a rejected instruction too, as the paper."
+    )
+    duplicate: bool = Field(True, description="Of equal first instructions the lowest row stays.")
+    rules: dict[str, bool | dict[str, Any]] = Field(default_factory=dict)
+
+
+class Chat(Section):
+    """Overrides of the derived chat format; the texts may name special tokens."""
+
+    template: Words | None = Field(None, description="A Jinja chat template in place of the own.")
+    date: Words = Field("26 Jul 2024", description="What a template that asks for today is told.")
+    thinking: bool = False
+    pre_query: Words | None = None
+    post_query: Words | None = None
+    next_query: Words | None = None
+    stop: tuple[Words, ...] = ()
+
+
+class Tags(Section):
+    """The tagger of difficulty, quality and category."""
+
+    model: Words = "meta-llama/Meta-Llama-3-8B-Instruct"
+    mode: Literal["compact", "explained"] = "compact"
+
+
+class Reward(Section):
+    """The reward model, and the base model of the reward difference."""
+
+    model: Words = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
+    base_model: Words | None = None
+
+
+class Neighbors(Section):
+    """Near-duplicates: squared L2 on unit vectors, 0.05 as published (cosine ≥ 0.975)."""
+
+    model: Words = "sentence-transformers/all-mpnet-base-v2"
+    distance: float = Field(0.05, ge=0, le=4)
+
+
+class Judges(Section):
+    """What labels the rows; null switches a judge off."""
+
+    tags: Tags | None = None
+    reward: Reward | None = None
+    guard: Words | None = None
+    language: bool = False
+    neighbors: Neighbors | None = None
+
+
+class Selection(Section):
+    """The paper's filter (Table 5 of arXiv 2406.08464v2): thresholds on the labels.
+
+    A threshold that is null does not filter.
+    """
+
+    min_quality: Quality | None = None
+    min_difficulty: Difficulty | None = None
+    min_reward: float | None = Field(None, description="Kept when the reward is above it.")
+    min_reward_difference: float | None = Field(None, description="Kept when above it.")
+    drop_near_duplicates: bool = False
+
+
+class Card(Section):
+    """What the dataset card cannot compute."""
+
+    pretty_name: Words | None = None
+    license: Words | None = Field(None, description="Hub licence id; the generator's by default.")
+    language: tuple[Words, ...] = ("en",)
+    tags: tuple[Words, ...] = ()
+
+
+class Hub(Section):
+    """Where `push` publishes."""
+
+    repo_id: Words | None = None
+    private: bool = False
+
+
+def _knob(default: Any, help: str, **limits: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"knob": True}, **limits)
+
+
+class Recipe(Section):
+    """Everything that determines a dataset.
+
+    Sections follow the flow: instruct, respond, later turns, gates, judges, selection, card, hub.
+    Top-level scalars marked as knobs may be overridden for one run.
+    """
+
+    name: Name
+    description: Words
+
+    rows: int = _knob(1000, "Rows delivered, exactly.", ge=1)
+    oversample: float = _knob(
+        1.0, "Passing rows per delivered row; the longest responses of them are kept.", ge=1, le=100
+    )
+    turns: int = _knob(1, "User turns of each conversation.", ge=1, le=8)
+    seed: int = _knob(42, "Seed of the whole recipe.", ge=0, lt=2**63)
+    min_yield: float = _knob(
+        0.05, "Give up when a smaller share of the last 200 rows passes.", ge=0, le=1
+    )
+
+    model: Words = _knob(..., "The generator: a Hub id or a folder.")
+    revision: Words | None = _knob(None, "Commit, branch or tag of the generator.")
+    memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="Device memory that the generator needs in all, asked for before it is reached.",
+    )
+    trust_remote_code: bool = _knob(False, "Let the model's repository run its own code.")
+
+    engine: Literal["auto", "vllm", "transformers", "server"] = _knob(
+        "auto", "auto takes vLLM if it can run here, else transformers."
+    )
+    base_url: Words | None = _knob(
+        None, "OpenAI-compatible server of the generator, with engine server."
+    )
+    max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1)
+    max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = _knob("auto", "Weights' dtype.")
+    quantization: Words | None = _knob(None, "vLLM quantization method, for example fp8.")
+    tensor_parallel_size: int | None = _knob(None, "GPUs for one copy of the model.", ge=1)
+    data_parallel_size: int = _knob(1, "Copies of the model.", ge=1)
+    gpu_memory_utilization: float | None = _knob(
+        None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
+    )
+    enforce_eager: bool | None = _knob(None, "Skip compilation: a sooner start, slower decoding.")
+    in_process: bool | None = _knob(None, "Run vLLM's core in the calling process.")
+    engine_args: dict[str, Any] = Field(
+        default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."
+    )
+
+    chat: Chat = Chat()
+    instruct: Instruct = Instruct()
+    respond: Respond = Respond()
+    later_turns: LaterTurns = LaterTurns()
+    gates: Gates = Gates()
+    judges: Judges = Judges()
+    selection: Selection = Selection()
+    card: Card = Card()
+    hub: Hub = Hub()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Recipe:
+        if self.base_url is not None and self.engine not in ("auto", "server"):
+            raise ValueError(f"base_url goes with engine server, not with engine {self.engine}")
+        if self.engine == "server" and self.base_url is None:
+            raise ValueError("engine server needs base_url, for example http://127.0.0.1:8000/v1")
+        return self

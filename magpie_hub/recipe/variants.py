@@ -1,0 +1,59 @@
+"""Variants: the recipes shipped with the project, by name; and anybody's own, by path.
+
+Recipes live in the checkout's `builders/magpie/` and travel inside the wheel, so that the
+installed command works from any folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from magpie_hub.errors import UserError
+
+SUFFIX = ".magpie.yaml"
+"""How a recipe's file name ends where `datasets` must recognise it."""
+
+
+def shipped(folder: str) -> Path:
+    """A data folder of the project: inside the installed package, or beside it in a checkout.
+
+    Args:
+        folder: "builders" or "dataset_cards".
+    """
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "_shipped" / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def variant_names() -> list[str]:
+    """Names of all variants, sorted."""
+    folder = shipped("builders") / "magpie"
+    return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob("*" + SUFFIX))
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The recipe file of a variant's name or of a path.
+
+    Args:
+        name: "air", or a path to anybody's own recipe; what ends in ``.yaml`` or ``.yml``, or
+            holds a path separator, is a path.
+
+    Raises:
+        UserError: No such variant (the nearest name is given), or no such file.
+    """
+    text = str(name)
+    if text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
+        path = Path(text).expanduser()
+        if not path.is_file():
+            raise UserError(f"{text}: no such recipe file")
+        return path
+    known = variant_names()
+    if text in known:
+        return shipped("builders") / "magpie" / (text + SUFFIX)
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise UserError(
+        f"{text}: no such variant; {hint}there are {', '.join(known)}, "
+        "and a recipe of your own is named by its path (my.magpie.yaml)"
+    )

@@ -1,0 +1,235 @@
+"""The release folder: written whole or not at all.
+
+It is a pure function of the journals, the recipe and the versions of the libraries: built twice,
+it is the same to the byte. What `build --out DIR` leaves is what a push would send::
+
+    README.md  data/default/train-00000-of-000NN.parquet  stats.json  manifest.json  recipe.yaml
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from magpie_hub.book import Book
+from magpie_hub.delivery import Delivery, Funnel, deliver
+from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.job import Job
+from magpie_hub.plan import Plan
+from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
+from magpie_hub.release.card import render_card
+from magpie_hub.release.parquet import write_shards
+from magpie_hub.schema import Row, arrow_schema, suffix, to_row
+
+MANIFEST = "manifest.json"
+MADE_BY = "magpie_hub"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release folder that has been written.
+
+    Attributes:
+        path: The folder.
+        rows: Rows of the dataset.
+        funnel: Where the planned rows went.
+        files: Its files, relative to `path`, sorted.
+    """
+
+    path: Path
+    rows: int
+    funnel: Funnel
+    files: tuple[str, ...]
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.path / "README.md"
+
+
+def check_output(out: Path) -> None:
+    """Makes sure that a release can be written to a folder, before any work is done for it.
+
+    Raises:
+        OutputError: The place holds something that is not a release of ours, or cannot be written.
+    """
+    out = out.absolute()
+    if out.is_dir():
+        try:
+            made_by = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["made_by"]
+        except (OSError, ValueError, KeyError, TypeError):
+            made_by = None
+        if made_by != MADE_BY and any(out.iterdir()):
+            raise OutputError(
+                f"{out}: this folder holds something that is not a release; "
+                "name another one, or empty it"
+            )
+    elif out.exists() or out.is_symlink():
+        raise OutputError(f"{out}: this is not a folder; name another one")
+    parent = out.parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: {parent} cannot be written; name another folder")
+
+
+def write_release(job: Job, out: Path) -> Release:
+    """Writes the release of a job whose rows are all in its journals.
+
+    An earlier release in the same place is replaced in one step; on any failure it stays.
+
+    Raises:
+        OutputError: As in `check_output`, or the disk is full.
+        JournalError: Rows are missing.
+    """
+    out = out.absolute()
+    check_output(out)
+    staging = out.parent / f".{out.name}.{os.getpid()}.partial"
+    try:
+        staging.mkdir(parents=True)
+        release = _write(job, staging)
+        _swap(staging, out)
+    except OSError as error:
+        raise OutputError(f"{out}: the release cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Release(out, release.rows, release.funnel, release.files)
+
+
+def _swap(staging: Path, out: Path) -> None:
+    old = out.parent / f".{out.name}.{os.getpid()}.old"
+    with contextlib.suppress(FileNotFoundError):
+        out.rename(old)
+    try:
+        staging.rename(out)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(job: Job, folder: Path) -> Release:
+    recipe = job.recipe
+    with job.book() as book:
+        delivery = deliver(book, recipe)
+        if delivery is None:
+            raise JournalError(f"{job.folder}: rows of {recipe.name} are missing; build it first")
+        counts = _Counts(recipe.turns)
+        shards = write_shards(
+            counts.watch(delivered_rows(job, book, delivery)),
+            arrow_schema(recipe.turns),
+            folder / "data" / "default",
+        )
+        sessions = book.first.sessions()
+        chat = book.first.meta("chat")
+    stats = {
+        "rows": len(delivery.row_ids),
+        "turns": recipe.turns,
+        "funnel": delivery.funnel.to_json(),
+        **counts.to_json(),
+    }
+    manifest: dict[str, Any] = {
+        "made_by": MADE_BY,
+        "version": version("magpie-hub"),
+        "method": METHOD,
+        "name": recipe.name,
+        "rows": len(delivery.row_ids),
+        "seed": recipe.seed,
+        "recipe_fingerprint": recipe_fingerprint(recipe),
+        "model": {"name": recipe.model, "revision": job.source.revision},
+        "chat": chat,
+        "sessions": sessions,
+        "versions": _versions(),
+        "funnel": delivery.funnel.to_json(),
+        "files": {},
+    }
+    _dump(folder / "stats.json", stats)
+    (folder / "recipe.yaml").write_text(_recipe_text(job), encoding="utf-8")
+    (folder / "README.md").write_text(
+        render_card(job, stats=stats, manifest=manifest), encoding="utf-8"
+    )
+    rows_in = _rows_in(shards)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        entry = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+        manifest["files"][name] = entry | ({"rows": rows_in[path]} if path in rows_in else {})
+    _dump(folder / MANIFEST, manifest)
+    names = (*manifest["files"], MANIFEST)
+    return Release(folder, len(delivery.row_ids), delivery.funnel, tuple(sorted(names)))
+
+
+def delivered_rows(job: Job, book: Book, delivery: Delivery) -> Iterator[Row]:
+    """The dataset's rows, in the order of their ids, read one at a time."""
+    plan = Plan(job.recipe)
+    pre_query = book.first.meta("chat")["pre_query"]["text"]
+    for row_id in delivery.row_ids:
+        yield to_row(
+            plan.row(row_id), book.conversation(row_id), job.recipe, job.source.name, pre_query
+        )
+
+
+class _Counts:
+    """Sums over the rows while they stream by."""
+
+    def __init__(self, turns: int) -> None:
+        self._columns = [
+            side + what + suffix(turn)
+            for turn in range(1, turns + 1)
+            for side in ("instruction_", "response_")
+            for what in ("tokens", "length")
+        ]
+        self._sums = dict.fromkeys(self._columns, 0)
+        self._rows = 0
+
+    def watch(self, rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
+            self._rows += 1
+            for column in self._columns:
+                self._sums[column] += row[column]
+            yield row
+
+    def to_json(self) -> dict[str, Any]:
+        means = {name: round(total / max(1, self._rows), 2) for name, total in self._sums.items()}
+        return {"total": self._sums, "mean": means}
+
+
+def _recipe_text(job: Job) -> str:
+    data = job.recipe.model_dump(mode="json", exclude_unset=True)
+    data["revision"] = job.source.revision
+    header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
+    return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("datasets", "huggingface_hub", "pyarrow", "transformers", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _rows_in(shards: list[Path]) -> dict[Path, int]:
+    import pyarrow.parquet as pq
+
+    return {shard: pq.read_metadata(shard).num_rows for shard in shards}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _dump(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

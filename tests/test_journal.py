@@ -1,0 +1,152 @@
+"""The journal: what is committed stays, once, whatever happens to the process or the disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.journal import Journal, TurnRecord
+
+RECORD = TurnRecord(0, 1, None, b"d", "Why?", "So.", "stop", "stop", (1, 2), (3, 4, 70000))
+ids = st.lists(st.integers(0, 2**32 - 1), max_size=50).map(tuple)
+text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@settings(max_examples=50)
+@given(text, st.none() | text, ids, ids, st.none() | st.binary(min_size=1))
+def test_what_goes_in_comes_out(instruction, response, asked, answered, digest) -> None:
+    record = replace(
+        RECORD,
+        instruction=instruction,
+        response=response,
+        instruction_ids=asked,
+        response_ids=None if response is None else answered,
+        digest=digest,
+    )
+    with Journal(Path(":memory:")) as journal:
+        journal.put(record)
+        assert journal.get(0, 1) == record
+
+
+def test_a_turn_is_there_once(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.db") as journal:
+        journal.put(RECORD)
+        with pytest.raises(JournalError, match="UNIQUE"):
+            journal.put(replace(RECORD, instruction="Another?"))
+        assert journal.get(0, 1) == RECORD
+
+
+def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.db") as writer, Journal(tmp_path / "j.db", readonly=True) as reader:
+        writer.put(RECORD)
+        assert reader.get(0, 1) == RECORD
+        with pytest.raises(JournalError):
+            reader.put(replace(RECORD, row_id=1))
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from magpie_hub.journal import Journal, TurnRecord
+with Journal(Path(sys.argv[1])) as journal:
+    for row in range(10**6):
+        journal.put(TurnRecord(row, 1, None, None, "x" * 300, "y", "stop", "stop", (1,), (2,)))
+        print(row, flush=True)
+"""
+
+
+def test_a_kill_loses_nothing_that_was_committed(tmp_path: Path) -> None:
+    for pause in (0.3, 0.35, 0.5):
+        path = tmp_path / f"{pause}.db"
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), str(path)], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(pause)
+            os.kill(process.pid, signal.SIGKILL)
+            said = process.stdout.read().decode().split("\n")
+        last = int(said[-2])
+        with Journal(path) as journal:
+            rows = [mark.row_id for mark in journal.marks()]
+            assert rows == list(range(len(rows)))
+            # The last row that was told of, and at most the one whose telling was lost.
+            assert last + 1 <= len(rows) <= last + 2
+            journal.put(replace(RECORD, row_id=len(rows)))
+
+
+def test_a_torn_tail_is_dropped_and_the_rest_stays(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    journal = Journal(path)
+    for row in range(50):
+        journal.put(replace(RECORD, row_id=row))
+    # The process dies here: no close, no checkpoint; and the disk has lost the log's tail.
+    wal = path.with_name("j.db-wal").read_bytes()
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    copy.with_name("copy.db-wal").write_bytes(wal[: len(wal) * 2 // 3 + 17])
+    with Journal(copy) as torn:
+        rows = [mark.row_id for mark in torn.marks()]
+        assert rows == list(range(len(rows)))
+        assert 0 < len(rows) < 50
+        torn.put(replace(RECORD, row_id=len(rows)))
+    journal.close()
+
+
+def test_a_full_disk_is_said_and_the_rest_stays(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.db") as journal:
+        journal.put(RECORD)
+        journal._db.execute("PRAGMA max_page_count = 30")
+        with pytest.raises(JournalError, match="disk is full.*run again") as caught:
+            for row in range(1, 1000):
+                journal.put(replace(RECORD, row_id=row, instruction=os.urandom(2000).hex()))
+        assert "\n" not in str(caught.value)
+        assert journal.get(0, 1) == RECORD
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be opened"):
+        Journal(tmp_path / "file" / "j.db")
+
+
+def test_what_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    path.write_text("this is somebody's text, not a database, and quite long enough to be read")
+    with pytest.raises(JournalError, match="not a database"):
+        Journal(path)
+    assert path.read_text().startswith("this is somebody's")
+
+
+def test_a_journal_of_another_layout_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+    with pytest.raises(JournalError, match="layout 99"):
+        Journal(path)
+
+
+def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j.db") as journal:
+        for query in (
+            "SELECT row_id, turn, reason, digest, response_chars FROM turns "
+            "INDEXED BY turns_marks WHERE row_id >= 0 ORDER BY row_id, turn",
+            "SELECT MIN(row_id) FROM turns WHERE digest = x'00'",
+            "SELECT reason, COUNT(*) FROM turns INDEXED BY turns_marks "
+            "WHERE turn = 1 GROUP BY reason",
+        ):
+            steps = [row[3] for row in journal._db.execute("EXPLAIN QUERY PLAN " + query)]
+            assert any("COVERING INDEX" in step for step in steps), steps

@@ -1,0 +1,225 @@
+"""Recipes are strict, and every refusal is one line that names the key and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from magpie_hub.errors import RecipeError, UserError
+from magpie_hub.job import open_recipe
+from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
+from magpie_hub.recipe.fingerprint import (
+    fingerprint,
+    first_turn_settings,
+    later_turn_settings,
+    recipe_fingerprint,
+)
+from magpie_hub.recipe.knobs import KNOBS, turn_knobs
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.variants import SUFFIX, shipped
+
+BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("rowz: 3", "rowz: unknown key .did you mean rows.*allowed here: .*rows"),
+        ("rows: '3'", "rows: should be a valid integer, not '3'"),
+        ("rows: 0", "rows: should be greater than or equal to 1, not 0"),
+        ("rows: 3\nrows: 4", "line 5: .*'rows' is given twice"),
+        ("rows: [", "line 5: not valid YAML"),
+        ("1: x", "the key 1 is not a text"),
+        ("chat: 3", "chat: should be a mapping of keys, not 3"),
+        ("card: {language: en}", "card.language: should be a list, not 'en'"),
+        ("engine: tpu", "engine: should be 'auto', 'vllm', 'transformers' or 'server'"),
+        ("engine: server", "engine server needs base_url"),
+        ("engine: vllm\nbase_url: http://x", "base_url goes with engine server"),
+        (
+            "instruct: {grid: {rows: 3, points: [{rows: 1}, {rows: 1}]}}",
+            "instruct.grid: the points' rows add up to 2, not to the grid's 3",
+        ),
+        (
+            "instruct: {grid: {rows: 1, points: [{rows: 1, top_q: 1}]}}",
+            "instruct.grid.points.0.top_q: unknown key .did you mean top_p",
+        ),
+        (
+            "instruct: {grid: {rows: 1, points: [{rows: 1, top_p: 1.5}]}}",
+            "instruct.grid.points.0.top_p: .*less than or equal to 1, not 1.5",
+        ),
+        (
+            "instruct: {systems: [{name: a, text: x}, {name: a, text: y}]}",
+            "two system prompts bear the same name",
+        ),
+        ("judges: {tags: {mod: x}}", "judges.tags.mod: unknown key .did you mean mode"),
+        ("selection: {min_quality: superb}", "selection.min_quality: should be 'very poor'"),
+        ("respond: {loop: {min_pattern: 9, max_pattern: 3}}", "min_pattern .9. is above"),
+        ("gates: {rules: {colons: true}}", "gates: no gate is called 'colons'; there are"),
+        ("gates: {rules: {empty: {x: 1}}}", "gates.empty: no parameter is called 'x'"),
+    ],
+)
+def test_what_is_refused_and_how(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(BASE + text + "\n")
+    with pytest.raises(RecipeError) as caught:
+        open_recipe(path, {}, {})
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert re.search(line, message), message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["", "- a", "just words"])
+def test_what_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(RecipeError, match="f: a recipe is a mapping"):
+        parse_recipe(text, "f")
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(RecipeError, match="model: this key is needed"):
+        parse_recipe("name: a\ndescription: b\n", "f")
+
+
+def test_binary_and_missing_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match=r"r\.yaml: the recipe cannot be read: it is not UTF-8"):
+        load_recipe(tmp_path / "r.yaml")
+    with pytest.raises(UserError, match="no such recipe file"):
+        find_recipe(tmp_path / "none.yaml")
+
+
+def test_every_variant_is_there_and_valid() -> None:
+    assert set(variant_names()) >= {"air", "air-mt", "pro", "pro-mt", "smol", "smol-mt"}
+    for name in variant_names():
+        recipe = open_recipe(name, {}, {})
+        assert recipe.name == name
+
+
+def test_the_builder_folder_lists_just_the_variants() -> None:
+    readme = (shipped("builders") / "magpie" / "README.md").read_text()
+    configs = yaml.safe_load(readme.split("---")[1])["configs"]
+    files = {config["config_name"]: config["data_files"][0]["path"][1] for config in configs}
+    assert files == {name: name + SUFFIX for name in variant_names()}
+
+
+def test_an_unknown_variant_gets_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="pro-mtt: no such variant; did you mean pro-mt"):
+        find_recipe("pro-mtt")
+
+
+def test_published_numbers() -> None:
+    pro, air = open_recipe("pro", {}, {}), open_recipe("air", {}, {})
+    assert pro.model == "meta-llama/Meta-Llama-3-70B-Instruct"
+    assert [(p.temperature, p.top_p, p.rows) for p in pro.instruct.grid.points] == [
+        (1.0, 1.0, 300_000),
+        (1.1, 0.995, 300_000),
+        (1.2, 0.995, 300_000),
+        (1.25, 0.99, 100_000),
+    ]
+    assert air.instruct.grid.rows == 3_000_000
+    assert pro.respond.temperature == air.respond.temperature == 0
+    assert (pro.selection.min_quality, pro.selection.min_reward) == ("average", -12.0)
+    assert (air.selection.min_difficulty, air.selection.min_reward_difference) == ("medium", 0.0)
+
+
+def changed(recipe: Recipe, **fields: object) -> Recipe:
+    return Recipe.model_validate({**recipe.model_dump(), **fields})
+
+
+def first(recipe: Recipe, revision: str = "r") -> str:
+    return fingerprint(first_turn_settings(recipe, revision))
+
+
+def test_a_multi_turn_variant_has_the_first_turns_of_its_single_turn_one() -> None:
+    for name in ("air", "pro", "smol"):
+        assert first(open_recipe(name, {}, {})) == first(open_recipe(f"{name}-mt", {}, {}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rows": 5},
+        {"turns": 3},
+        {"oversample": 2.0},
+        {"min_yield": 0.5},
+        {"engine": "transformers"},
+        {"max_num_seqs": 4},
+        {"description": "Other words."},
+        {"card": {"pretty_name": "X"}},
+        {"selection": {"min_quality": "good"}},
+        {"judges": {"language": True}},
+        {"later_turns": {"temperature": 0.5}},
+    ],
+)
+def test_what_costs_no_first_turn(fields: dict[str, object]) -> None:
+    recipe = parse_recipe(BASE, "f")
+    assert first(changed(recipe, **fields)) == first(recipe)
+    assert recipe_fingerprint(changed(recipe, **fields)) != recipe_fingerprint(recipe)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "a/c"},
+        {"seed": 1},
+        {"quantization": "fp8"},
+        {"max_model_len": 512},
+        {"respond": {"temperature": 0.5}},
+        {"instruct": {"max_tokens": 9}},
+        {"gates": {"duplicate": False}},
+        {"chat": {"thinking": True}},
+    ],
+)
+def test_what_costs_first_turns(fields: dict[str, object]) -> None:
+    recipe = parse_recipe(BASE, "f")
+    assert first(changed(recipe, **fields)) != first(recipe)
+
+
+def test_a_model_revision_costs_first_turns_and_later_settings_later_ones() -> None:
+    recipe = parse_recipe(BASE, "f")
+    assert first(recipe, "r1") != first(recipe, "r2")
+    hotter = changed(recipe, later_turns={"temperature": 0.5})
+    assert later_turn_settings(hotter) != later_turn_settings(recipe)
+
+
+def test_the_nearest_setting_wins() -> None:
+    recipe = parse_recipe(BASE + "rows: 5\n", "f")
+    environment = {"MAGPIE_ROWS": "6", "MAGPIE_TURNS": "2", "MAGPIE_ENFORCE_EAGER": "1"}
+    assert turn_knobs(recipe, {}, {}).rows == 5
+    turned = turn_knobs(recipe, {}, environment)
+    assert (turned.rows, turned.turns, turned.enforce_eager) == (6, 2, True)
+    turned = turn_knobs(recipe, {"rows": 7}, environment)
+    assert (turned.rows, turned.turns) == (7, 2)
+
+
+def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
+    recipe = parse_recipe(BASE + "revision: abc\nmemory_gib: 500\ncard: {license: llama3}\n", "f")
+    other = turn_knobs(recipe, {"model": "x/y"}, {})
+    assert (other.revision, other.memory_gib, other.card.license) == (None, None, None)
+    same = turn_knobs(recipe, {"model": "a/b"}, {})
+    assert (same.revision, same.memory_gib, same.card.license) == ("abc", 500, "llama3")
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "line"),
+    [
+        ({"rows": 0}, {}, "--rows: should be greater than or equal to 1, not 0"),
+        ({"rows": "8"}, {}, "--rows: should be a valid integer, not '8'"),
+        ({}, {"MAGPIE_ROWS": "many"}, "MAGPIE_ROWS: should be a valid integer, not 'many'"),
+        ({"gpu_memory_utilization": 1.5}, {}, "--gpu-memory-utilization: should be less"),
+        ({"rowz": 1}, {}, "rowz: no such setting; there are base_url"),
+        ({"engine": "server"}, {}, "engine server needs base_url"),
+    ],
+)
+def test_a_bad_setting_is_named_as_it_was_given(given, environment, line) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        turn_knobs(parse_recipe(BASE, "f"), given, environment, how="{option}")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_scalar_of_a_run_is_a_knob() -> None:
+    assert {"rows", "model", "engine", "seed", "turns", "max_num_seqs"} <= set(KNOBS)
+    assert all(knob.help for knob in KNOBS.values())
