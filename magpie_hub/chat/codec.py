@@ -1,0 +1,107 @@
+"""One tokenizer, seen through the few questions that a chat format asks of it.
+
+A prompt is encoded whole, special tokens recognised by their text, and begins with what the
+tokenizer itself puts before any text (its BOS), exactly once: a template that writes the BOS and
+a template that leaves it to the tokenizer come out the same. Nothing here imports a library; the
+tokenizer is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Ids = tuple[int, ...]
+
+
+def one_line(text: object, limit: int = 200) -> str:
+    """Squashes white space and cuts, so that foreign text fits into a one-line message."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def find(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:
+    """Index of the first occurrence of `part` in `ids` from `start` on, or -1."""
+    wanted = tuple(part)
+    for at in range(start, len(ids) - len(wanted) + 1):
+        if tuple(ids[at : at + len(wanted)]) == wanted:
+            return at
+    return -1
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Text to ids and back, under the rules of prompts.
+
+    Attributes:
+        tokenizer: A `transformers` tokenizer.
+        lead: Ids that the tokenizer puts before any text by itself, usually its BOS or nothing.
+        special_ids: Ids of every token flagged special.
+        added_ids: Ids outside the ordinary vocabulary; `special_ids` is among them.
+    """
+
+    tokenizer: Any = field(repr=False)
+    lead: Ids
+    special_ids: frozenset[int]
+    added_ids: frozenset[int]
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Codec:
+        """Reads off a tokenizer what the rules need."""
+        added = dict(getattr(tokenizer, "added_tokens_decoder", None) or {})
+        special = set(tokenizer.all_special_ids)
+        special.update(i for i, token in added.items() if getattr(token, "special", False))
+        bare = list(tokenizer("x", add_special_tokens=False)["input_ids"])
+        full = list(tokenizer("x")["input_ids"])
+        lead = tuple(full[: max(find(full, bare), 0)])
+        return cls(tokenizer, lead, frozenset(special), frozenset(special | added.keys()))
+
+    @property
+    def name(self) -> str:
+        """How a message about this tokenizer begins: "NAME: ", or nothing."""
+        name = str(getattr(self.tokenizer, "name_or_path", "") or "")
+        return f"{name}: " if name else ""
+
+    def encode(self, text: str) -> Ids:
+        """Ids of a piece of text; special tokens are recognised, none is added."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def encode_prompt(self, text: str) -> Ids:
+        """Ids of a whole prompt, with the tokenizer's own beginning exactly once."""
+        ids = self.encode(text)
+        return ids if ids[: len(self.lead)] == self.lead else self.lead + ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids: special tokens visible, spaces as they are."""
+        if not ids:
+            return ""
+        text = self.tokenizer.decode(
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
+    def decode_after(self, before: Sequence[int], ids: Sequence[int]) -> str:
+        """Text that `ids` add to `before`; unlike `decode`, keeps a leading metaspace."""
+        head, whole = self.decode(before), self.decode((*before, *ids))
+        return whole[len(head) :] if whole.startswith(head) else self.decode(ids)
+
+    def is_space(self, token: int) -> bool:
+        """Whether a token is white space and nothing else (a lone metaspace decodes to "")."""
+        return token not in self.special_ids and not self.decode((token,)).strip()
+
+    def is_control(self, token: int) -> bool:
+        """Whether a token is a mark rather than text.
+
+        Some tokenizers add their turn marks without the special flag, and some add runs of white
+        space or HTML tags: a token outside the ordinary vocabulary counts when it is bracketed.
+        """
+        if token in self.special_ids:
+            return True
+        text = self.decode((token,)).strip()
+        return token in self.added_ids and len(text) > 2 and text[0] in "<[" and text[-1] in ">]"
+
+    def single(self, text: str) -> int | None:
+        """The one token that is exactly this text, or None."""
+        ids = self.encode(text)
+        return ids[0] if len(ids) == 1 else None

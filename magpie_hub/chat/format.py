@@ -1,0 +1,278 @@
+"""The chat format: prompts in token ids, and what to do with the ids that come back.
+
+A `ChatFormat` is what `derive` found out about one tokenizer. It joins finished turns and the
+template's own ids into prompts, and cuts and trims what a model wrote. Nothing is tokenised again
+on the way: the words of a turn stay the ids that the model wrote, so a prompt extends the one
+before it wherever the model's template lets it.
+
+Words: in `s0 q1 s1 a1 s2 q2 s3 …` the `q` and `a` are the user's and the assistant's words; the
+segments `s` are the template's. A prompt for `n` finished turns has segments s0 … s(2n+1).
+White space that fuses with the first token of the words belongs to the words, not the template.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from magpie_hub.chat.codec import Codec, Ids, find
+from magpie_hub.errors import ChatFormatError
+
+SystemStyle = Literal["role", "in_first_user", "in_last_user", "prefixed"]
+"""Where a system prompt stands: a turn of its own, inside the first or the last user turn by the
+template's own doing, or put by us before the first user words of a template that has no place
+for it."""
+
+Turn = tuple[Sequence[int], Sequence[int]]
+"""A finished turn: ids of the user's words, ids of the assistant's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What a recipe may say under `chat:`; by default everything comes from the tokenizer.
+
+    Attributes:
+        template: Jinja text in place of the tokenizer's own chat template.
+        date: What a template that asks for today's date is told, as "26 Jul 2024", so that a
+            prompt never depends on the day it is made.
+        thinking: Let a reasoning model think. If False, a thinking block that the template
+            opens is closed empty.
+        pre_query: Text in place of the derived pre-query template. A system prompt is then put
+            between it and the first words.
+        post_query: Text in place of what stands between the user's words and the answer.
+        next_query: Text in place of what stands between an answer and the next user words.
+        stop: Tokens, by their text, that end a completion besides the derived ones.
+    """
+
+    template: str | None = None
+    date: str = "26 Jul 2024"
+    thinking: bool = False
+    pre_query: str | None = None
+    post_query: str | None = None
+    next_query: str | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The template's part of one prompt: s0 … s(2n+1) for n finished turns.
+
+    Attributes:
+        ids: Token ids of each segment.
+        texts: Rendered text of each segment, white space that the words own included.
+        gaps: White space that the template leaves to the words, as text (for example " ").
+    """
+
+    ids: tuple[Ids, ...]
+    texts: tuple[str, ...]
+    gaps: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """Everything that the package knows of a model's chat template.
+
+    Attributes:
+        options: What it was derived with.
+        system_style: Where a system prompt stands.
+        stop_ids: Tokens that end a completion, sorted.
+        special_ids: Tokens that never belong in anybody's words.
+        markers: Role headers as text ("<|im_start|>assistant", "### Response:", "ASSISTANT:").
+        think_close: Ids that end a thinking block; empty unless `options.thinking`.
+        codec: The tokenizer.
+        segments: Number of finished turns and system prompt to `Segments`; derives what is new
+            and raises `ChatFormatError` for what the template cannot say.
+    """
+
+    options: ChatOptions
+    system_style: SystemStyle
+    stop_ids: Ids
+    special_ids: frozenset[int]
+    markers: tuple[str, ...]
+    think_close: Ids
+    codec: Codec = field(repr=False, compare=False)
+    segments: Callable[[int, str | None], Segments] = field(repr=False, compare=False)
+
+    @property
+    def supports_system(self) -> bool:
+        """Whether the template itself has a place for a system prompt."""
+        return self.system_style != "prefixed"
+
+    @property
+    def pre_query(self) -> Ids:
+        """Ids up to the first user words: the pre-query template."""
+        return self.segments(0, None).ids[0]
+
+    @property
+    def post_query(self) -> Ids:
+        """Ids between the user's words and an answer that is about to be written."""
+        return self.segments(0, None).ids[1]
+
+    @property
+    def history_post_query(self) -> Ids:
+        """Ids between the user's words and an answer of a finished turn."""
+        return self.segments(1, None).ids[1]
+
+    @property
+    def next_query(self) -> Ids:
+        """Ids between a finished answer and the next user words.
+
+        Raises:
+            ChatFormatError: The template takes a single turn only.
+        """
+        return self.segments(1, None).ids[2]
+
+    def pre_query_with(self, system: str | None) -> Ids:
+        """The pre-query template under a system prompt."""
+        return self.segments(0, system).ids[0]
+
+    def query_prompt(self, turns: Sequence[Turn] = (), system: str | None = None) -> list[int]:
+        """Prompt after which the model writes the next user words.
+
+        Args:
+            turns: Finished turns, trimmed ids.
+            system: System prompt, or None for the template's own default.
+
+        Returns:
+            Token ids; with no turns the pre-query template.
+
+        Raises:
+            ChatFormatError: The template takes no such conversation.
+        """
+        parts = self.segments(len(turns), system).ids
+        prompt = list(parts[0])
+        for number, (query, answer) in enumerate(turns):
+            prompt += query
+            prompt += parts[2 * number + 1]
+            prompt += self.visible(answer)
+            prompt += parts[2 * number + 2]
+        return prompt
+
+    def answer_prompt(
+        self, turns: Sequence[Turn], query_ids: Sequence[int], system: str | None = None
+    ) -> list[int]:
+        """Prompt after which the model writes the assistant's words.
+
+        Args:
+            turns: Finished turns before this one, trimmed ids.
+            query_ids: The user's words, trimmed.
+            system: System prompt, or None for the template's own default.
+
+        Raises:
+            ChatFormatError: The template takes no such conversation.
+        """
+        last = self.segments(len(turns), system).ids[-1]
+        return [*self.query_prompt(turns, system), *query_ids, *last]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids: special tokens stay visible, spaces stay as they are."""
+        return self.codec.decode(ids)
+
+    def trim_end(self, ids: Sequence[int]) -> Ids:
+        """`ids` without white space tokens at the end."""
+        end = len(ids)
+        while end and self.codec.is_space(ids[end - 1]):
+            end -= 1
+        return tuple(ids[:end])
+
+    def trim(self, ids: Sequence[int]) -> Ids:
+        """`ids` without white space tokens at both ends: the words as later prompts hold them.
+
+        White space at the start stays where the template leaves exactly that to the words (the
+        space of "[INST] 7", which has no token of its own in "[INST] Hello").
+        """
+        ids = self.trim_end(ids)
+        start = 0
+        while start < len(ids) and self.codec.is_space(ids[start]):
+            start += 1
+        gaps = self.segments(0, None).gaps
+        lead = "".join(self.codec.decode((token,)) for token in ids[:start]) or " "
+        return ids if start and lead in gaps else ids[start:]
+
+    def visible(self, ids: Sequence[int]) -> Ids:
+        """An answer without its thinking, as later turns show it; unchanged without a block."""
+        ids = tuple(ids)
+        if not self.think_close:
+            return ids
+        start = 0
+        while (at := find(ids, self.think_close, start)) >= 0:
+            start = at + len(self.think_close)
+        return self.trim(ids[start:]) if start else ids
+
+    def cut_query(self, ids: Sequence[int]) -> tuple[Ids, bool]:
+        """Cuts a user turn at the header of the answer, where no stop token ends it.
+
+        Needed by templates such as Llama-2's ("[/INST]") and Vicuna's ("ASSISTANT:"), whose user
+        turns end in ordinary tokens; an engine stops on single ids only.
+
+        Returns:
+            The ids before the header (all of them if there is none), and whether it was there.
+        """
+        return self._cut(ids, self.segments(0, None), 1)
+
+    def cut_answer(self, ids: Sequence[int]) -> tuple[Ids, bool]:
+        """Cuts an answer at the header of the next user turn, where no stop token ends it.
+
+        Raises:
+            ChatFormatError: The template takes a single turn only.
+        """
+        return self._cut(ids, self.segments(1, None), 2)
+
+    def to_json(self) -> dict[str, object]:
+        """The format as plain data, for the journal and for people."""
+
+        def part(ids: Ids, text: str) -> dict[str, object]:
+            return {"ids": list(ids), "text": self.decode(ids), "rendered": text}
+
+        one = self.segments(0, None)
+        data: dict[str, object] = {
+            "pre_query": part(one.ids[0], one.texts[0]),
+            "post_query": part(one.ids[1], one.texts[1]),
+            "history_post_query": None,
+            "next_query": None,
+            "system_style": self.system_style,
+            "stop_ids": list(self.stop_ids),
+            "stop_tokens": [self.decode((token,)) for token in self.stop_ids],
+            "markers": list(self.markers),
+            "thinking": self.options.thinking,
+            "date": self.options.date,
+        }
+        two = self._second_turn()
+        if two is not None:
+            data["history_post_query"] = part(two.ids[1], two.texts[1])
+            data["next_query"] = part(two.ids[2], two.texts[2])
+        return data
+
+    def _second_turn(self) -> Segments | None:
+        try:
+            return self.segments(1, None)
+        except ChatFormatError:
+            return None
+
+    def _cut(self, ids: Sequence[int], segments: Segments, index: int) -> tuple[Ids, bool]:
+        ids = tuple(ids)
+        lines = segments.texts[index].strip().splitlines()
+        first = next((t for t in segments.ids[index] if not self.codec.is_space(t)), None)
+        if not lines or first in self.stop_ids:
+            return ids, False
+        # A header that begins with a letter must not be found inside a word ("Robot:").
+        header = lines[0].rstrip()
+        pattern = (r"(?<!\w)" if header[0].isalnum() else "") + re.escape(header)
+        text = self.decode(ids)
+        match = re.search(pattern, text)
+        if match is None:
+            return ids, False
+        # First the shortest run of tokens that holds the header, then back to where it begins:
+        # no shorter search, as half a character decodes to more characters than the whole.
+        low, high = 1, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            if re.search(pattern, self.decode(ids[:middle])):
+                high = middle
+            else:
+                low = middle + 1
+        while low and not text[: match.start()].startswith(self.decode(ids[:low])):
+            low -= 1
+        return self.trim_end(ids[:low]), True

@@ -1,0 +1,136 @@
+"""Which tokens and which pieces of text mark the turns of a chat template.
+
+The derived segments say where the template's text is; this file says what in it ends a turn (stop
+ids), what never belongs in anybody's words (special ids, role headers as text), and what ends a
+thinking block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from magpie_hub.chat.codec import Codec, Ids
+from magpie_hub.chat.format import ChatOptions, Segments
+from magpie_hub.chat.renderer import closing
+from magpie_hub.errors import ChatFormatError
+
+# A last line longer than this is a sentence that ends in a header ("… questions. USER:").
+_HEADER_LIMIT = 32
+
+
+def find_stop_ids(
+    codec: Codec,
+    one: Segments,
+    further: tuple[Segments, ...],
+    generation_eos: Sequence[int],
+    extra: tuple[str, ...],
+) -> Ids:
+    """Tokens that end a completion, sorted; ordinary text only where a recipe names it.
+
+    Raises:
+        ChatFormatError: A named token is none, or nothing ends a turn.
+    """
+    stops = set(generation_eos)
+    if codec.tokenizer.eos_token_id is not None:
+        stops.add(codec.tokenizer.eos_token_id)
+    # What ends a user's turn, and what ends an assistant's.
+    for part in (one.ids[1], *(two.ids[2] for two in further[:1])):
+        first = next((token for token in part if not codec.is_space(token)), None)
+        if first is not None and codec.is_control(first):
+            stops.add(first)
+    for text in extra:
+        token = codec.single(text)
+        if token is None:
+            raise ChatFormatError(
+                f"chat.stop holds {text!r}, which is not one token of this tokenizer: name a "
+                "single token, or leave it out"
+            )
+        stops.add(token)
+    if not stops:
+        raise ChatFormatError(
+            "nothing ends a turn: the tokenizer has no end-of-sequence token and the template no "
+            "special token after a turn; name the token in chat.stop"
+        )
+    return tuple(sorted(stops))
+
+
+def used_controls(codec: Codec, found: tuple[Segments, ...]) -> frozenset[int]:
+    """Marks that the template uses though the tokenizer does not flag them, thinking left out."""
+    tokens = {token for segments in found for part in segments.ids for token in part}
+    return frozenset(
+        token
+        for token in tokens
+        if codec.is_control(token) and not re.search(r"(?i)think|thought", codec.decode((token,)))
+    )
+
+
+def find_think_close(codec: Codec, one: Segments, options: ChatOptions) -> Ids:
+    """Ids that end a thinking block, where thinking is wanted and the template knows of it."""
+    if not options.thinking:
+        return ()
+    close = closing(one.texts[-1])
+    if close is None:
+        template = str(options.template or getattr(codec.tokenizer, "chat_template", ""))
+        named = re.search(r"</\w*think\w*>|\[/THINK\]|<\|END_THINKING\|>", template)
+        close = named[0] if named else None
+    return codec.encode(close) if close else ()
+
+
+def find_markers(
+    codec: Codec,
+    one: Segments,
+    further: tuple[Segments, ...],
+    before_system: str,
+    stop_ids: Ids,
+) -> tuple[str, ...]:
+    """Role headers as text, in the order assistant, user, system."""
+    marks = [codec.decode((token,)) for token in sorted(codec.special_ids | codec.added_ids)]
+    ends = {codec.decode((token,)) for token in stop_ids}
+    # A finished turn shows the bare headers: no thinking block, no default system turn.
+    assistant, user = further[0].texts[1:3] if further else (one.texts[1], one.texts[0])
+    headers = [_header(text, marks, ends) for text in (assistant, user)]
+    # Inside a user turn the user's header stands before the system's own.
+    own = before_system.strip().rpartition(headers[1])[2] if headers[1] else before_system
+    headers.append(_system_header(own, marks, ends | {codec.decode(codec.lead)}))
+    headers = [header for header in headers if header != codec.tokenizer.bos_token]
+    return tuple(dict.fromkeys(header for header in headers if len(header) > 1))
+
+
+def _system_header(text: str, marks: Sequence[str], ends: set[str]) -> str:
+    """The header of a system turn, which may begin with lines of the template's own."""
+    opened = [mark for mark in marks if mark.strip() and mark not in ends]
+    pattern = "|".join(re.escape(mark) for mark in sorted(opened, key=len, reverse=True))
+    match = re.search(rf"(?:{pattern})\w+", text) if pattern else None
+    if match is not None:
+        return match[0]
+    header = _header(text, marks, ends)
+    # A line that merely happens to stand there ("Today is Friday.") marks nothing.
+    return header if header and not (header[0].isalnum() and header[-1] != ":") else ""
+
+
+def _header(text: str, marks: Sequence[str], ends: set[str]) -> str:
+    """The role header that a piece of template text ends in.
+
+    A bare word counts with the mark before it ("<|im_start|>assistant"); a word with punctuation
+    of its own counts alone ("ASSISTANT:", "### Response:"); else the last mark is the header.
+    """
+    text = re.sub(r"(?is)(<(\w*think\w*)>(\s*</\2>)?|</think>)\s*\Z", "", text)
+    known = [mark for mark in marks if mark.strip()]
+    pattern = "|".join(re.escape(mark) for mark in sorted(known, key=len, reverse=True))
+    pieces = re.split(f"({pattern})", text) if pattern else [text]
+    pieces = [piece for piece in pieces if piece.strip()]
+    if not pieces:
+        return ""
+    last = pieces[-1]
+    before = pieces[-2] if len(pieces) > 1 else ""
+    if last in known:
+        # "<|start|>assistant<|end|>": the word stands before the last mark.
+        if len(pieces) > 2 and re.fullmatch(r"\w+", before) and pieces[-3] in known:
+            return pieces[-3] + before
+        return "" if last in ends and before else last
+    line = last.strip().splitlines()[-1].strip()
+    if re.fullmatch(r"\w+", line):
+        glued = before in known and before not in ends and not last[0].isspace()
+        return before + line if glued else ""
+    return line if len(line) <= _HEADER_LIMIT else line.split()[-1]
