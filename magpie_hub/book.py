@@ -105,8 +105,8 @@ class Book:
     def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
         row_id = mark.row_id
         if mark.reason is not None:
-            return Outcome(row_id, True, mark.reason, 0)
-        if mark.digest is not None and self.duplicate_of(row_id, mark.digest) is not None:
+            return Outcome(row_id, True, _name(mark.reason), 0)
+        if mark.holder is not None and mark.holder < row_id:
             return Outcome(row_id, True, DUPLICATE, 0)
         chars = mark.response_chars
         by_turn = {found.turn: found for found in later}
@@ -115,7 +115,7 @@ class Book:
             if found is None:
                 return Outcome(row_id, False, None, 0)
             if found.reason is not None:
-                return Outcome(row_id, True, found.reason, 0)
+                return Outcome(row_id, True, _name(found.reason), 0)
             chars += found.response_chars
         return Outcome(row_id, True, None, chars)
 
@@ -140,6 +140,11 @@ class _Peekable:
                 taken.append(self._next)
             self._next = next(self._marks, None)
         return taken
+
+
+def _name(reason: str) -> str:
+    """A reason without the detail that a gate may add after a colon."""
+    return reason.split(":", 1)[0]
 
 
 def digest(instruction: str) -> bytes:

@@ -22,6 +22,9 @@ from magpie_hub.recipe.knobs import KNOBS, Knob
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
+Command = Callable[..., None]
+
+
 def main() -> None:
     """Runs the command and exits."""
     try:
@@ -43,19 +46,24 @@ def main() -> None:
         sys.exit(130)
 
 
-def knob_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds an option for every knob of a recipe."""
-    for knob in reversed(KNOBS.values()):
-        command = click.option(
-            f"{knob.option}/--no-{knob.name.replace('_', '-')}"
-            if knob.type is bool
-            else knob.option,
-            knob.name,
-            type=_click_type(knob),
-            default=None,
-            help=knob.help,
-        )(command)
-    return command
+def knob_options(*without: str) -> Callable[[Command], Command]:
+    """Adds an option for every knob of a recipe, but for those named."""
+
+    def add(command: Command) -> Command:
+        for knob in reversed(KNOBS.values()):
+            if knob.name in without:
+                continue
+            switch = f"/--no-{knob.name.replace('_', '-')}" if knob.type is bool else ""
+            command = click.option(
+                knob.option + switch,
+                knob.name,
+                type=_click_type(knob),
+                default=None,
+                help=knob.help,
+            )(command)
+        return command
+
+    return add
 
 
 def _click_type(knob: Knob) -> Any:
@@ -77,7 +85,7 @@ def magpie_hub() -> None:
 @magpie_hub.command(context_settings=SETTINGS)
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), help="Release folder; ./NAME by default.")
-@knob_options
+@knob_options()
 @as_json
 def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
     """Build the release folder of NAME, generating the rows that the journal lacks.
@@ -148,9 +156,11 @@ def variants(as_json: bool) -> None:
 
 @magpie_hub.command(context_settings=SETTINGS)
 @click.argument("model")
-@click.option("--samples", type=click.IntRange(1), default=16, show_default=True)
+@click.option(
+    "--samples", type=click.IntRange(1), default=16, show_default=True, help="Instructions drawn."
+)
 @click.option("--recipe", "name", help="Take chat overrides, sampling and gates from this recipe.")
-@knob_options
+@knob_options("rows", "oversample", "turns", "min_yield", "model")
 @as_json
 def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: Any) -> None:
     """Show whether MODEL can be used: its derived chat format, and a few instructions of its own.
@@ -160,8 +170,6 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: An
     from magpie_hub.chatter import divert
     from magpie_hub.probe import probe_model
 
-    if knobs["model"] is not None:
-        raise click.UsageError("the model is the argument; leave --model out")
     log = _log_path("probe")
     with divert(log) as terminal:
         found = probe_model(
@@ -185,7 +193,9 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: An
     show_default=True,
     help="The generator: a Hub id or a folder.",
 )
-@click.option("--rows", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows delivered."
+)
 def init(folder: Path, name: str | None, model: str, rows: int) -> None:
     """Write a commented recipe of your own into FOLDER, as a builder that load_dataset takes."""
     from magpie_hub.scaffold import write_builder

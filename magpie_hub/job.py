@@ -22,7 +22,7 @@ from magpie_hub.book import Book
 from magpie_hub.chat.format import ChatFormat, ChatOptions
 from magpie_hub.delivery import wanted_rows
 from magpie_hub.engine.options import EngineOptions
-from magpie_hub.errors import JournalError, OutputError, RecipeError
+from magpie_hub.errors import DeviceError, JournalError, OutputError, RecipeError
 from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.generate import Ledger, Progress, Watcher, grow
 from magpie_hub.home import home as default_home
@@ -33,7 +33,7 @@ from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, late
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.recipe.variants import find_recipe
+from magpie_hub.recipe.variants import find_recipe, variant_names
 from magpie_hub.rollout import Rollouts
 
 Say = Callable[[str], None]
@@ -92,13 +92,17 @@ class Job:
         so that a commit to the model's repository does not orphan them.
 
         Raises:
+            DeviceError: The generator cannot run here, by what the recipe says it needs.
             ModelError: The generator cannot be found or reached.
         """
         home = home or default_home()
         revision = recipe.revision
         if revision is None and is_remote(recipe.model):
             begun = find_journal(recipe, home)
-            revision = begun.revision if begun else None
+            if begun is None:
+                _check_memory(recipe)
+            else:
+                revision = begun.revision
         source = pin(recipe.model, revision)
         return cls(recipe, source, home, build_gates(recipe.gates.rules))
 
@@ -172,6 +176,9 @@ class Job:
         if ledger.settled:
             say(f"{ledger.passed} of {ledger.wanted} rows are in the journal; going on from there")
         chat = load_chat(self.recipe, self.source, self.home)
+        if self.recipe.turns > 1:
+            # Refused now, if the template takes a single turn only, and not after the first rows.
+            assert chat.next_query
         self._check_chat(book, chat)
         left = ledger.wanted - ledger.passing
         engine = await start_engine(
@@ -274,6 +281,23 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
     tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_remote_code)
     options = ChatOptions(**recipe.chat.model_dump())
     return derive(tokenizer, generation_eos=generation_eos(local), options=options)
+
+
+def _check_memory(recipe: Recipe) -> None:
+    """Refuses a generator too large for this machine before the Hub is even asked for it."""
+    if recipe.memory_gib is None or recipe.engine == "server" or recipe.base_url is not None:
+        return
+    from magpie_hub.engine.device import GIB, find_device, usable_bytes
+
+    device = find_device()
+    usable = usable_bytes(engine_options(recipe), device, len(device.gpus)) / GIB
+    if usable < recipe.memory_gib:
+        small = ", ".join(name for name in variant_names() if name.startswith("smol"))
+        raise DeviceError(
+            f"{recipe.name}: {recipe.model} needs {recipe.memory_gib:g} GiB of device memory, and "
+            f"{usable:.0f} GiB can be used of {device.label}; name a smaller model (model), a "
+            f"server that has it (engine server, base_url), or a variant that runs here ({small})"
+        )
 
 
 class Found(NamedTuple):

@@ -91,14 +91,17 @@ class Probe:
         """For a person."""
         found = self.to_json()
         lines = [f"{self.model} at revision {self.revision}", "", "chat format"]
+        chat = found["chat"]
         for part in ("pre_query", "post_query", "next_query"):
-            ids = list(getattr(self.chat, part))
-            lines += [f"  {part:<11} {self.chat.decode(ids)!r}", f"  {'':<11} {ids}"]
-        lines.append(
-            f"  {'stop':<11} {', '.join(self.chat.decode([i]) for i in self.chat.stop_ids)} "
-            f"{list(self.chat.stop_ids)}"
-        )
-        lines.append(f"  {'system':<11} {self.chat.system_style}")
+            if chat[part] is None:
+                lines.append(f"  {part:<11} none: the template takes a single turn")
+            else:
+                lines += [f"  {part:<11} {chat[part]['text']!r}", f"  {'':<11} {chat[part]['ids']}"]
+        lines += [
+            f"  {'stop':<11} {' '.join(chat['stop_tokens'])}",
+            f"  {'':<11} {chat['stop_ids']}",
+            f"  {'system':<11} {chat['system_style']}",
+        ]
         lines += ["", f"{found['samples']} instructions, given the pre-query template alone:"]
         for sample in self.samples:
             text = " ".join(sample.text.split())

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from magpie_hub import journal as journal_module
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.journal import Journal, TurnRecord
 
@@ -142,11 +143,12 @@ def test_a_journal_of_another_layout_is_refused(tmp_path: Path) -> None:
 def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.db") as journal:
         for query in (
-            "SELECT row_id, turn, reason, digest, response_chars FROM turns "
-            "INDEXED BY turns_marks WHERE row_id >= 0 ORDER BY row_id, turn",
+            journal_module._MARKS.replace("?", "0"),
             "SELECT MIN(row_id) FROM turns WHERE digest = x'00'",
             "SELECT reason, COUNT(*) FROM turns INDEXED BY turns_marks "
             "WHERE turn = 1 GROUP BY reason",
         ):
             steps = [row[3] for row in journal._db.execute("EXPLAIN QUERY PLAN " + query)]
-            assert any("COVERING INDEX" in step for step in steps), steps
+            reads = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
+            assert reads
+            assert all("COVERING INDEX" in step for step in reads), steps

@@ -12,6 +12,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from magpie_hub.builder.register import register
+from magpie_hub.runtime import prepare
 
 
 class MagpieFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -33,4 +34,6 @@ class MagpieFileSystem(AbstractFileSystem):  # type: ignore[misc]
         raise FileNotFoundError(path)
 
 
+# An iterable dataset imports torch before it asks for the first row.
+prepare()
 register()

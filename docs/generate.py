@@ -1,0 +1,165 @@
+"""Writes `docs/reference.md` from the code: the command's help, a recipe's keys, the gates.
+
+    make docs
+
+A test compares the file with what this writes, so the reference cannot drift.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from magpie_hub.cli import magpie_hub
+from magpie_hub.gates import GATES
+from magpie_hub.recipe.knobs import KNOBS
+from magpie_hub.recipe.model import Recipe
+
+TARGET = Path(__file__).with_name("reference.md")
+INTRO = """# Reference
+
+Written by `make docs` from the code; a test holds it against the code.
+"""
+
+
+def command_help() -> str:
+    """The help text of the command and of each verb."""
+    parts = ["## The command\n"]
+    for name in ("", *magpie_hub.commands):
+        command = magpie_hub.commands[name] if name else magpie_hub
+        path = f"magpie-hub {name}".strip()
+        context = click.Context(
+            command, info_name=path, max_content_width=100, terminal_width=100, **names(command)
+        )
+        parts.append(f"```text\n$ {path} --help\n{command.get_help(context)}\n```\n")
+    return "\n".join(parts)
+
+
+def names(command: click.Command) -> dict[str, Any]:
+    """Context settings of a command that its help depends on."""
+    return {"help_option_names": command.context_settings.get("help_option_names", ["--help"])}
+
+
+def recipe_keys() -> str:
+    """A table of keys for the recipe and each of its sections."""
+    parts = [
+        "## A recipe's keys\n",
+        "Keys marked ● may be given for one run: as an option of the command (`--rows 8`), a "
+        "keyword of `load_dataset` (`rows=8`) or a variable (`MAGPIE_ROWS=8`). An unknown key is "
+        "an error.\n",
+    ]
+    seen: list[type[BaseModel]] = []
+    queue: list[tuple[str, type[BaseModel]]] = [("", Recipe)]
+    while queue:
+        path, model = queue.pop(0)
+        title = f"### `{path}`" if path else "### Top level"
+        rows = [f"{title}\n", first_paragraph(model) + "\n", "| key | type | default | |", "|---|---|---|---|"]
+        for name, field in model.model_fields.items():
+            inner = model_in(field.annotation)
+            if inner is not None and inner not in seen:
+                seen.append(inner)
+                queue.append((f"{path}.{name}" if path else name, inner))
+            mark = " ●" if model is Recipe and name in KNOBS else ""
+            rows.append(
+                f"| `{name}`{mark} | {type_name(field.annotation)} | {default(field)} | "
+                f"{field.description or ''} |"
+            )
+        parts.append("\n".join(rows) + "\n")
+    return "\n".join(parts)
+
+
+def gate_table() -> str:
+    """A table of the gates with their parameters and rules."""
+    rows = [
+        "## The gates\n",
+        "In this order; the first that objects names the reason. In a recipe: "
+        "`gates: {rules: {garbage: {max_scripts: 2}, colon: false}}`.\n",
+        "| gate | side | parameters | rule |",
+        "|---|---|---|---|",
+    ]
+    for name, gate in GATES.items():
+        parameters = ", ".join(
+            f"`{field.name}`" + ("" if field.default is MISSING else f" = {field.default!r}")
+            for field in fields(gate)
+        )
+        roles = next((f.default for f in fields(gate) if f.name == "roles"), None) or gate.roles
+        sides = " and ".join({"user": "instruction", "assistant": "response"}[r] for r in roles)
+        rows.append(f"| `{name}` | {sides} | {parameters} | {first_paragraph(gate)} |")
+    return "\n".join(rows) + "\n"
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation holds, if it holds one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(model_in, get_args(annotation))), None)
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a person writes it in YAML."""
+    inner = model_in(annotation)
+    text = str(annotation)
+    if inner is not None:
+        return "list of sections" if "tuple" in text else "section"
+    if "Literal" in text:
+        chosen = [a for a in walk(annotation) if isinstance(a, str)]
+        return " / ".join(f"`{a}`" for a in chosen)
+    kinds = [annotation, *walk(annotation)]
+    for kind, word in (
+        (dict, "mapping"),
+        (bool, "true / false"),
+        (int, "whole number"),
+        (float, "number"),
+    ):
+        if kind in kinds or any(get_origin(found) is kind for found in kinds):
+            return word
+    return "list of texts" if "tuple" in text else "text"
+
+
+def walk(annotation: Any) -> list[Any]:
+    """All arguments of an annotation, at any depth."""
+    found: list[Any] = []
+    for argument in get_args(annotation):
+        found += [argument, *walk(argument)]
+    return found
+
+
+def default(field: Any) -> str:
+    """A field's default as YAML, or that it is needed."""
+    value = field.get_default(call_default_factory=True)
+    if value is PydanticUndefined or value is ...:
+        return "needed"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    if isinstance(value, str) and len(value) < 40:
+        return f"`{value}`"
+    if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    # Sections have a table of their own; long texts stand in the source.
+    return "" if not value or isinstance(value, BaseModel) else "see the source"
+
+
+def first_paragraph(thing: Any) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def render() -> str:
+    """The whole reference."""
+    return "\n".join([INTRO, command_help(), recipe_keys(), gate_table()])
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")
+    print(f"wrote {TARGET}")
