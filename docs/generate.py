@@ -62,7 +62,12 @@ def recipe_keys() -> str:
     while queue:
         path, model = queue.pop(0)
         title = f"### `{path}`" if path else "### Top level"
-        rows = [f"{title}\n", first_paragraph(model) + "\n", "| key | type | default | |", "|---|---|---|---|"]
+        rows = [
+            f"{title}\n",
+            first_paragraph(model) + "\n",
+            "| key | type | default | |",
+            "|---|---|---|---|",
+        ]
         for name, field in model.model_fields.items():
             inner = model_in(field.annotation)
             if inner is not None and inner not in seen:

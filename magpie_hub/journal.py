@@ -181,7 +181,7 @@ class Journal:
         return self._session
 
     def sessions(self) -> list[dict[str, Any]]:
-        """Every session's info, in order, with `id`, `started` (UTC) and `turns` added."""
+        """Every session's info, in order, with `id` and `started` (UTC) added."""
         with self._guard():
             rows = self._db.execute("SELECT id, started, info FROM sessions ORDER BY id").fetchall()
         return [{**json.loads(info), "id": i, "started": started} for i, started, info in rows]

@@ -40,8 +40,9 @@ of it that can be published. Do not publish this folder itself.
 """
 
 HEADER = """# A recipe of magpie_hub: everything that determines a dataset.
-# What is commented out stands at its default. Top-level settings may also be given for one run:
-# as an option (--rows 8), a builder keyword (rows=8) or a variable (MAGPIE_ROWS=8).
+# A line that begins with '#' and no space is a setting at its default. Top-level settings may also
+# be given for one run: as an option (--rows 8), a builder keyword (rows=8) or a variable
+# (MAGPIE_ROWS=8).
 
 """
 
@@ -107,7 +108,7 @@ def _recipe_lines(name: str, model: str, rows: int) -> list[str]:
             continue
         if isinstance(default, BaseModel):
             default = default.model_dump(mode="json")
-        lines += ["# " + line for line in _dump({key: default}).splitlines()]
+        lines += ["#" + line for line in _dump({key: default}).splitlines()]
     return lines
 
 

@@ -1,0 +1,196 @@
+"""The release folder: whole or not at all, the same twice, and what `datasets` loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from magpie_hub.book import Book
+from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.gates import build_gates
+from magpie_hub.generate import Ledger, grow
+from magpie_hub.job import Job
+from magpie_hub.models import ModelSource
+from magpie_hub.plan import Plan
+from magpie_hub.recipe import parse_recipe
+from magpie_hub.release import Release, write_release
+from magpie_hub.release import folder as folder_module
+from magpie_hub.release.card import size_category
+from magpie_hub.release.parquet import write_shards
+from magpie_hub.rollout import Rollouts
+from magpie_hub.schema import arrow_schema
+from tests.test_generate import ends_with_colon
+from tests.toy import ToyChat, ToyEngine
+
+RECIPE = """
+name: toy
+description: A toy.
+model: toy/model
+rows: 30
+turns: 2
+card: {license: apache-2.0, pretty_name: "A: toy"}
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    import asyncio
+
+    recipe = parse_recipe(RECIPE, "toy")
+    source = ModelSource("toy/model", "r1", "hub")
+    job = Job(recipe, source, tmp_path / "home", build_gates())
+    with job.book(writable=True) as book:
+        book.first.set_meta("chat", ToyChat().to_json())
+        book.first.begin_session({"engine": "toy", "version": "1", "device": "x", "dtype": "y"})
+        engine = ToyEngine(ends_with_colon(4))
+        rollouts = Rollouts(
+            Plan(recipe), ToyChat(), engine, job.gates, Book(book.first, book.later, 2)
+        )
+        asyncio.run(grow(Ledger(book, 30), rollouts, engine))
+    return job
+
+
+def content(release: Release) -> dict[str, bytes]:
+    return {name: (release.path / name).read_bytes() for name in release.files}
+
+
+def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
+    release = write_release(job, tmp_path / "out")
+    assert set(release.files) == {
+        "README.md",
+        "data/default/train-00000-of-00001.parquet",
+        "manifest.json",
+        "recipe.yaml",
+        "stats.json",
+    }
+    manifest = json.loads((release.path / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        data = (release.path / name).read_bytes()
+        assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+        assert entry["bytes"] == len(data)
+    stats = json.loads((release.path / "stats.json").read_text())
+    funnel = stats["funnel"]
+    assert funnel["planned"] == funnel["delivered"] + sum(funnel["rejected"].values())
+    assert stats["rows"] == manifest["rows"] == 30
+
+
+def test_it_loads_and_rows_have_the_published_columns(job: Job, tmp_path: Path) -> None:
+    import datasets
+
+    release = write_release(job, tmp_path / "out")
+    rows = datasets.load_dataset(str(release.path), cache_dir=str(tmp_path / "cache"))["train"]
+    assert len(rows) == 30
+    row = rows[0]
+    assert row["conversations"] == [
+        {"from": "human", "value": row["instruction"]},
+        {"from": "gpt", "value": row["response"]},
+        {"from": "human", "value": row["instruction_2"]},
+        {"from": "gpt", "value": row["response_2"]},
+    ]
+    assert [m["role"] for m in row["messages"]] == ["user", "assistant"] * 2
+    assert row["gen_input_configs"]["input_generator"] == "toy/model"
+    assert row["gen_input_configs"]["pre_query_template"] == "<s><user>"
+    assert row["gen_input_configs"]["seed"] == Plan(job.recipe).row(row["row_id"]).seed
+    assert row["instruction_length"] == len(row["instruction"])
+    assert row["finish_reason"] == row["finish_reason_2"] == "stop"
+    assert rows["row_id"][:] == sorted(rows["row_id"][:])
+    assert len(set(rows["uuid"][:])) == 30
+
+
+def test_built_twice_it_is_the_same_to_the_byte(job: Job, tmp_path: Path) -> None:
+    one, two = write_release(job, tmp_path / "a"), write_release(job, tmp_path / "b")
+    assert content(one) == content(two)
+
+
+def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
+    text = write_release(job, tmp_path / "out").card.read_text()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["pretty_name"] == "A: toy"
+    assert front["license"] == "apache-2.0"
+    assert front["size_categories"] == ["n<1K"]
+    assert [c["default"] for c in front["configs"]] == [True]
+    assert "30 conversations of 2 turns" in text
+
+
+def test_the_recipe_in_it_is_the_recipe(job: Job, tmp_path: Path) -> None:
+    release = write_release(job, tmp_path / "out")
+    again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
+    assert again == job.recipe.model_copy(update={"revision": "r1"})
+
+
+def test_an_earlier_release_is_replaced(job: Job, tmp_path: Path) -> None:
+    release = write_release(job, tmp_path / "out")
+    (release.path / "data" / "default" / "train-00001-of-00002.parquet").write_text("stale")
+    write_release(job, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*of-00002*"))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_a_failure_leaves_the_earlier_release(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(write_release(job, tmp_path / "out"))
+
+    def full(*_: object, **__: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder_module, "render_card", full)
+    with pytest.raises(OutputError, match="No space left") as caught:
+        write_release(job, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert content(Release(tmp_path / "out", 0, None, tuple(before))) == before
+    assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+def test_a_place_that_holds_something_else_is_refused(job: Job, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("...")
+    with pytest.raises(OutputError, match="holds something that is not a release"):
+        write_release(job, mine)
+    assert (mine / "thesis.tex").read_text() == "..."
+    with pytest.raises(OutputError, match="not a folder"):
+        write_release(job, mine / "thesis.tex")
+    (tmp_path / "empty").mkdir()
+    write_release(job, tmp_path / "empty")
+
+
+def test_missing_rows_are_refused(job: Job, tmp_path: Path) -> None:
+    more = Job(job.recipe.model_copy(update={"rows": 500}), job.source, job.home, job.gates)
+    with pytest.raises(JournalError, match="are missing"):
+        write_release(more, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_are_bounded_and_named_by_their_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow.parquet as pq
+
+    from magpie_hub.release import parquet
+
+    monkeypatch.setattr(parquet, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 50)
+    schema = arrow_schema(1)
+    rows = ({"row_id": i, "instruction": hashlib.sha512(b"%d" % i).hexdigest()} for i in range(900))
+    shards = write_shards(rows, schema, tmp_path)
+    assert len(shards) > 2
+    assert shards[0].name == f"train-00000-of-{len(shards):05d}.parquet"
+    ids = [i for shard in shards for i in pq.read_table(shard)["row_id"].to_pylist()]
+    assert ids == list(range(900))
+    metadata = pq.read_metadata(shards[0])
+    assert metadata.row_group(0).column(0).has_offset_index
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (300_000, "100K<n<1M"), (10**6, "1M<n<10M")],
+)
+def test_size_categories(rows: int, name: str) -> None:
+    assert size_category(rows) == name
