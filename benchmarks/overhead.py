@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/overhead.py [ROWS]
 
 A scripted engine answers at once, with texts of a usual length, so that nearly all CPU time is
-ours; what the scripted engine itself takes is measured alone and subtracted. Prints one JSON object.
+ours; what the scripted engine itself takes is measured alone and subtracted. Prints one JSON
+object.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name} {number}" for name, number in packages.items()),
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
@@ -94,14 +94,14 @@ is the same engine given all the same requests at once.
 | slot occupancy, whole run | {g["ours"]["occupancy"]} | {g["limit"]["occupancy"]} |
 | slot occupancy while rows remain to be started | {g["ours"]["occupancy_while_rows_start"]} | |
 
-Wall time, ours over the limit: **{g["wall_time_ours_over_limit"]}** (median of the pairs); a token's
-time, ours over the limit: {g["time_a_token_ours_over_limit"]}.
+Wall time, ours over the limit: **{g["wall_time_ours_over_limit"]}** (median of the pairs); a
+token's time, ours over the limit: {g["time_a_token_ours_over_limit"]}.
 
 ## Outside the engine
 
 `benchmarks/overhead.py`: **{o["milliseconds_a_row"]} ms** of CPU time a row (plan, prompts, gates,
-text, journal, scheduling), over {o["rows"]:,} rows of usual length with a scripted engine, whose own
-{o["of_the_scripted_engine"]} ms are subtracted.
+text, journal, scheduling), over {o["rows"]:,} rows of usual length with a scripted engine, whose
+own {o["of_the_scripted_engine"]} ms are subtracted.
 
 ## A large journal
 

@@ -28,6 +28,7 @@ def build(
     watch: Watcher | None = None,
     environment: Mapping[str, str] = os.environ,
     how: str = "{name}",
+    main_guarded: bool = False,
     **knobs: Any,
 ) -> Release:
     """Builds the release folder of a variant or of a recipe of your own.
@@ -42,6 +43,8 @@ def build(
         watch: Told how far it is, twice a second.
         environment: For ``MAGPIE_*`` variables.
         how: How the caller spells a setting in messages.
+        main_guarded: Say True from a script whose work stands under a main guard: an engine on a
+            GPU may then have a process of its own, which is faster.
         **knobs: This run's settings, by the recipe's names: ``rows=40, model="…"``.
 
     Returns:
@@ -65,7 +68,7 @@ def build(
     folder = Path(out) if out is not None else Path(recipe.name)
     check_output(folder)
     job = Job.open(recipe)
-    with Background(job, say) as run:
+    with Background(job, say, main_guarded=main_guarded) as run:
         for progress in run.updates():
             if watch is not None and progress is not None:
                 watch(progress)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -22,11 +23,13 @@ class Background:
     Args:
         job: What to run.
         say: Told what is going on; called on the thread.
+        main_guarded: See `Job.run`.
     """
 
-    def __init__(self, job: Job, say: Say) -> None:
+    def __init__(self, job: Job, say: Say, *, main_guarded: bool = False) -> None:
         self._job = job
         self._say = say
+        self._main_guarded = main_guarded
         self._news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._cancelled = False
@@ -62,7 +65,9 @@ class Background:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(self._job.run(say=self._say, watch=self._news.put))
+        self._task = asyncio.ensure_future(
+            self._job.run(say=self._say, watch=self._news.put, main_guarded=self._main_guarded)
+        )
         if self._cancelled:
             self._task.cancel()
         await self._task
@@ -95,9 +100,8 @@ class Background:
         """Ends the run and waits for its engine to close; finished turns are committed."""
         self._cancelled = True
         if self._thread.is_alive() and self._loop is not None and self._task is not None:
-            try:
+            # The loop may have ended by itself a moment ago.
+            with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._task.cancel)
-            except RuntimeError:
-                pass  # The loop has just ended by itself.
         if self._thread.is_alive():
             self._thread.join()

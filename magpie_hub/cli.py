@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,9 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
             terminal.write(text + "\n")
 
         try:
-            release = api.build(name, out, say=say, watch=line, how="{option}", **knobs)
+            release = api.build(
+                name, out, say=say, watch=line, how="{option}", main_guarded=True, **knobs
+            )
         finally:
             line.close()
     if as_json:
@@ -210,5 +212,5 @@ def init(folder: Path, name: str | None, model: str, rows: int) -> None:
 def _log_path(name: str) -> Path:
     from magpie_hub.home import home
 
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     return home() / "logs" / f"{name}-{stamp}.log"

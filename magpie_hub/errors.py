@@ -26,7 +26,7 @@ class UserError(MagpieError):
 
 
 class RecipeError(UserError):
-    """A recipe that cannot be taken as it is: unknown key, wrong type, numbers that do not add up."""
+    """A recipe that is refused: unknown key, wrong type, numbers that do not add up."""
 
 
 class ChatFormatError(UserError):

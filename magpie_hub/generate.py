@@ -248,5 +248,6 @@ def _give_up(recent: deque[bool], min_yield: float, ledger: Ledger) -> str:
     return (
         f"only {sum(recent)} of the last {len(recent)} rows passed, under the recipe's min_yield "
         f"of {min_yield:g}; {ledger.passing} of {ledger.wanted} rows are kept (rejects so far: "
-        f"{worst or 'none settled'}); change the gates, the sampling or the model, or lower min_yield"
+        f"{worst or 'none settled'}); change the gates, the sampling or the model, or lower "
+        "min_yield"
     )

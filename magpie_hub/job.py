@@ -145,7 +145,9 @@ class Job:
                 progress.reasons = ledger.reasons
         return progress
 
-    async def run(self, *, say: Say, watch: Watcher | None = None) -> Progress:
+    async def run(
+        self, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
+    ) -> Progress:
         """Generates what is missing. The one way in which rows come to be.
 
         Waits while another process generates the same rows, and then goes on from where it ended.
@@ -153,6 +155,8 @@ class Job:
         Args:
             say: Told what is going on, a line each.
             watch: Told how far it is, twice a second.
+            main_guarded: Whether the main module may be imported again without harm, as the
+                command's may: then an engine may have a process of its own.
 
         Raises:
             UserError: The model, its chat template or the device will not do.
@@ -166,10 +170,10 @@ class Job:
             ledger = Ledger(book, self.wanted)
             if ledger.done:
                 return self.progress()
-            return await self._generate(book, ledger, say, watch)
+            return await self._generate(book, ledger, say, watch, main_guarded)
 
     async def _generate(
-        self, book: Book, ledger: Ledger, say: Say, watch: Watcher | None
+        self, book: Book, ledger: Ledger, say: Say, watch: Watcher | None, main_guarded: bool
     ) -> Progress:
         from magpie_hub.engine.choose import start_engine
 
@@ -182,7 +186,12 @@ class Job:
         self._check_chat(book, chat)
         left = ledger.wanted - ledger.passing
         engine = await start_engine(
-            self.source, engine_options(self.recipe), self.home, say=say, rows=left
+            self.source,
+            engine_options(self.recipe),
+            self.home,
+            say=say,
+            rows=left,
+            main_guarded=main_guarded,
         )
         try:
             info = engine.info

@@ -266,12 +266,8 @@ _FIELDS = (
 
 
 def _record(fields: tuple[Any, ...]) -> TurnRecord:
-    *plain, instruction_ids, response_ids = fields
-    return TurnRecord(
-        *plain,
-        instruction_ids=_unpack(instruction_ids),
-        response_ids=None if response_ids is None else _unpack(response_ids),
-    )
+    ids = [None if blob is None else _unpack(blob) for blob in fields[-2:]]
+    return TurnRecord(*fields[:-2], *ids)
 
 
 def _pack(ids: tuple[int, ...]) -> bytes:

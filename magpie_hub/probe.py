@@ -143,8 +143,13 @@ def probe_model(
     if recipe is not None:
         chosen = open_recipe(recipe, knobs, how=how)
     else:
-        base = Recipe(
-            name="probe", description="A probe.", model=model, instruct={"max_tokens": 512}
+        base = Recipe.model_validate(
+            {
+                "name": "probe",
+                "description": "A probe.",
+                "model": model,
+                "instruct": {"max_tokens": 512},
+            }
         )
         chosen = turn_knobs(base, knobs, os.environ, how)
     return asyncio.run(_probe(chosen, samples, say))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -19,27 +19,28 @@ class LiveLine:
 
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         self._tokens = 0.0
         self._seconds = 0.0
         self._pace = 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Takes news of the run."""
-        live = self._terminal.isatty()
-        if self._bar is None:
-            self._bar = tqdm(
-                total=progress.wanted,
-                initial=progress.passed,
-                unit="row",
-                file=self._terminal,
-                dynamic_ncols=True,
-                mininterval=0.2 if live else 10,
-                bar_format="{n_fmt}/{total_fmt} rows |{bar:12}| {elapsed}<{remaining}{postfix}",
-            )
-        self._bar.n = min(progress.passed, progress.wanted)
-        self._bar.set_postfix_str(self._state(progress), refresh=False)
-        self._bar.update(0)
+        bar = self._bar = self._bar or self._open(progress)
+        bar.n = min(progress.passed, progress.wanted)
+        bar.set_postfix_str(self._state(progress), refresh=False)
+        bar.update(0)
+
+    def _open(self, progress: Progress) -> tqdm[NoReturn]:
+        return tqdm(
+            total=progress.wanted,
+            initial=progress.passed,
+            unit="row",
+            file=self._terminal,
+            dynamic_ncols=True,
+            mininterval=0.2 if self._terminal.isatty() else 10,
+            bar_format="{n_fmt}/{total_fmt} rows |{bar:12}| {elapsed}<{remaining}{postfix}",
+        )
 
     def _state(self, progress: Progress) -> str:
         seconds = progress.seconds - self._seconds

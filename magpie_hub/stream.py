@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 
 from magpie_hub.background import Background
-from magpie_hub.book import Book
 from magpie_hub.delivery import deliver
 from magpie_hub.errors import JournalError
 from magpie_hub.job import FIRST, Job
@@ -41,34 +40,40 @@ def stream_rows(job: Job) -> Iterator[Row]:
                 pass
             yield from _delivered(job)
             return
-        cursor, left = 0, job.recipe.rows
+        reader = _Reader(job)
         for _ in run.updates(timeout=POLL):
-            if left and (job.folder / FIRST).exists():
-                with job.book() as book:
-                    for cursor, row in _settled(job, book, cursor):
-                        if row is not None and left:
-                            left -= 1
-                            yield row
-        with job.book() as book:
-            for _, row in _settled(job, book, cursor):
-                if row is not None and left:
-                    left -= 1
-                    yield row
+            yield from reader.settled()
+        yield from reader.settled()
 
 
-def _settled(job: Job, book: Book, cursor: int) -> Iterator[tuple[int, Row | None]]:
-    """Rows from `cursor` on, up to the first unfinished one, each with the cursor after it."""
-    chat = book.first.meta("chat")
-    plan = Plan(job.recipe)
-    for outcome in book.outcomes(cursor):
-        if not outcome.finished:
+class _Reader:
+    """Reads a job's rows in the order of their ids, each once, as far as they are settled."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._plan = Plan(job.recipe)
+        self._next = 0
+        self._left = job.recipe.rows
+
+    def settled(self) -> Iterator[Row]:
+        """Yields the rows that have passed since the last call, up to the first unfinished one."""
+        if not (self._job.folder / FIRST).exists():
             return
-        row = None
-        if outcome.passed:
-            turns = book.conversation(outcome.row_id)
-            pre_query = chat["pre_query"]["text"]
-            row = to_row(plan.row(outcome.row_id), turns, job.recipe, job.source.name, pre_query)
-        yield outcome.row_id + 1, row
+        with self._job.book() as book:
+            chat = book.first.meta("chat")
+            for outcome in book.outcomes(self._next):
+                if not outcome.finished or not self._left:
+                    return
+                self._next = outcome.row_id + 1
+                if outcome.passed:
+                    self._left -= 1
+                    yield to_row(
+                        self._plan.row(outcome.row_id),
+                        book.conversation(outcome.row_id),
+                        self._job.recipe,
+                        self._job.source.name,
+                        chat["pre_query"]["text"],
+                    )
 
 
 def _delivered(job: Job) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""A job on a real (tiny) model: one function behind all doors, one writer, nothing paid for twice."""
+"""A job on a real (tiny) model: one function behind all doors, one writer, no row paid twice."""
 
 from __future__ import annotations
 

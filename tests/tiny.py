@@ -15,10 +15,9 @@ TEMPLATE = (
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-GATES_OFF = {
-    name: False
-    for name in ("empty", "repetition", "cut_off", "leak", "garbage", "colon", "answer_inside")
-}
+GATES_OFF = dict.fromkeys(
+    ("empty", "repetition", "cut_off", "leak", "garbage", "colon", "answer_inside"), False
+)
 
 
 def write_tiny_model(folder: Path, seed: int = 0) -> Path:

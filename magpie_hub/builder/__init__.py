@@ -1,4 +1,4 @@
-"""The `datasets` plug-in: ``load_dataset("./builders/magpie", "pro-mt")`` without an import of ours.
+"""The `datasets` plug-in: ``load_dataset("./builders/magpie", "pro-mt")`` with no import of ours.
 
 A builder folder's README lists, for each config, a ``magpie://`` pattern and a recipe file. The
 pattern matches nothing; resolving it makes fsspec import `magpie_hub.builder.fs` through its entry

@@ -39,10 +39,17 @@ class Candidate:
 
 
 class Gate(Protocol):
-    """A rule with a name. The name is its key in a recipe and the reason in the funnel."""
+    """A rule with a name."""
 
-    name: str
-    roles: tuple[Role, ...]
+    @property
+    def name(self) -> str:
+        """Its key in a recipe, and the reason in the funnel."""
+        ...
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Whose words it looks at."""
+        ...
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None to pass, or the reason (the gate's name, or `name:detail`)."""

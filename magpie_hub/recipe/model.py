@@ -247,7 +247,7 @@ class Recipe(Section):
     memory_gib: float | None = Field(
         None,
         gt=0,
-        description="Device memory that the generator needs in all, asked for before it is reached.",
+        description="Device memory that the generator needs; checked before it is fetched.",
     )
     trust_remote_code: bool = _knob(False, "Let the model's repository run its own code.")
 

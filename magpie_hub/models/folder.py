@@ -1,0 +1,215 @@
+"""A model's folder: what its files say of the model, without loading a weight.
+
+Everything here reads `config.json` and the headers of safetensors files, nothing more, so it
+answers at once for a model of any size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from magpie_hub.errors import ModelError
+from magpie_hub.runtime import prepare
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
+"""Any one of these makes a folder that a tokenizer can be loaded from (`*.tiktoken` too)."""
+
+_FINGERPRINTED = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a model's `config.json` says of its size at run time.
+
+    Attributes:
+        context_length: Tokens that the model was made for.
+        kv_bytes_per_token: Keys and values that one token leaves in the cache, in 16 bit.
+        quantization: Method that the checkpoint's weights are already stored in, or None.
+    """
+
+    context_length: int | None = None
+    kv_bytes_per_token: int | None = None
+    quantization: str | None = None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file; {} if there is no such file.
+
+    Raises:
+        ModelError: The file holds something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not readable as JSON ({error}); fetch it again.") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} does not hold a JSON object; fetch it again.")
+    return value
+
+
+def shape_of(config: dict[str, Any]) -> Shape:
+    """Reads a model's shape from its `config.json`.
+
+    Args:
+        config: The parsed file. Models with vision or audio keep the language model's part under
+            `text_config`.
+    """
+    text = config.get("text_config")
+    if not isinstance(text, dict):
+        text = config
+    layers = text.get("num_hidden_layers")
+    heads = text.get("num_attention_heads")
+    hidden = text.get("hidden_size")
+    kv_heads = text.get("num_key_value_heads") or heads
+    head_dim = text.get("head_dim") or (hidden // heads if hidden and heads else None)
+    kv_bytes = 2 * layers * kv_heads * head_dim * 2 if layers and kv_heads and head_dim else None
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    return Shape(
+        context_length=text.get("max_position_embeddings"),
+        kv_bytes_per_token=kv_bytes,
+        quantization=method,
+    )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Lists the safetensors files that make up the model.
+
+    `consolidated*` is the same weights again in another layout (Mistral's own).
+    """
+    return sorted(
+        path for path in folder.glob("*.safetensors") if not path.name.startswith("consolidated")
+    )
+
+
+def missing_shards(folder: Path) -> list[str]:
+    """Lists the weight files that the folder's index names and the folder lacks."""
+    index = read_json(folder / "model.safetensors.index.json")
+    shards = set(index.get("weight_map", {}).values())
+    return sorted(shard for shard in shards if not (folder / shard).is_file())
+
+
+def count_parameters(folder: Path) -> int | None:
+    """Sums the elements of every tensor, from the safetensors headers; None if unreadable."""
+    total = 0
+    for path in weight_files(folder):
+        try:
+            with path.open("rb") as file:
+                (length,) = struct.unpack("<Q", file.read(8))
+                header = json.loads(file.read(length))
+        except (OSError, ValueError, struct.error):
+            return None
+        total += sum(
+            prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
+        )
+    return total or None
+
+
+def license_of(folder: Path) -> str | None:
+    """Returns the licence that the folder's README.md declares in its front matter."""
+    readme = folder / "README.md"
+    if not readme.is_file():
+        return None
+    from huggingface_hub import metadata_load
+
+    try:
+        metadata = metadata_load(readme) or {}
+    except Exception:  # noqa: BLE001 - whatever is wrong with a README, the model can be used
+        return None
+    return metadata.get("license_name") or metadata.get("license")
+
+
+def check_whole(folder: Path, name: str, *, weights: bool = True) -> None:
+    """Refuses a folder that no model can be loaded from.
+
+    Args:
+        folder: Where the files are.
+        name: What the person calls the model, for the message.
+        weights: Whether weights are wanted too, or a tokenizer is enough.
+
+    Raises:
+        ModelError: `config.json`, the tokenizer or a weight file is missing.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{name} has no config.json, so it is not a transformers model; name a repository or "
+            f"folder that holds config.json, a tokenizer and *.safetensors."
+        )
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES) and not any(
+        folder.glob("*.tiktoken")
+    ):
+        raise ModelError(
+            f"{name} has no tokenizer ({', '.join(TOKENIZER_FILES[:2])}, …); save the model's "
+            f"tokenizer beside its weights."
+        )
+    if not weights:
+        return
+    if not weight_files(folder):
+        raise ModelError(
+            f"{name} has no *.safetensors weights; name a model that has, or save this one again "
+            f"with save_pretrained()."
+        )
+    if missing := missing_shards(folder):
+        raise ModelError(
+            f"{name} lacks {len(missing)} of its weight files ({missing[0]}, …); fetch the model "
+            f"again."
+        )
+
+
+def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
+    """Refuses a model that runs its repository's own Python, unless that was granted.
+
+    A model whose architecture transformers has of its own does not need the repository's copy,
+    even where its config offers one.
+
+    Raises:
+        ModelError: The model needs remote code and `trust_remote_code` is false.
+    """
+    if trust_remote_code:
+        return
+    config = read_json(folder / "config.json")
+    tokenizer = read_json(folder / "tokenizer_config.json")
+    wants = False
+    if "auto_map" in config:
+        prepare()
+        from transformers import CONFIG_MAPPING
+
+        wants = config.get("model_type") not in CONFIG_MAPPING
+    if not wants and "AutoTokenizer" in (tokenizer.get("auto_map") or {}):
+        wants = not (folder / "tokenizer.json").is_file()
+    if wants:
+        raise ModelError(
+            f"{name} runs Python code from its own repository; read that code, then set "
+            f"trust_remote_code: true in the recipe, or choose another model."
+        )
+
+
+def fingerprint(folder: Path) -> str:
+    """Returns "local-" and 12 hex digits that change when the model in the folder changes.
+
+    Small files count by content; weight files by name, size and their first MiB (which holds the
+    header with every tensor's place), so that a folder of any size answers at once.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if not path.is_file():
+            continue
+        if path.suffix == ".safetensors":
+            with path.open("rb") as file:
+                content = file.read(1 << 20)
+            content += str(path.stat().st_size).encode()
+        elif path.suffix in _FINGERPRINTED:
+            content = path.read_bytes()
+        else:
+            continue
+        digest.update(path.name.encode() + b"\0")
+        digest.update(hashlib.sha256(content).digest())
+    return f"local-{digest.hexdigest()[:12]}"

@@ -1,0 +1,417 @@
+"""The server engine: against a scripted server for what goes wrong, and against vLLM's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magpie_hub.engine.base import Completion, Engine, LoopDetection, Sampling
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.server import ServerEngine
+from magpie_hub.errors import EngineError, MagpieError, UserError
+from magpie_hub.models import ModelSource
+
+web = pytest.importorskip("aiohttp.web")
+pytest.importorskip("openai")
+
+TINY = ModelSource(name="tiny", revision="r", kind="hub")
+HOW = Sampling(max_tokens=8, seed=5, stop_ids=(2,), loop=LoopDetection(1, 4, 3))
+MODELS: dict[str, Any] = {"object": "list", "data": [{"id": "tiny", "max_model_len": 64}]}
+
+
+def completion(ids: list[int] | None, reason: str = "stop", **extra: Any) -> dict[str, Any]:
+    choice = {"index": 0, "text": "", "finish_reason": reason, "token_ids": ids, **extra}
+    return {"id": "c", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+
+
+class Script:
+    """A server on loopback that answers the probe properly, then as it is told.
+
+    `answers` are taken one a request, the last one again and again: a JSON body, a
+    (status, body, headers) triple, "reset", "hang" or raw text.
+    """
+
+    def __init__(self) -> None:
+        self.models: Any = MODELS
+        self.answers: list[Any] = [completion([7, 8, 2], stop_reason=2)]
+        self.probe: Any = completion([7], "length")
+        self.refuses: Callable[[dict[str, Any]], bool] = lambda body: False
+        self.asked: list[dict[str, Any]] = []
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._over = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Script:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        app = web.Application()
+        app.router.add_get("/v1/models", self._list)
+        app.router.add_get("/version", self._version)
+        app.router.add_post("/v1/completions", self._complete)
+        runner = web.AppRunner(app, shutdown_timeout=0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        self._ready.set()
+        await self._over.wait()
+        await runner.cleanup()
+
+    async def _list(self, request: Any) -> Any:
+        return await self._reply(request, self.models)
+
+    async def _version(self, request: Any) -> Any:
+        return web.json_response({"version": "1.2.3"})
+
+    async def _complete(self, request: Any) -> Any:
+        body = await request.json()
+        if self.refuses(body):
+            return await self._reply(request, (400, {"error": {"message": "no such field"}}, {}))
+        if body["prompt"] == [1]:
+            return await self._reply(request, self.probe)
+        self.asked.append(body)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return await self._reply(request, answer)
+
+    async def _reply(self, request: Any, answer: Any) -> Any:
+        if answer == "reset":
+            request.transport.abort()
+            return web.Response()
+        if answer == "hang":
+            await self._over.wait()
+        if isinstance(answer, str):
+            return web.Response(text=answer, content_type="application/json")
+        if isinstance(answer, tuple):
+            status, body, headers = answer
+            return web.json_response(body, status=status, headers=headers)
+        return web.json_response(answer)
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    with Script() as script:
+        yield script
+
+
+def start_and_ask(
+    script: Script, *prompts: tuple[int, ...], how: Sampling = HOW, **knobs: Any
+) -> tuple[ServerEngine, list[Completion]]:
+    async def main() -> tuple[ServerEngine, list[Completion]]:
+        options = EngineOptions(base_url=script.url, max_num_seqs=4)
+        engine = await ServerEngine.start(TINY, options, **knobs)
+        try:
+            return engine, await asyncio.gather(*(engine.generate(p, how) for p in prompts))
+        finally:
+            await engine.close()
+
+    return asyncio.run(main())
+
+
+def refusal(script: Script, error: type[MagpieError], **knobs: Any) -> str:
+    with pytest.raises(error) as caught:
+        start_and_ask(script, (5, 6), **knobs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_it_is_an_engine_that_says_what_answers(script: Script) -> None:
+    script.models = {
+        "object": "list",
+        "data": [{"id": "x", "owned_by": "vllm", "max_model_len": 64}],
+    }
+    engine, _ = start_and_ask(script)
+    assert isinstance(engine, Engine)
+    assert engine.info.name == "server"
+    assert engine.info.version == "vllm 1.2.3"
+    assert engine.info.device == script.url
+    assert (engine.info.slots, engine.info.max_model_len) == (4, 64)
+    assert engine.info.settings["served_model"] == "x"
+
+
+def test_ids_go_in_and_come_out(script: Script) -> None:
+    engine, (answer,) = start_and_ask(script, (5, 6))
+    assert answer == Completion((7, 8), "stop", 2)
+    asked = script.asked[0]
+    assert asked["prompt"] == [5, 6]
+    assert asked["max_tokens"] == 9  # the stop token is not counted
+    assert asked["seed"] == 5
+    assert asked["stop_token_ids"] == [2]
+    assert asked["ignore_eos"] is True
+    assert asked["return_token_ids"] is True
+    assert asked["repetition_detection"] == {
+        "min_pattern_size": 1,
+        "max_pattern_size": 4,
+        "min_count": 3,
+    }
+    assert (engine.stats.prompt_tokens, engine.stats.decoded_tokens, engine.stats.running) == (
+        2,
+        3,
+        0,
+    )
+
+
+def test_a_stop_token_that_is_only_named_counts_too(script: Script) -> None:
+    script.answers = [completion([7, 8], stop_reason=2)]
+    assert start_and_ask(script, (5,))[1] == [Completion((7, 8), "stop", 2)]
+
+
+def test_the_limit_and_loops(script: Script) -> None:
+    script.answers = [completion(list(range(10, 19)), "length")]
+    assert start_and_ask(script, (5,))[1] == [Completion(tuple(range(10, 18)), "length")]
+    script.answers = [completion([9, 9, 9], "repetition")]
+    assert start_and_ask(script, (5,))[1] == [Completion((9, 9, 9), "repetition")]
+    # A server without loop detection runs into the limit.
+    script.answers = [completion([3, 4, 3, 4, 3, 4], "length")]
+    assert start_and_ask(script, (5,))[1][0].finish_reason == "repetition"
+
+
+def test_a_server_that_refuses_loop_detection_is_asked_without(script: Script) -> None:
+    script.refuses = lambda body: "repetition_detection" in body
+    _, answers = start_and_ask(script, (5,))
+    assert answers[0].ids == (7, 8)
+    assert "repetition_detection" not in script.asked[0]
+
+
+def test_the_context_bounds_prompt_and_answer(script: Script) -> None:
+    start_and_ask(script, (5,) * 60)
+    assert script.asked[0]["max_tokens"] == 4
+    with pytest.raises(EngineError, match="a prompt must hold 1 to 63 tokens, not 64"):
+        start_and_ask(script, (5,) * 64)
+
+
+def test_it_waits_as_long_as_the_server_asks(script: Script) -> None:
+    busy = (429, {"error": {"message": "busy"}}, {"Retry-After": "1"})
+    script.answers = [busy, completion([7, 2], stop_reason=2)]
+    began = time.monotonic()
+    _, answers = start_and_ask(script, (5,))
+    assert answers[0].ids == (7,)
+    assert len(script.asked) == 2
+    assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize(
+    "trouble", [(500, {"error": {"message": "oops"}}, {}), (503, {}, {}), "reset"]
+)
+def test_passing_trouble_is_tried_again(script: Script, trouble: Any) -> None:
+    script.answers = [trouble, completion([7, 2], stop_reason=2)]
+    _, answers = start_and_ask(script, (5,))
+    assert answers[0].ids == (7,)
+    assert script.asked[0] == script.asked[1]
+
+
+def test_lasting_trouble_is_one_line(script: Script) -> None:
+    script.answers = [(500, {"error": {"message": "out of\nmemory"}}, {})]
+    assert "answered 500: out of memory" in refusal(script, EngineError, max_retries=1)
+    assert len(script.asked) == 2
+    script.answers = ["reset"]
+    assert "Connection error" in refusal(script, EngineError, max_retries=0)
+    script.answers = ["hang"]
+    assert "timed out" in refusal(script, EngineError, max_retries=0, timeout=0.3).lower()
+
+
+def test_a_refused_request_carries_the_servers_words_and_is_not_tried_again(script: Script) -> None:
+    script.answers = [(400, {"error": {"message": "the prompt is too long"}}, {})]
+    assert "answered 400: the prompt is too long" in refusal(script, EngineError)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{not json",
+        "[]",
+        '"ok"',
+        {"object": "text_completion", "choices": []},
+        completion([1], "abort"),
+    ],
+)
+def test_an_answer_that_is_no_completion_is_one_line(script: Script, answer: Any) -> None:
+    script.answers = [answer]
+    assert script.url in refusal(script, EngineError, max_retries=0)
+
+
+def test_a_server_without_token_ids_is_refused_at_the_start(script: Script) -> None:
+    script.probe = completion(None, "length")
+    assert "returns no token ids; use a server" in refusal(script, EngineError)
+    assert not script.asked
+
+
+def test_a_server_that_stops_on_ids_of_its_own_is_found_out(script: Script) -> None:
+    script.answers = [completion([7, 8], stop_reason=None)]
+    assert "none of the stop ids" in refusal(script, EngineError)
+
+
+def test_of_several_models_the_one_of_that_name_is_taken(script: Script) -> None:
+    script.models = {"object": "list", "data": [{"id": "other"}, {"id": "tiny"}]}
+    engine, _ = start_and_ask(script, (5,))
+    assert script.asked[0]["model"] == "tiny"
+    assert engine.info.max_model_len == 4096
+    script.models = {"object": "list", "data": [{"id": "a"}, {"id": "b"}]}
+    assert "does not serve tiny; it serves a, b" in refusal(script, UserError)
+
+
+@pytest.mark.parametrize("models", ["<html>hello</html>", {"detail": "?"}, (404, {}, {}), "reset"])
+def test_what_is_no_such_server_is_the_callers_mistake(script: Script, models: Any) -> None:
+    script.models = models
+    assert f"no OpenAI-compatible server answers at {script.url}" in refusal(script, UserError)
+
+
+def test_a_refused_key_names_the_variable(script: Script) -> None:
+    script.models = (401, {"error": {"message": "who are you"}}, {})
+    assert "OPENAI_API_KEY" in refusal(script, UserError)
+
+
+def test_nobody_there_names_the_url() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://user:secret@127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(UserError, match="no OpenAI-compatible server answers at") as caught:
+        asyncio.run(ServerEngine.start(TINY, EngineOptions(base_url=url)))
+    assert "secret" not in str(caught.value)
+    with pytest.raises(UserError, match="needs base_url"):
+        asyncio.run(ServerEngine.start(TINY, EngineOptions()))
+
+
+def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(UserError, match=r"magpie-hub\[server\]"):
+        asyncio.run(ServerEngine.start(TINY, EngineOptions(base_url="http://127.0.0.1:1/v1")))
+
+
+def test_cancelling_one_request_leaves_the_others(script: Script) -> None:
+    script.answers = ["hang", completion([7, 2], stop_reason=2)]
+
+    async def main() -> None:
+        engine = await ServerEngine.start(TINY, EngineOptions(base_url=script.url, max_num_seqs=2))
+        slow = asyncio.create_task(engine.generate((5,), HOW))
+        await asyncio.sleep(0.2)
+        slow.cancel()
+        assert (await engine.generate((6,), HOW)).ids == (7,)
+        assert engine.stats.running == 0
+        await engine.close()
+        await engine.close()
+
+    asyncio.run(main())
+
+
+# ---- vLLM's own server ----
+
+
+@pytest.fixture(scope="module")
+def vllm_url(small_model: ModelSource, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vllm is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", str(small_model.path), "--served-model-name", small_model.name]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
+    command += ["--max-model-len", "1024", "--max-num-seqs", "8", "--enable-prompt-tokens-details"]
+    env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    with log.open("wb") as out:
+        # A group of its own, so that the engine's process ends with the server's.
+        server = subprocess.Popen(command, stdout=out, stderr=out, env=env, start_new_session=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", server, log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait(20)
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        time.sleep(0.5)
+    pytest.fail(f"vLLM's server did not come up:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+def test_vllms_server_speaks_token_ids(vllm_url: str, small_model: ModelSource) -> None:
+    user = (1, 4093, 198)  # "<|im_start|>user\n"
+    france = (504, 3575, 282, 4649, 314)  # "The capital of France is"
+    greedy = Sampling(max_tokens=12, temperature=0)
+
+    async def main() -> None:
+        engine = await ServerEngine.start(small_model, EngineOptions(base_url=vllm_url))
+        assert engine.info.max_model_len == 1024
+        assert engine.info.version.startswith("vllm 0.")
+
+        plain = await engine.generate(france, greedy)
+        assert (len(plain.ids), plain.finish_reason, plain.stop_id) == (12, "length", None)
+
+        stop = plain.ids[4]
+        stopped = await engine.generate(france, replace(greedy, stop_ids=(stop,)))
+        assert stopped.finish_reason == "stop"
+        assert stopped.stop_id == stop
+        assert stopped.ids == plain.ids[: plain.ids.index(stop)]
+
+        first, again, other = [
+            await engine.generate(user, Sampling(max_tokens=8, seed=seed))
+            for seed in (2**63 - 1, 2**63 - 1, 11)
+        ]
+        assert first.ids == again.ids != other.ids
+
+        # The end-of-sequence token is a token like any other until it is named a stop id.
+        past = await engine.generate((*user, 2), replace(greedy, max_tokens=3))
+        assert past.finish_reason == "length"
+
+        looped = await engine.generate(
+            (28120,) * 16, replace(greedy, max_tokens=60, loop=LoopDetection(1, 8, 3))
+        )
+        assert looped.finish_reason == "repetition"
+        assert len(looped.ids) < 60
+
+        many = [engine.generate(user, Sampling(max_tokens=4, seed=i)) for i in range(24)]
+        assert len({completion.ids for completion in await asyncio.gather(*many)}) > 12
+        await engine.close()
+
+    asyncio.run(main())
+
+
+def test_vllms_server_says_why_it_refuses(vllm_url: str, small_model: ModelSource) -> None:
+    async def main() -> None:
+        engine = await ServerEngine.start(small_model, EngineOptions(base_url=vllm_url))
+        with pytest.raises(EngineError, match="answered 400: .*top_p"):
+            await engine.generate((1, 2, 3), Sampling(max_tokens=4, top_p=7.0))
+        await engine.close()
+
+    asyncio.run(main())

@@ -1,0 +1,143 @@
+"""What vLLM is started with."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, gpus
+
+from magpie_hub.engine.device import GIB, Device
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.vllm_settings import cache_bytes, default_slots, environment, plan_arguments
+from magpie_hub.errors import UserError
+from magpie_hub.models import ModelSource
+
+KNOWN = {
+    "block_size",
+    "data_parallel_size",
+    "disable_log_stats",
+    "dtype",
+    "enable_prefix_caching",
+    "enforce_eager",
+    "generation_config",
+    "gpu_memory_utilization",
+    "kv_cache_memory_bytes",
+    "max_model_len",
+    "max_num_batched_tokens",
+    "max_num_seqs",
+    "model",
+    "quantization",
+    "seed",
+    "skip_tokenizer_init",
+    "tensor_parallel_size",
+    "trust_remote_code",
+    "use_tqdm_on_load",
+}
+SMALL = ModelSource(
+    "a/small",
+    "0" * 40,
+    "hub",
+    path=Path("/models/small"),
+    parameters=134_515_008,
+    context_length=8192,
+    kv_bytes_per_token=23040,
+)
+
+
+def plan(
+    source: ModelSource = SMALL,
+    device: Device = CPU,
+    known: set[str] = KNOWN,
+    short_job: bool = False,
+    **options: Any,
+) -> dict[str, Any]:
+    return plan_arguments(source, EngineOptions(**options), device, known, short_job=short_job)
+
+
+@pytest.mark.parametrize(
+    ("source", "device", "slots"),
+    [
+        (SMALL, CPU, 64),
+        (SMALL, gpus(A10, 1), 1024),
+        (LLAMA_8B, gpus(H200, 1), 512),
+        (LLAMA_70B, gpus(H200, 2), 256),
+    ],
+)
+def test_slots_follow_device_and_size(source: ModelSource, device: Device, slots: int) -> None:
+    assert default_slots(source, device) == slots
+
+
+def test_what_is_set_wins() -> None:
+    made = plan(max_num_seqs=8, max_model_len=512, dtype="float32", enforce_eager=True)
+    assert (made["max_num_seqs"], made["max_model_len"]) == (8, 512)
+    assert (made["dtype"], made["enforce_eager"]) == ("float32", True)
+
+
+def test_a_short_job_on_a_cpu_is_not_compiled() -> None:
+    assert plan(short_job=True)["enforce_eager"] is True
+    assert plan(short_job=False)["enforce_eager"] is False
+    assert plan(short_job=True, enforce_eager=False)["enforce_eager"] is False
+    assert plan(short_job=True, device=gpus(A10, 1))["enforce_eager"] is False
+
+
+def test_an_older_vllm_gets_only_what_it_knows() -> None:
+    old = KNOWN - {"kv_cache_memory_bytes", "generation_config"}
+    assert set(plan(known=old)) <= old
+
+
+def test_other_arguments_are_handed_through() -> None:
+    made = plan(engine_args={"max_num_batched_tokens": 4096, "block_size": 64})
+    assert made["max_num_batched_tokens"] == 4096
+    assert made["block_size"] == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("max_num_batched_token", "did you mean max_num_batched_tokens"),
+        ("zzz", "no argument zzz"),
+        ("max_num_seqs", "set max_num_seqs directly"),
+        ("model", "leave it out"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_refused(name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        plan(engine_args={name: 1})
+
+
+def test_a_context_longer_than_the_models_is_refused() -> None:
+    with pytest.raises(UserError, match="8192 tokens"):
+        plan(max_model_len=9000)
+
+
+def test_the_cache_on_a_cpu_is_bounded_by_memory_and_holds_one_sequence() -> None:
+    roomy = replace(CPU, free=1000 * GIB)
+    wanted = cache_bytes(SMALL, EngineOptions(), roomy, 4, 4096)
+    assert wanted == 4 * 2048 * 23040
+    tight = replace(CPU, free=GIB // 4)
+    bounded = cache_bytes(SMALL, EngineOptions(), tight, 64, 4096)
+    assert 4096 * 23040 < bounded < GIB // 4
+    double = cache_bytes(SMALL, EngineOptions(dtype="float32"), roomy, 4, 4096)
+    assert double == 2 * wanted
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    before = dict(os.environ)
+    drawn = random.Random(1)
+    random.seed(1)
+    with environment(CPU, in_process=True):
+        random.seed(2)
+        assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+        assert os.environ["VLLM_CONFIGURE_LOGGING"] == "0"
+        assert os.environ["OMP_NUM_THREADS"] == "3", "what the person set stays"
+        os.environ["LD_PRELOAD"] = "what vLLM leaves behind"
+    assert dict(os.environ) == before
+    assert random.random() == drawn.random(), "and so are the random number generators"
+    assert logging.getLogger("vllm").handlers, "warnings of vLLM do not fall through to stderr"
