@@ -43,14 +43,18 @@ class OwnProcess:
             engine_args: vLLM's AsyncEngineArgs.
             stats: Kept current from here on.
         """
+        from vllm.usage.usage_lib import UsageContext
         from vllm.v1.engine.async_llm import AsyncLLM
 
         counter = step_counter(stats)
         heard: deque[str] = deque(maxlen=200)
         try:
             with _output_to_log(heard):
-                # Not in a thread: its sockets belong to the event loop that opens them.
-                engine = AsyncLLM.from_engine_args(engine_args, stat_loggers=[counter])
+                # Not in a thread: its sockets belong to the event loop that opens them. The context
+                # picks vLLM's own defaults for offline work: larger batches of prompt tokens.
+                engine = AsyncLLM.from_engine_args(
+                    engine_args, usage_context=UsageContext.LLM_CLASS, stat_loggers=[counter]
+                )
         except Exception as error:
             raise EngineError(f"vLLM did not start: {_cause(heard, error)}") from error
         keep_only(counter, engine)

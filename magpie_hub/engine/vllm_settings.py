@@ -26,9 +26,10 @@ CPU_SLOTS = 64
 
 GPU_SLOTS = ((4e9, 1024), (20e9, 512), (float("inf"), 256))
 """Slots by number of parameters. Decoding is bound by reading the weights until the batch nears
-the GPU's ratio of FLOPs to bytes (about 200–300 for bf16 on A100 and H100), so 256 is the least
-that fills one; smaller models leave room for the cache of more, and their per-step overhead
-wants them. vLLM's own default on large GPUs is 1024, for any model."""
+the GPU's FLOPs per byte of memory bandwidth (data sheets, bf16: A100 156, H200 206, H100 295), so
+256 is the least that fills one; a smaller model leaves room for the cache of more, and its fixed
+cost per step wants them. vLLM's own default is 256, or 1024 on GPUs of 70 GiB and more, whatever
+the model; one that cannot hold so many at a time lets the rest wait."""
 
 EXPECTED_TOKENS = 2048
 """Tokens that a running sequence holds at most as a rule; vLLM preempts beyond that."""

@@ -205,10 +205,14 @@ class OwnThread:
 
 
 def _make_engine(engine_args: Any, stats: EngineStats) -> Any:
+    from vllm.usage.usage_lib import UsageContext
     from vllm.v1.engine.llm_engine import LLMEngine
 
     counter = step_counter(stats)
-    engine = LLMEngine.from_engine_args(engine_args, stat_loggers=[counter])
+    # The context picks vLLM's own defaults for offline work: larger batches of prompt tokens.
+    engine = LLMEngine.from_engine_args(
+        engine_args, usage_context=UsageContext.LLM_CLASS, stat_loggers=[counter]
+    )
     keep_only(counter, engine)
     return engine
 
