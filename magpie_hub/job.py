@@ -286,7 +286,7 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
     from magpie_hub.chat.derive import derive
     from magpie_hub.models import fetch_tokenizer, generation_eos, load_tokenizer
 
-    local = fetch_tokenizer(source, home)
+    local = fetch_tokenizer(source, home, trust_remote_code=recipe.trust_remote_code)
     tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_remote_code)
     options = ChatOptions(**recipe.chat.model_dump())
     return derive(tokenizer, generation_eos=generation_eos(local), options=options)

@@ -60,10 +60,11 @@ def pin(name: str, revision: str | None) -> Pinned:
         if revision and COMMIT.fullmatch(revision) and (cached := _cached(name, revision)):
             return Pinned(revision, cached)
         try:
-            # A file first: the Hub tells everybody about a gated repository, only its files are
-            # closed; and the cache remembers the commit that the revision meant.
+            # First, for it fails at once where there is no network; a download tries for long.
+            info = HfApi().model_info(name, revision=revision, files_metadata=True)
+            # The Hub tells everybody about a gated repository; only its files are closed. And the
+            # cache remembers which commit the revision meant, for the next time without network.
             folder = Path(hf_hub_download(name, "config.json", revision=revision)).parent
-            info = HfApi().model_info(name, revision=folder.name, files_metadata=True)
         except Exception as error:
             if _unreachable(error) and (cached := _cached(name, revision)):
                 return Pinned(cached.name, cached)
