@@ -1,0 +1,155 @@
+"""The literal calls, with the real small model on real engines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from magpie_hub.book import Book
+from magpie_hub.engine.base import Engine
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.generate import Ledger, grow
+from magpie_hub.job import Job, load_chat, open_recipe
+from magpie_hub.journal import Journal
+from magpie_hub.models import ModelSource
+from magpie_hub.plan import Plan, row_uuid
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.rollout import Rollouts
+from magpie_hub.schema import to_row
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def home(tmp_path: Path, small_model: ModelSource) -> Path:
+    """A MAGPIE_HOME in which the packaged model is converted already."""
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    assert small_model.path is not None
+    (home / "models").symlink_to(small_model.path.parent)
+    return home
+
+
+@pytest.mark.slow
+def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
+    home: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("vllm")
+    script = tmp_path / "script.py"
+    script.write_text(
+        'from datasets import load_dataset; print(load_dataset("./builders/magpie", "smol-mt"))\n'
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "MAGPIE_ROWS": "3"}
+
+    def run(**more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(script)],
+            cwd=ROOT,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    said = run()
+    assert "num_rows: 3" in said
+    assert "instruction_2" in said
+    (first,) = home.glob("journals/SmolLM2*/first.db")
+    with Journal(first, readonly=True) as journal:
+        made = journal.counts(1)
+        assert [s["engine"] for s in journal.sessions()] == ["vllm"]
+    # With no cache of `datasets`, and an engine that cannot start: the journal is enough.
+    again = run(HF_HOME=str(tmp_path / "hf2"), MAGPIE_ENGINE="server", MAGPIE_BASE_URL="http://x")
+    assert again == said
+    with Journal(first, readonly=True) as journal:
+        assert journal.counts(1) == made
+
+
+def test_engines_give_rows_of_the_same_ids_and_seeds(
+    home: Path, small_model: ModelSource, vllm_engine: Engine
+) -> None:
+    from magpie_hub.engine.transformers import TransformersEngine
+
+    recipe = short(open_recipe("smol-mt", {"rows": 2}))
+    job = Job.open(recipe, home)
+    chat = load_chat(recipe, job.source, home)
+
+    async def rows(engine: Engine) -> list[dict[str, object]]:
+        with Journal(Path(":memory:")) as first, Journal(Path(":memory:")) as later:
+            book = Book(first, later, 2)
+            rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, book)
+            await grow(Ledger(book, 2), rollouts, engine)
+            ids = [outcome.row_id for outcome in book.outcomes() if outcome.passed][:2]
+            plan = Plan(recipe)
+            return [
+                to_row(plan.row(i), book.conversation(i), recipe, job.source.name, "") for i in ids
+            ]
+
+    async def with_transformers() -> list[dict[str, object]]:
+        options = EngineOptions(engine="transformers", max_num_seqs=4, max_model_len=2048)
+        engine = await TransformersEngine.start(small_model, options)
+        try:
+            return await rows(engine)
+        finally:
+            await engine.close()
+
+    for row in asyncio.run(rows(vllm_engine)) + asyncio.run(with_transformers()):
+        planned = Plan(recipe).row(row["row_id"])  # type: ignore[arg-type]
+        assert row["gen_input_configs"]["seed"] == planned.seed  # type: ignore[index]
+        assert row["instruction"]
+        assert row["response_2"]
+        assert row["uuid"] == row_uuid(recipe.model, planned.seed)
+
+
+def short(recipe: Recipe) -> Recipe:
+    """The recipe with few tokens a turn, and without the gates that would reject short words."""
+    return Recipe.model_validate(
+        {
+            **recipe.model_dump(),
+            "instruct": {**recipe.instruct.model_dump(), "max_tokens": 24},
+            "respond": {"max_tokens": 32},
+            "later_turns": {"max_tokens": 24},
+            "gates": {"rules": {"cut_off": False, "repetition": False, "garbage": False}},
+        }
+    )
+
+
+@pytest.mark.slow
+def test_probe_shows_the_derived_template(home: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "magpie_hub",
+            "probe",
+            "HuggingFaceTB/SmolLM2-135M-Instruct",
+            "--samples",
+            "4",
+            "--engine",
+            "transformers",
+            "--json",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["chat"]["pre_query"]["text"].endswith("<|im_end|>\n<|im_start|>user\n")
+    assert found["chat"]["pre_query"]["ids"][-4:] == [198, 1, 4093, 198]
+    assert found["chat"]["post_query"]["text"] == "<|im_end|>\n<|im_start|>assistant\n"
+    assert found["chat"]["next_query"]["text"] == "<|im_end|>\n<|im_start|>user\n"
+    assert found["samples"] == len(found["instructions"]) == 4
+    assert 0 <= found["yield"] <= 1
+    assert found["mean_tokens"] > 1
