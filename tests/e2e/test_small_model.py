@@ -45,7 +45,7 @@ def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
     script.write_text(
         'from datasets import load_dataset; print(load_dataset("./builders/magpie", "smol-mt"))\n'
     )
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "MAGPIE_ROWS": "3"}
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "MAGPIE_ROWS": "2"}
 
     def run(**more: str) -> str:
         done = subprocess.run(
@@ -61,7 +61,7 @@ def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
         return done.stdout
 
     said = run()
-    assert "num_rows: 3" in said
+    assert "num_rows: 2" in said
     assert "instruction_2" in said
     (first,) = home.glob("journals/SmolLM2*/first.db")
     with Journal(first, readonly=True) as journal:
