@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magpie_hub.generate import Watcher
-    from magpie_hub.job import Say
+    from magpie_hub.job import Job, Say
     from magpie_hub.release import Release
 
 log = logging.getLogger("magpie_hub")
@@ -60,14 +60,46 @@ def build(
         >>> release.rows
         8
     """
-    from magpie_hub.background import Background
+    job, folder = prepare(name, out, environment=environment, how=how, **knobs)
+    return complete(job, folder, say=say, watch=watch, main_guarded=main_guarded)
+
+
+def prepare(
+    name: str | Path,
+    out: str | Path | None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    how: str = "{name}",
+    **knobs: Any,
+) -> tuple[Job, Path]:
+    """The first half of `build`: everything that can be refused without loading or writing.
+
+    Returns:
+        The job, and the folder that its release goes to.
+
+    Raises:
+        UserError: See `build`.
+    """
     from magpie_hub.job import Job, open_recipe
-    from magpie_hub.release import check_output, write_release
+    from magpie_hub.release import check_output
 
     recipe = open_recipe(name, knobs, environment, how)
     folder = Path(out) if out is not None else Path(recipe.name)
     check_output(folder)
-    job = Job.open(recipe)
+    return Job.open(recipe), folder
+
+
+def complete(
+    job: Job, folder: Path, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
+) -> Release:
+    """The second half of `build`: generates what is missing and writes the release.
+
+    Raises:
+        MagpieError: See `build`.
+    """
+    from magpie_hub.background import Background
+    from magpie_hub.release import write_release
+
     with Background(job, say, main_guarded=main_guarded) as run:
         for progress in run.updates():
             if watch is not None and progress is not None:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from magpie_hub.errors import OutputError
+
 LOGGERS = ("vllm", "transformers", "torch", "huggingface_hub", "httpx", "magpie_hub", "py.warnings")
 
 
@@ -29,9 +31,18 @@ def divert(path: Path) -> Iterator[TextIO]:
 
     Yields:
         The terminal: a stream to what stderr was, for whoever has something to say to a person.
+
+    Raises:
+        OutputError: The log cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = path.open("ab", buffering=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("ab", buffering=0)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: the log cannot be written ({error.strerror}); set MAGPIE_HOME to a folder "
+            "that can"
+        ) from error
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]

@@ -98,16 +98,17 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
     from magpie_hub.chatter import divert
     from magpie_hub.progress import LiveLine
 
-    log = _log_path(Path(name).name)
+    job, folder = api.prepare(name, out, how="{option}", **knobs)
+    log = _log_path(job.recipe.name)
     with divert(log) as terminal:
         line = LiveLine(terminal)
-
-        def say(text: str) -> None:
-            terminal.write(text + "\n")
-
         try:
-            release = api.build(
-                name, out, say=say, watch=line, how="{option}", main_guarded=True, **knobs
+            release = api.complete(
+                job,
+                folder,
+                say=lambda text: print(text, file=terminal),
+                watch=line,
+                main_guarded=True,
             )
         finally:
             line.close()
@@ -170,17 +171,13 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: An
     MODEL is a Hub id or a folder.
     """
     from magpie_hub.chatter import divert
-    from magpie_hub.probe import probe_model
+    from magpie_hub.probe import choose_model, probe_model
 
+    recipe, source = choose_model(model, name, how="{option}", **knobs)
     log = _log_path("probe")
     with divert(log) as terminal:
         found = probe_model(
-            model,
-            samples=samples,
-            recipe=name,
-            say=lambda text: print(text, file=terminal),
-            how="{option}",
-            **knobs,
+            recipe, source, samples=samples, say=lambda text: print(text, file=terminal)
         )
     click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.to_text())
     click.echo(f"engine log: {log}", err=True)

@@ -26,7 +26,7 @@ from magpie_hub.errors import DeviceError, JournalError, OutputError, RecipeErro
 from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.generate import Ledger, Progress, Watcher, grow
 from magpie_hub.home import home as default_home
-from magpie_hub.journal import Journal
+from magpie_hub.journal import IN_MEMORY, Journal
 from magpie_hub.models import ModelSource, is_remote, pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
@@ -132,7 +132,7 @@ class Job:
                 if writable or path.exists():
                     later = stack.enter_context(Journal(path, readonly=not writable))
                 else:
-                    later = stack.enter_context(Journal(Path(":memory:")))
+                    later = stack.enter_context(Journal(IN_MEMORY))
             yield Book(first, later, self.recipe.turns)
 
     def progress(self) -> Progress:
@@ -162,28 +162,37 @@ class Job:
             UserError: The model, its chat template or the device will not do.
             RunError: The run had to stop; finished turns are in the journal.
         """
+        from magpie_hub.engine.choose import plan_engine
+
         done = self.progress()
         if done.passed >= self.wanted:
             return done
+        # What may be refused is asked for before anything is written.
+        plan_engine(self.source, engine_options(self.recipe))
+        chat = load_chat(self.recipe, self.source, self.home)
+        if self.recipe.turns > 1:
+            # Raises if the template takes a single turn only.
+            assert chat.next_query
         with self._lock(say), self.book(writable=True) as book:
-            self._describe(book)
+            self._describe(book, chat)
             ledger = Ledger(book, self.wanted)
             if ledger.done:
                 return self.progress()
-            return await self._generate(book, ledger, say, watch, main_guarded)
+            return await self._generate(book, ledger, chat, say, watch, main_guarded)
 
     async def _generate(
-        self, book: Book, ledger: Ledger, say: Say, watch: Watcher | None, main_guarded: bool
+        self,
+        book: Book,
+        ledger: Ledger,
+        chat: ChatFormat,
+        say: Say,
+        watch: Watcher | None,
+        main_guarded: bool,
     ) -> Progress:
         from magpie_hub.engine.choose import start_engine
 
         if ledger.settled:
             say(f"{ledger.passed} of {ledger.wanted} rows are in the journal; going on from there")
-        chat = load_chat(self.recipe, self.source, self.home)
-        if self.recipe.turns > 1:
-            # Refused now, if the template takes a single turn only, and not after the first rows.
-            assert chat.next_query
-        self._check_chat(book, chat)
         left = ledger.wanted - ledger.passing
         engine = await start_engine(
             self.source,
@@ -213,23 +222,22 @@ class Job:
         finally:
             await engine.close()
 
-    def _describe(self, book: Book) -> None:
-        """Writes down what the journals hold, so that they can be found again and explained."""
-        book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
-        if book.later is not None:
-            book.later.set_meta("settings", later_turn_settings(self.recipe))
+    def _describe(self, book: Book, chat: ChatFormat) -> None:
+        """Writes down what the journals hold, so that they can be found again and explained.
 
-    def _check_chat(self, book: Book, chat: ChatFormat) -> None:
-        """The rows of one journal are drawn with one chat format."""
+        The rows of one journal are drawn with one chat format.
+        """
         known, derived = book.first.meta("chat"), json.loads(json.dumps(chat.to_json()))
-        if known is None:
-            book.first.set_meta("chat", derived)
-        elif known != derived:
+        if known is not None and known != derived:
             raise JournalError(
                 f"{book.first.path}: these rows were drawn with another chat format than the one "
                 "derived now (another version of transformers, most likely); use that version, or "
                 "set another seed to begin a new set"
             )
+        book.first.set_meta("chat", derived)
+        book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
+        if book.later is not None:
+            book.later.set_meta("settings", later_turn_settings(self.recipe))
 
     @contextmanager
     def _lock(self, say: Say) -> Iterator[None]:

@@ -10,12 +10,13 @@ another fingerprint and so to another file.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,14 +24,17 @@ from typing import Any, NamedTuple
 from magpie_hub.engine.base import FinishReason
 from magpie_hub.errors import JournalError, OutputError
 
+IN_MEMORY = Path(":memory:")
+"""Path of a journal that is gone with the process."""
+
 FORMAT = 1
 """Version of the file's layout."""
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sessions (
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL DEFAULT (datetime('now')), info TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS turns (
+CREATE TABLE turns (
     row_id INTEGER NOT NULL,
     turn INTEGER NOT NULL,
     session INTEGER NOT NULL,
@@ -46,10 +50,10 @@ CREATE TABLE IF NOT EXISTS turns (
     response_tokens INTEGER,
     response_chars INTEGER NOT NULL);
 -- Covers what resuming, counting and choosing read, so that none of them touches the texts.
-CREATE INDEX IF NOT EXISTS turns_marks
+CREATE INDEX turns_marks
     ON turns (row_id, turn, reason, digest, response_chars);
-CREATE UNIQUE INDEX IF NOT EXISTS turns_once ON turns (row_id, turn);
-CREATE INDEX IF NOT EXISTS turns_digest ON turns (digest, row_id) WHERE digest IS NOT NULL;
+CREATE UNIQUE INDEX turns_once ON turns (row_id, turn);
+CREATE INDEX turns_digest ON turns (digest, row_id) WHERE digest IS NOT NULL;
 """
 
 
@@ -115,8 +119,12 @@ class Journal:
                 # where it can; `query_only` keeps the promise.
                 self._db = sqlite3.connect(path, isolation_level=None)
                 self._db.execute("PRAGMA query_only = 1")
+            elif path == IN_MEMORY:
+                self._db = sqlite3.connect(path, isolation_level=None)
+                _lay_out(self._db)
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                _create(path)
                 self._db = sqlite3.connect(path, isolation_level=None)
         except (OSError, sqlite3.OperationalError) as error:
             raise OutputError(f"{path}: the journal cannot be opened: {error}") from error
@@ -126,15 +134,12 @@ class Journal:
             if not readonly:
                 # NORMAL: a killed process loses nothing that was committed; a power cut may lose
                 # the last commits but never the file.
-                self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
-                self._db.executescript(_SCHEMA)
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (str(FORMAT),))
             version = self.meta("format")
         if version != FORMAT:
             raise JournalError(f"{path}: the journal has layout {version}, not {FORMAT}")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _guard(self, opening: bool = False) -> Iterator[None]:
         try:
             yield
@@ -248,6 +253,22 @@ class Journal:
                     (turn,),
                 )
             }
+
+
+def _create(path: Path) -> None:
+    """Makes the file, if it is not there, whole: a reader never sees half a layout."""
+    if path.exists():
+        return
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        _lay_out(db)
+    new.rename(path)
+
+
+def _lay_out(db: sqlite3.Connection) -> None:
+    db.executescript(_SCHEMA)
+    db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
 
 
 # One statement, since a look-up a row from Python takes several times as long.

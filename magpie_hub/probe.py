@@ -19,7 +19,7 @@ from magpie_hub.engine.base import EngineInfo
 from magpie_hub.gates import build_gates, first_reason
 from magpie_hub.home import home
 from magpie_hub.job import Say, engine_options, load_chat, open_recipe
-from magpie_hub.models import pin
+from magpie_hub.models import ModelSource, pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.model import Recipe
@@ -117,27 +117,19 @@ class Probe:
         return "\n".join(lines)
 
 
-def probe_model(
-    model: str,
-    *,
-    samples: int = 16,
-    recipe: str | Path | None = None,
-    say: Say,
-    how: str = "{name}",
-    **knobs: Any,
-) -> Probe:
-    """Probes a model.
+def choose_model(
+    model: str, recipe: str | Path | None = None, *, how: str = "{name}", **knobs: Any
+) -> tuple[Recipe, ModelSource]:
+    """Finds the model and decides how it is probed; loads and writes nothing.
 
     Args:
         model: A Hub id or a folder.
-        samples: Instructions to draw.
         recipe: Whose chat overrides, sampling and gates to take; defaults otherwise.
-        say: Told what is going on.
         how: How the caller spells a setting in messages.
         **knobs: Settings of the run, by the recipe's names.
 
     Raises:
-        UserError: The model, its template or the device will not do.
+        UserError: No such model, or a setting that is refused.
     """
     knobs["model"] = model
     if recipe is not None:
@@ -152,13 +144,28 @@ def probe_model(
             }
         )
         chosen = turn_knobs(base, knobs, os.environ, how)
-    return asyncio.run(_probe(chosen, samples, say))
+    return chosen, pin(chosen.model, chosen.revision)
 
 
-async def _probe(recipe: Recipe, samples: int, say: Say) -> Probe:
+def probe_model(recipe: Recipe, source: ModelSource, *, samples: int, say: Say) -> Probe:
+    """Derives a model's chat format and draws instructions.
+
+    Args:
+        recipe: How they are drawn.
+        source: The model.
+        samples: How many.
+        say: Told what is going on.
+
+    Raises:
+        UserError: The model, its template or the device will not do.
+        EngineError: The engine failed.
+    """
+    return asyncio.run(_probe(recipe, source, samples, say))
+
+
+async def _probe(recipe: Recipe, source: ModelSource, samples: int, say: Say) -> Probe:
     from magpie_hub.engine.choose import start_engine
 
-    source = pin(recipe.model, recipe.revision)
     chat = load_chat(recipe, source, home())
     engine = await start_engine(source, engine_options(recipe), home(), say=say, rows=samples)
     plan = Plan(recipe)

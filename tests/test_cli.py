@@ -109,7 +109,7 @@ def test_a_mistake_is_one_line_and_exit_2(
     assert said[0].startswith("magpie-hub: ")
     assert ran.stdout == ""
     assert [p.name for p in work.iterdir()] == ["notes.txt"]
-    assert not (tmp_path / "home" / "journals").exists()
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_template_that_cannot_be_split_is_one_line(
@@ -123,6 +123,7 @@ def test_a_template_that_cannot_be_split_is_one_line(
     assert ran.returncode == 2, ran.stderr
     assert len(said) == 1
     assert "only for tools" in said[0]
+    assert not (tmp_path / "home" / "journals").exists()
 
 
 def test_a_run_that_had_to_stop_is_one_line_and_exit_1(recipe: Path, tmp_path: Path) -> None:
@@ -135,6 +136,14 @@ def test_a_run_that_had_to_stop_is_one_line_and_exit_1(recipe: Path, tmp_path: P
     assert last.startswith("magpie-hub: only ")
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / "tiny").exists()
+
+
+def test_a_home_that_cannot_be_written_is_one_line(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    ran = magpie("build", recipe, cwd=tmp_path, MAGPIE_HOME=str(tmp_path / "file"))
+    assert ran.returncode == 2, ran.stderr
+    (said,) = ran.stderr.strip().splitlines()
+    assert "set MAGPIE_HOME to a folder that can" in said
 
 
 def test_init_writes_a_builder_and_a_recipe_that_work(tmp_path: Path, model: Path) -> None:

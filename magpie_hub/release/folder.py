@@ -9,6 +9,7 @@ it is the same to the byte. What `build --out DIR` leaves is what a push would s
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from magpie_hub.book import Book
@@ -96,6 +98,7 @@ def write_release(job: Job, out: Path) -> Release:
     check_output(out)
     staging = out.parent / f".{out.name}.{os.getpid()}.partial"
     try:
+        _clear_up(out)
         staging.mkdir(parents=True)
         release = _write(job, staging)
         _swap(staging, out)
@@ -107,16 +110,34 @@ def write_release(job: Job, out: Path) -> Release:
 
 
 def _swap(staging: Path, out: Path) -> None:
+    """Puts the new folder in the place of the old one, which another process may do as well."""
     old = out.parent / f".{out.name}.{os.getpid()}.old"
-    with contextlib.suppress(FileNotFoundError):
-        out.rename(old)
-    try:
-        staging.rename(out)
-    except OSError:
+    for attempt in range(3):
         with contextlib.suppress(FileNotFoundError):
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+            out.rename(old)
+        try:
+            staging.rename(out)
+            break
+        except OSError:
+            if attempt == 2:
+                with contextlib.suppress(OSError):
+                    old.rename(out)
+                raise
+        finally:
+            if out.exists():
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_up(out: Path) -> None:
+    """Removes what a killed process left here; puts a release back that it had moved away."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        owner, kind = left.name.split(".")[-2:]
+        if kind not in ("partial", "old") or not owner.isdigit() or psutil.pid_exists(int(owner)):
+            continue
+        if kind == "old" and not out.exists():
+            left.rename(out)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _write(job: Job, folder: Path) -> Release:

@@ -16,7 +16,7 @@ from magpie_hub.engine.base import Engine
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.generate import Ledger, grow
 from magpie_hub.job import Job, load_chat, open_recipe
-from magpie_hub.journal import Journal
+from magpie_hub.journal import IN_MEMORY, Journal
 from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan, row_uuid
 from magpie_hub.recipe.model import Recipe
@@ -84,7 +84,7 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
     chat = load_chat(recipe, job.source, home)
 
     async def rows(engine: Engine) -> list[dict[str, object]]:
-        with Journal(Path(":memory:")) as first, Journal(Path(":memory:")) as later:
+        with Journal(IN_MEMORY) as first, Journal(Path(":memory:")) as later:
             book = Book(first, later, 2)
             rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, book)
             await grow(Ledger(book, 2), rollouts, engine)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +147,22 @@ def test_a_failure_leaves_the_earlier_release(
     assert "\n" not in str(caught.value)
     assert content(Release(tmp_path / "out", 0, None, tuple(before))) == before
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+def test_what_a_killed_writer_left_is_cleared_up(job: Job, tmp_path: Path) -> None:
+    release = write_release(job, tmp_path / "out")
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    (tmp_path / f".out.{gone}.partial").mkdir()
+    # Killed between its two renames: the old release is beside its place.
+    release.path.rename(tmp_path / f".out.{gone}.old")
+    write_release(job, tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.json").exists()
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".out")]
 
 
 def test_a_place_that_holds_something_else_is_refused(job: Job, tmp_path: Path) -> None:
