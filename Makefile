@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo
 
-.PHONY: demo test lint types format coverage bench docs clean help
+.PHONY: demo test matrix lint types format coverage bench docs clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -21,6 +21,9 @@ demo: $(READY)  ## Generate 24 conversations with a real small model into ./demo
 
 test: $(READY)  ## Run every test
 	$(BIN)/python -m pytest
+
+matrix: $(READY)  ## Run the builder's tests on older versions of datasets
+	$(BIN)/python .ci/matrix.py
 
 lint: $(READY)  ## Check style
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -195,21 +196,29 @@ def test_help_everywhere(tmp_path: Path, command: list[str]) -> None:
 
 
 def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
-    import signal
-
     process = subprocess.Popen(
         [sys.executable, "-m", "magpie_hub", "build", str(recipe), "--rows", "100000"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # Whoever runs these tests in the background of a shell has interrupts switched off.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    while not list((tmp_path / "home").glob("journals/*/first.db")):
+    try:
+        interrupt(process, tmp_path)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert "goes on from there" in said.strip().splitlines()[-1]
+    assert "Traceback" not in said
+
+
+def interrupt(process: subprocess.Popen[str], folder: Path) -> None:
+    """Interrupts it a moment after its journal has appeared."""
+    while not list((folder / "home").glob("journals/*/first.db")):
         assert process.poll() is None
         time.sleep(0.05)
     time.sleep(3)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "goes on from there" in said.strip().splitlines()[-1]
-    assert "Traceback" not in said
