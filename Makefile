@@ -43,7 +43,7 @@ docs: $(READY)  ## Write the generated parts of the docs anew
 	$(BIN)/python docs/generate.py
 
 bench: $(READY)  ## Measure; writes benchmarks/README.md
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/report.py --eager
 
 clean:  ## Remove the environment and what was built
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Our scheduling beside the engine's own limit: same engine object, same requests, interleaved.
 
-    .venv/bin/python benchmarks/generate.py [--rows 192] [--slots 64] [--repeats 3] [--eager]
+    .venv/bin/python benchmarks/generate.py [--rows 96] [--slots 32] [--repeats 2] [--eager]
 
 Ours: rollouts, gates and journal from nothing to the delivered rows. The limit: every request that
 ours made, handed to the same engine at once, the responses' prompts known in advance. Occupancy is
@@ -151,9 +151,9 @@ def middle(runs: list[dict[str, Any]]) -> dict[str, float]:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=192)
-    parser.add_argument("--slots", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=96)
+    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--eager", action="store_true")
     chosen = parser.parse_args()
     print(json.dumps(asyncio.run(measure(chosen.rows, chosen.slots, chosen.repeats, chosen.eager))))

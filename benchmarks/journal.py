@@ -39,6 +39,7 @@ def fill(path: Path, rows: int) -> float:
     draw = random.Random(0)
     words = [f"word{n}" for n in range(5_000)]
     response = " ".join(draw.choices(words, k=250))
+    asked, answered = (tuple(draw.choices(range(128_000), k=k)) for k in (20, 350))
     begun = time.perf_counter()
     with Journal(path) as journal:
         for row in range(rows):
@@ -54,8 +55,8 @@ def fill(path: Path, rows: int) -> float:
                     response=None if rejected else response,
                     instruction_finish="stop",
                     response_finish=None if rejected else "stop",
-                    instruction_ids=tuple(draw.choices(range(128_000), k=20)),
-                    response_ids=None if rejected else tuple(draw.choices(range(128_000), k=350)),
+                    instruction_ids=asked,
+                    response_ids=None if rejected else answered,
                 )
             )
     return time.perf_counter() - begun

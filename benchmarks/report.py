@@ -1,6 +1,6 @@
 """Runs every benchmark and writes `benchmarks/README.md` and `benchmarks/results.json`.
 
-    make bench            # about ten minutes on two cores
+    make bench            # eight to ten minutes on two cores
 
 Nothing is typed in by hand: the report holds what the commands printed, when and where.
 """
