@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -115,6 +116,18 @@ class Ledger:
         """Row ids given out so far."""
         return self._next
 
+    def sure_to_pass(self, share: float) -> float:
+        """Rows that will pass if no more are started: expected, less one standard deviation.
+
+        One row too few costs a whole row's time with nearly every slot idle; one too many costs a
+        slot that would have been idle, and is kept for a larger build.
+
+        Args:
+            share: Of the rows in flight, how many pass.
+        """
+        expected = self.in_flight * share
+        return self.passing + expected - math.sqrt(expected * (1 - share))
+
     def take(self) -> int | None:
         """Gives out the next unfinished row; None if the finished ones turn out to be enough."""
         while not self.done:
@@ -208,7 +221,7 @@ async def grow(
     try:
         while not ledger.done:
             share = (1 + sum(recent)) / (1 + len(recent))
-            while len(tasks) < cap and ledger.passing + ledger.in_flight * share < ledger.wanted:
+            while len(tasks) < cap and ledger.sure_to_pass(share) < ledger.wanted:
                 row_id = ledger.take()
                 if row_id is None:
                     break

@@ -25,9 +25,12 @@ class Ran:
     out: str
     err: str
 
-    def json(self) -> Any:
+    def lines(self) -> list[str]:
         assert self.code == 0, self.err[-4000:]
-        return json.loads(self.out.strip().splitlines()[-1])
+        return self.out.strip().splitlines()
+
+    def json(self) -> Any:
+        return json.loads(self.lines()[-1])
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.builder.conftest import Workshop
 
 LOAD = """
@@ -26,8 +28,7 @@ def test_a_plain_call_generates_and_a_second_one_does_not(workshop: Workshop) ->
 
 
 def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -> None:
-    single = workshop.run(load("tiny")).json()
-    double = workshop.run(load("tiny-mt")).json()
+    single, double = map(json.loads, workshop.run(load("tiny") + load("tiny-mt")).lines())
     assert double["uuids"] == single["uuids"]
     assert double["turns"] == [2] * 12
     assert {"instruction_2", "response_2"} <= set(double["columns"])
@@ -35,12 +36,17 @@ def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -
 
 
 def test_keywords_win_over_variables_over_the_recipe(workshop: Workshop) -> None:
-    assert len(workshop.run(load(), MAGPIE_ROWS="5").json()["ids"]) == 5
-    assert len(workshop.run(load(more="rows=3"), MAGPIE_ROWS="5").json()["ids"]) == 3
-    assert (
-        workshop.run(load(more="rows=3, seed=7")).json()["uuids"]
-        != (workshop.run(load(more="rows=3")).json()["uuids"])
-    )
+    by_variable, by_keyword, other_seed = workshop.run(
+        """
+def uuids(**keywords):
+    return load_dataset("./builder", "tiny", **keywords)["train"]["uuid"][:]
+print(json.dumps([uuids(), uuids(rows=3), uuids(rows=3, seed=7)]))
+""",
+        MAGPIE_ROWS="5",
+    ).json()
+    assert len(by_variable) == 5
+    assert by_keyword == by_variable[:3]
+    assert not set(other_seed) & set(by_keyword)
 
 
 def test_an_edited_recipe_is_seen_and_a_touched_one_is_not_rebuilt(workshop: Workshop) -> None:
@@ -106,28 +112,54 @@ def last_line(text: str) -> str:
     return [line for line in text.strip().splitlines() if line.strip()][-1]
 
 
+MISTAKES = """
+said = []
+for call in {calls!r}:
+    try:
+        load_dataset("./builder", **call)
+    except Exception as error:
+        said.append(f"{{type(error).__module__}}.{{type(error).__qualname__}}: {{error}}")
+print(json.dumps(said))
+"""
+
+
+def mistakes(workshop: Workshop, *calls: dict[str, object], **environment: str) -> list[str]:
+    """What these calls raise, one after the other in one script."""
+    said = workshop.run(MISTAKES.format(calls=calls), **environment).json()
+    assert isinstance(said, list)
+    return said
+
+
 def test_wrong_names_list_what_exists(workshop: Workshop) -> None:
-    ran = workshop.run('load_dataset("./builder", "tinyy")')
-    assert ran.code != 0
-    assert "tiny-mt" in last_line(ran.err)
-    ran = workshop.run('load_dataset("./builder")')
-    assert "Config name is missing" in ran.err
-    ran = workshop.run('load_dataset("./builder", "tiny", rowz=3)')
-    assert "rowz" in last_line(ran.err)
+    name, missing, keyword = mistakes(workshop, {"name": "tinyy"}, {}, {"name": "tiny", "rowz": 3})
+    assert "tiny-mt" in name
+    assert "Config name is missing" in missing
+    assert "rowz" in keyword
+    assert workshop.generated() == 0
 
 
 def test_mistakes_come_as_one_line_of_ours(workshop: Workshop) -> None:
-    ran = workshop.run('load_dataset("./builder", "tiny", rows=0)')
-    assert "UserError: rows: should be greater than or equal to 1, not 0" in ran.err
-    ran = workshop.run('load_dataset("./builder", "tiny")', MAGPIE_ROWS="x")
-    assert "UserError: MAGPIE_ROWS: should be a valid integer, not 'x'" in ran.err
-    ran = workshop.run('load_dataset("./builder", "tiny", num_proc=2)')
-    assert "UserError: num_proc=2: each process would load the model" in ran.err
-    ran = workshop.run('load_dataset("./builder", "tiny", model="./no-such-model")')
-    assert "ModelError" in last_line(ran.err)
+    ours = "magpie_hub.errors"
+    rows, processes, model, variable = mistakes(
+        workshop,
+        {"name": "tiny", "rows": 0},
+        {"name": "tiny", "rows": 1, "num_proc": 2},
+        {"name": "tiny", "rows": 1, "model": "./no-such-model"},
+        {"name": "tiny"},
+        MAGPIE_ROWS="x",
+    )
+    assert rows == f"{ours}.UserError: rows: should be greater than or equal to 1, not 0"
+    assert processes.startswith(f"{ours}.UserError: num_proc=2: each process would load the model")
+    assert model.startswith(f"{ours}.ModelError: ")
+    assert variable.startswith(f"{ours}.UserError: MAGPIE_ROWS: should be a valid integer, not 'x'")
+    assert workshop.generated() == 0
+
+
+def test_a_recipe_that_is_wrong_ends_a_script_with_its_line(workshop: Workshop) -> None:
     workshop.edit(rowz=3)
     ran = workshop.run('load_dataset("./builder", "tiny")')
-    assert "rowz: unknown key (did you mean rows?)" in ran.err
+    assert ran.code != 0
+    assert "rowz: unknown key (did you mean rows?)" in last_line(ran.err)
     assert workshop.generated() == 0
 
 

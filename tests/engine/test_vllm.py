@@ -348,9 +348,9 @@ def test_in_process_a_plain_script_works_and_survives_a_failure(
 
 
 INHERITED = {
+    "GOMP_SPINCOUNT",
     "LOCAL_WORLD_SIZE",
     "NUMEXPR_MAX_THREADS",
-    "OMP_WAIT_POLICY",
     "TORCHINDUCTOR_COMPILE_THREADS",
     "TORCHINDUCTOR_CPP_DYNAMIC_THREADS",
     "TORCH_CPP_LOG_LEVEL",
