@@ -4,8 +4,8 @@
 
 Ours: rollouts, gates and journal from nothing to the delivered rows. The limit: every request that
 ours made, handed to the same engine at once, the responses' prompts known in advance. Occupancy is
-busy slots over slots in each decode step: while rows remain to be started, and over the whole run.
-Prints one JSON object.
+busy slots over slots in each decode step: over the whole run, and while rows remain to be started,
+which ends when fewer rows than slots are in flight for the first time. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from magpie_hub.book import Book
 from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.engine.choose import start_engine
 from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, grow
+from magpie_hub.generate import Ledger, Progress, grow
 from magpie_hub.home import home
 from magpie_hub.job import engine_options, load_chat, open_recipe
 from magpie_hub.journal import Journal
@@ -37,17 +37,15 @@ from magpie_hub.rollout import Rollouts
 
 
 class Recorder:
-    """An engine that remembers what it was asked, and how busy it was at each request."""
+    """An engine that remembers what it was asked."""
 
     def __init__(self, engine: Engine) -> None:
         self.info, self.stats, self._engine = engine.info, engine.stats, engine
         self.requests: list[tuple[tuple[int, ...], Sampling]] = []
-        self.steps: list[tuple[int, int]] = []
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Passes a request on."""
         self.requests.append((tuple(prompt), sampling))
-        self.steps.append((self.stats.steps or 0, self.stats.busy_slot_steps or 0))
         return await self._engine.generate(prompt, sampling)
 
     async def close(self) -> None:
@@ -61,18 +59,21 @@ async def ours(engine: Engine, recipe: Any, chat: Any, folder: Path) -> dict[str
         book = Book(journal, None, 1)
         rollouts = Rollouts(Plan(recipe), chat, recorder, build_gates(), book)
         before = Figures(engine)
-        await grow(Ledger(book, recipe.rows), rollouts, recorder)
+        full: list[Figures] = []
+        ended = False
+
+        def watch(progress: Progress) -> None:
+            nonlocal ended
+            ended = ended or bool(full and progress.in_flight < engine.info.slots)
+            if not ended and progress.in_flight >= engine.info.slots:
+                full.append(Figures(engine))
+
+        await grow(Ledger(book, recipe.rows), rollouts, recorder, watch=watch, every=0.02)
         figures = before.until_now()
-        started = max(
-            i for i, (prompt, _) in enumerate(recorder.requests) if prompt == chat.pre_query
-        )
-    steps, busy = recorder.steps[started]
     return {
         **figures,
         "requests": recorder.requests,
-        "occupancy_while_rows_start": (busy - before.busy)
-        / max(1, steps - before.steps)
-        / engine.info.slots,
+        "occupancy_while_rows_start": before.until(full[-1])["occupancy"],
     }
 
 
@@ -94,7 +95,10 @@ class Figures:
 
     def until_now(self) -> dict[str, Any]:
         """What has come since."""
-        now = Figures(self._engine)
+        return self.until(Figures(self._engine))
+
+    def until(self, now: Figures) -> dict[str, Any]:
+        """What came between two moments."""
         seconds = now._begun - self._begun
         steps = now.steps - self.steps
         return {
