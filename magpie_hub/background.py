@@ -34,7 +34,7 @@ class Background:
         self._error: BaseException | None = None
         self._cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Progress] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._main, name="magpie-run", daemon=True)
 
     def __enter__(self) -> Background:

@@ -4,7 +4,7 @@ First turns and later turns have journals of their own, since they have fingerpr
 a multi-turn recipe continues the rows of the single-turn one, and the other way round. Here they
 are joined, and each row id gets its outcome by one pure rule:
 
-* unfinished, while a turn is missing;
+* unfinished, while a turn is missing, or shelved for a reason that no longer holds;
 * rejected, by the reason of its first rejected turn;
 * a duplicate, if a lower row id holds the same first instruction (whatever became of that row);
 * passed, otherwise.
@@ -17,12 +17,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from magpie_hub.journal import Journal, Mark, TurnRecord
 
 DUPLICATE = "instruction.duplicate"
 """The reason of a row whose first instruction a lower row id has."""
+
+
+SHELVED = "instruction.quality"
+"""The reason of a row whose first instruction was not worth a response. After it stand the label
+and who gave it: "instruction.quality:poor@0123456789abcdef"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a first instruction must reach before its response is paid for.
+
+    Attributes:
+        enough: Labels that reach it.
+        tagger: Fingerprint of the judge that gives the labels.
+    """
+
+    enough: frozenset[str]
+    tagger: str
+
+    def reason(self, label: str | None) -> str | None:
+        """Why a row with this label is shelved; None if it is not. No label reaches nothing."""
+        return None if label in self.enough else f"{SHELVED}:{label or 'unjudged'}@{self.tagger}"
+
+    def stands(self, reason: str) -> bool:
+        """Whether a row that was shelved for this reason would be shelved again."""
+        label, _, tagger = reason.removeprefix(f"{SHELVED}:").partition("@")
+        return tagger == self.tagger and label not in self.enough
 
 
 class Outcome(NamedTuple):
@@ -53,14 +81,18 @@ class Book:
         first: Journal of first turns.
         later: Journal of later turns; needed when `turns` > 1.
         turns: Turns of a whole conversation.
+        bar: What first instructions must reach before they are answered; None for nothing.
     """
 
-    def __init__(self, first: Journal, later: Journal | None, turns: int) -> None:
+    def __init__(
+        self, first: Journal, later: Journal | None, turns: int, bar: Bar | None = None
+    ) -> None:
         if turns > 1 and later is None:
             raise ValueError("conversations of several turns need a journal of later turns")
         self.first = first
         self.later = later
         self.turns = turns
+        self.bar = bar
 
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """The record of a turn, if it is finished."""
@@ -69,6 +101,16 @@ class Book:
     def put(self, record: TurnRecord) -> None:
         """Commits a finished turn."""
         self._journal(record.turn).put(record)
+
+    def put_back(self, record: TurnRecord) -> None:
+        """Commits a first turn that was shelved until now."""
+        self.first.replace(record, SHELVED)
+
+    def waits(self, reason: str | None) -> bool:
+        """Whether a first turn was shelved for a reason that no longer holds."""
+        if reason is None or not reason.startswith(SHELVED):
+            return False
+        return self.bar is None or not self.bar.stands(reason)
 
     def _journal(self, turn: int) -> Journal:
         if turn == 1:
@@ -104,6 +146,8 @@ class Book:
 
     def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
         row_id = mark.row_id
+        if self.waits(mark.reason):
+            return Outcome(row_id, False, None, 0)
         if mark.reason is not None:
             return Outcome(row_id, True, _name(mark.reason), 0)
         if mark.holder is not None and mark.holder < row_id:

@@ -1,8 +1,9 @@
 """Delivery: which rows of a book make up the dataset, and the funnel that they came through.
 
-A pure function of the book: of the first rows × oversample rows that pass, in the order of their
-ids, the `rows` with the longest responses are delivered (the paper's "longest k", applied last;
-Appendix C of arXiv 2406.08464v2), again in the order of their ids.
+A pure function of the book and the labels. Rows are taken in the order of their ids; those that
+pass the gates make up the pool, and the pool ends with the row by which rows × oversample of it
+pass the selection's rules. Of these `rows` are delivered, the longest or the first as the
+selection says, again in the order of their ids.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from typing import Any
 
 from magpie_hub.book import Book
 from magpie_hub.recipe.model import Recipe
-
-SHORTER = "selection.shorter"
-"""Reason of a row that passed and was not among the longest."""
+from magpie_hub.selection import Selected, Selector
+from magpie_hub.verdicts import NONE, Verdicts
 
 
 def wanted_rows(recipe: Recipe) -> int:
-    """Rows that must pass before the recipe's rows can be delivered."""
+    """Rows that must pass everything before the recipe's rows can be delivered."""
     return math.ceil(recipe.rows * recipe.oversample)
 
 
@@ -45,39 +45,78 @@ class Funnel:
         return {"planned": self.planned, "rejected": dict(order), "delivered": self.delivered}
 
 
+@dataclass(slots=True)
+class Survey:
+    """What a look through the book found, up to its first open question or the last row needed.
+
+    Attributes:
+        planned: Rows looked at.
+        pool: Rows that passed the gates, in order.
+        gated: Rows that the gates rejected, by reason.
+        passed: Rows of the pool that pass the selection's rules.
+        missing: Rows that must still pass the selection's rules, at least.
+        selected: What the selection makes of the pool.
+    """
+
+    planned: int
+    pool: array[int]
+    gated: Counter[str]
+    passed: int
+    missing: int
+    selected: Selected
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """All rejected rows by reason."""
+        return self.gated + self.selected.counts
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The rows of the dataset, by row id in rising order, and their funnel."""
+    """The rows of the dataset, by row id in rising order, and what became of the others.
+
+    Attributes:
+        row_ids: Rows of the dataset.
+        pool: Rows that passed the gates, the delivered ones among them.
+        selected: Why each row of the pool that is not delivered is not.
+        funnel: Every planned row, counted.
+    """
 
     row_ids: array[int]
+    pool: array[int]
+    selected: Selected
     funnel: Funnel
 
 
-def deliver(book: Book, recipe: Recipe) -> Delivery | None:
+def survey(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Survey:
+    """Looks through the book until enough rows pass, or something is missing."""
+    selector = Selector(recipe.selection, recipe.rows, recipe.oversample)
+    reader = verdicts.reader(book, texts=recipe.selection.drop_colon)
+    pool, gated, planned = array("q"), Counter[str](), 0
+    for outcome in book.outcomes():
+        if not selector.missing or not outcome.finished:
+            break
+        if outcome.reason is not None:
+            gated[outcome.reason] += 1
+        else:
+            labelled = reader.take(outcome)
+            if labelled is None:
+                break
+            pool.append(outcome.row_id)
+            selector.add(labelled)
+        planned += 1
+    return Survey(planned, pool, gated, selector.passed, selector.missing, selector.result())
+
+
+def deliver(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Delivery | None:
     """Chooses the rows of the dataset.
 
     Returns:
-        The delivery, or None while too few rows pass.
+        The delivery, or None while too few rows are there and labelled.
     """
-    wanted = wanted_rows(recipe)
-    passed, chars = array("q"), array("q")
-    reasons: Counter[str] = Counter()
-    planned = 0
-    for outcome in book.outcomes():
-        if len(passed) == wanted:
-            break
-        if not outcome.finished:
-            return None
-        planned += 1
-        if outcome.reason is not None:
-            reasons[outcome.reason] += 1
-        else:
-            passed.append(outcome.row_id)
-            chars.append(outcome.response_chars)
-    if len(passed) < wanted:
+    found = survey(book, recipe, verdicts)
+    if found.missing:
         return None
-    if len(passed) > recipe.rows:
-        order = sorted(range(len(passed)), key=lambda i: (-chars[i], passed[i]))
-        reasons[SHORTER] = len(passed) - recipe.rows
-        passed = array("q", sorted(passed[i] for i in order[: recipe.rows]))
-    return Delivery(passed, Funnel(planned, dict(reasons), len(passed)))
+    kept = found.selected.kept
+    funnel = Funnel(found.planned, dict(found.rejected), len(kept))
+    return Delivery(kept, found.pool, found.selected, funnel)

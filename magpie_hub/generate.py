@@ -39,6 +39,8 @@ class Progress:
         slots: Slots of the engine.
         engine: The engine's counters.
         seconds: Since the run began.
+        stage: "rows" while they are generated, else the judge that labels them; then `wanted` and
+            `passed` count the rows to be labelled and those that are.
     """
 
     wanted: int
@@ -51,6 +53,7 @@ class Progress:
     slots: int = 0
     engine: EngineStats = field(default_factory=EngineStats)
     seconds: float = 0.0
+    stage: str = "rows"
 
     @property
     def rate(self) -> float:

@@ -1,18 +1,22 @@
 """A job: a recipe opened for one run, and the one function that all doors generate through.
 
-The command line, the Python API, the `datasets` builder and a schedule all open a `Job`, ask it
-for `missing` rows, `run` it, and read its `book`. What is there already is never generated again;
-when enough rows pass, neither model nor engine is touched.
+The command line, the Python API, the `datasets` builder and a schedule all open a `Job`, `run` it,
+and read its `book` and `verdicts`. What is there already is never generated or judged again; when
+enough rows pass, neither model nor engine is touched.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,19 +24,31 @@ import filelock
 
 from magpie_hub.book import Book
 from magpie_hub.chat.format import ChatFormat, ChatOptions
-from magpie_hub.delivery import wanted_rows
+from magpie_hub.database import IN_MEMORY
+from magpie_hub.delivery import Delivery, Survey, deliver, survey, wanted_rows
+from magpie_hub.engine.base import Engine
 from magpie_hub.engine.options import EngineOptions
-from magpie_hub.errors import DeviceError, JournalError, OutputError, RecipeError
+from magpie_hub.engines import Engines
+from magpie_hub.errors import DeviceError, JournalError, OutputError, RecipeError, YieldError
 from magpie_hub.gates import GateSet, build_gates
-from magpie_hub.generate import Ledger, Progress, Watcher, grow
+from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow
 from magpie_hub.home import home as default_home
-from magpie_hub.journal import IN_MEMORY, Journal
+from magpie_hub.journal import Journal
+from magpie_hub.judging import (
+    REVISIONS,
+    Judging,
+    bar_of,
+    judge_models,
+    judges_pinned,
+    pin_judges,
+    tags_itself,
+)
 from magpie_hub.models import ModelSource, is_remote, pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.model import Chat, Recipe
 from magpie_hub.recipe.variants import find_recipe, variant_names
 from magpie_hub.rollout import Rollouts
 
@@ -117,6 +133,11 @@ class Job:
         """Rows that must pass."""
         return wanted_rows(self.recipe)
 
+    @property
+    def streams(self) -> bool:
+        """Whether a row is known to be delivered as soon as it and all lower ones are finished."""
+        return self.wanted == self.recipe.rows and not self.recipe.judges.names
+
     @contextmanager
     def book(self, *, writable: bool = False) -> Iterator[Book]:
         """The job's rows, read from (or opened for writing in) its journals.
@@ -133,7 +154,7 @@ class Job:
                     later = stack.enter_context(Journal(path, readonly=not writable))
                 else:
                     later = stack.enter_context(Journal(IN_MEMORY))
-            yield Book(first, later, self.recipe.turns)
+            yield Book(first, later, self.recipe.turns, bar_of(self.recipe, self.source))
 
     def progress(self) -> Progress:
         """What the journals hold for this recipe; no rows at all if nobody has begun."""
@@ -145,12 +166,44 @@ class Job:
                 progress.reasons = ledger.reasons
         return progress
 
+    def judging(self, book: Book, *, pin: bool = False) -> Judging | None:
+        """The recipe's judges, at the revisions that this journal's rows are judged with.
+
+        Args:
+            book: The book; it knows the revisions that were pinned.
+            pin: Pin what is not pinned yet, which asks the Hub, and write it down.
+
+        Returns:
+            None if one is not pinned, so that it cannot have judged any row.
+
+        Raises:
+            ModelError: A judge's model cannot be found.
+        """
+        revisions = dict(book.first.meta(REVISIONS) or {})
+        if pin:
+            revisions = pin_judges(self.recipe, revisions)
+            book.first.set_meta(REVISIONS, revisions)
+        elif not judges_pinned(self.recipe, revisions):
+            return None
+        return Judging(self.recipe, self.source, self.folder, self.home, revisions)
+
+    def delivery(self) -> Delivery | None:
+        """The dataset's rows, if all that it takes is in the journals and labelled."""
+        if not (self.folder / FIRST).exists():
+            return None
+        with self.book() as book:
+            judging = self.judging(book)
+            if judging is None:
+                return None
+            with judging.verdicts(passing(book)) as verdicts:
+                return deliver(book, self.recipe, verdicts)
+
     async def run(
         self, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
-    ) -> Progress:
-        """Generates what is missing. The one way in which rows come to be.
+    ) -> None:
+        """Generates and judges what is missing. The one way in which rows come to be.
 
-        Waits while another process generates the same rows, and then goes on from where it ended.
+        Waits while another process works on the same rows, and then goes on from where it ended.
 
         Args:
             say: Told what is going on, a line each.
@@ -159,68 +212,98 @@ class Job:
                 command's may: then an engine may have a process of its own.
 
         Raises:
-            UserError: The model, its chat template or the device will not do.
-            RunError: The run had to stop; finished turns are in the journal.
+            UserError: The model, its chat template, a judge or the device will not do.
+            RunError: The run had to stop; finished turns and labels are kept.
         """
         from magpie_hub.engine.choose import plan_engine
 
-        done = self.progress()
-        if done.passed >= self.wanted:
-            return done
+        if self.delivery() is not None:
+            return
         # What may be refused is asked for before anything is written.
         plan_engine(self.source, engine_options(self.recipe))
         chat = load_chat(self.recipe, self.source, self.home)
         if self.recipe.turns > 1:
             # Raises if the template takes a single turn only.
             assert chat.next_query
+        pin_judges(self.recipe, {})
         with self._lock(say), self.book(writable=True) as book:
+            judging = self.judging(book, pin=True)
+            assert judging is not None
+            judging.check()
             self._describe(book, chat)
-            ledger = Ledger(book, self.wanted)
-            if ledger.done:
-                return self.progress()
-            return await self._generate(book, ledger, chat, say, watch, main_guarded)
+            await self._rounds(book, judging, chat, say, watch, main_guarded)
 
-    async def _generate(
+    async def _rounds(
         self,
         book: Book,
-        ledger: Ledger,
+        judging: Judging,
         chat: ChatFormat,
         say: Say,
         watch: Watcher | None,
         main_guarded: bool,
-    ) -> Progress:
-        from magpie_hub.engine.choose import start_engine
+    ) -> None:
+        """Generates, judges and selects until enough rows are kept.
 
-        if ledger.settled:
-            say(f"{ledger.passed} of {ledger.wanted} rows are in the journal; going on from there")
-        left = ledger.wanted - ledger.passing
-        engine = await start_engine(
+        The first round generates as many rows as are wanted; each further one as many more as it
+        takes, by the share that the selection has kept so far.
+        """
+        enough = self.wanted
+        if ledger_settled := Ledger(book, enough).settled:
+            say(f"{ledger_settled} rows are in the journal; going on from there")
+        begin = partial(_begin_session, book)
+        async with Engines(
             self.source,
             engine_options(self.recipe),
             self.home,
             say=say,
-            rows=left,
+            rows=enough,
+            constrained=tags_itself(self.recipe),
+            shares=bool(judge_models(self.recipe)),
             main_guarded=main_guarded,
-        )
-        try:
-            info = engine.info
-            session = {
-                "engine": info.name,
-                "version": info.version,
-                "device": info.device,
-                "dtype": info.dtype,
-                "slots": info.slots,
-                "max_model_len": info.max_model_len,
-                "settings": info.settings,
-            }
-            for journal in filter(None, (book.first, book.later)):
-                journal.begin_session(session)
-            rollouts = Rollouts(Plan(self.recipe), chat, engine, self.gates, book)
-            return await grow(
-                ledger, rollouts, engine, min_yield=self.recipe.min_yield, watch=watch
+            started=begin,
+        ) as engines:
+            while True:
+                ledger = Ledger(book, enough)
+                if not ledger.done:
+                    engine = await engines.generator()
+                    with judging.tagging(engine, chat) as tag:
+                        await grow(
+                            ledger,
+                            Rollouts(Plan(self.recipe), chat, engine, self.gates, book, tag),
+                            engine,
+                            min_yield=self.recipe.min_yield,
+                            watch=watch,
+                        )
+                pool = passing(book, enough)
+                chat_of = partial(chat_of_judge, self.recipe, chat, self.source, self.home)
+                await judging.label(book, pool, engines, chat_of, _stages(watch))
+                with judging.verdicts(pool) as verdicts:
+                    found = survey(book, self.recipe, verdicts)
+                if not found.missing:
+                    return
+                enough = self._more(found)
+                say(
+                    f"{found.passed} of {len(found.pool)} rows pass the selection; "
+                    f"generating up to {enough}"
+                )
+
+    def _more(self, found: Survey) -> int:
+        """Rows that must pass the gates so that enough of them will be kept, a few to spare.
+
+        Raises:
+            YieldError: The selection keeps too few.
+        """
+        pool, passed = len(found.pool), found.passed
+        if found.planned >= WINDOW and passed < self.recipe.min_yield * found.planned:
+            worst = ", ".join(f"{why} {count}" for why, count in found.rejected.most_common(4))
+            raise YieldError(
+                f"only {passed} of {found.planned} rows pass, under the recipe's min_yield of "
+                f"{self.recipe.min_yield:g} ({worst}); loosen the selection, change the sampling "
+                "or the model, or lower min_yield; what is generated and labelled stays"
             )
-        finally:
-            await engine.close()
+        share = (passed + 1) / (pool + 2)
+        more = found.missing / share
+        return pool + math.ceil(more + math.sqrt(more * (1 - share)))
 
     def _describe(self, book: Book, chat: ChatFormat) -> None:
         """Writes down what the journals hold, so that they can be found again and explained.
@@ -262,6 +345,50 @@ class Job:
             lock.release()
 
 
+def passing(book: Book, most: int | None = None) -> array[int]:
+    """Rows that passed the gates, in order, below the first unfinished one; `most` at most."""
+    found = array("q")
+    for outcome in book.outcomes():
+        if not outcome.finished or (most is not None and len(found) >= most):
+            break
+        if outcome.passed:
+            found.append(outcome.row_id)
+    return found
+
+
+def _begin_session(book: Book, engine: Engine) -> None:
+    """Writes down which engine the turns that follow are drawn with."""
+    info = engine.info
+    session = {
+        "engine": info.name,
+        "version": info.version,
+        "device": info.device,
+        "dtype": info.dtype,
+        "slots": info.slots,
+        "max_model_len": info.max_model_len,
+        "settings": info.settings,
+    }
+    for journal in filter(None, (book.first, book.later)):
+        journal.begin_session(session)
+
+
+def _stages(watch: Watcher | None) -> Callable[[str, int, int], None] | None:
+    """Tells a watcher of rows how far the judges are."""
+    if watch is None:
+        return None
+    begun: dict[str, float] = {}
+
+    def stage(name: str, done: int, total: int) -> None:
+        since = begun.setdefault(name, time.monotonic())
+        watch(
+            Progress(
+                total, passed=done, finished=done, stage=name, seconds=time.monotonic() - since
+            )
+        )
+
+    return stage
+
+
 def journals(home: Path) -> Path:
     """The folder of all journals."""
     return home / "journals"
@@ -298,6 +425,16 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
     tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_remote_code)
     options = ChatOptions(**recipe.chat.model_dump())
     return derive(tokenizer, generation_eos=generation_eos(local), options=options)
+
+
+def chat_of_judge(
+    recipe: Recipe, own: ChatFormat, generator: ModelSource, home: Path, source: ModelSource
+) -> ChatFormat:
+    """The chat format of a model that judges; the generator's own if it is the generator."""
+    if (source.name, source.revision) == (generator.name, generator.revision):
+        return own
+    plain = recipe.model_copy(update={"chat": Chat()})
+    return load_chat(plain, source, home)
 
 
 def _check_memory(recipe: Recipe) -> None:

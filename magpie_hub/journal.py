@@ -5,15 +5,13 @@ process loses what was in flight and nothing else, and a turn cannot be there tw
 readers may look while one writer writes.
 
 A turn's record is final: `put` refuses to change one. What a changed recipe would draw belongs to
-another fingerprint and so to another file.
+another fingerprint and so to another file. The one exception is a turn whose response was put off
+(`replace`): it may get its response later.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sqlite3
 import zlib
 from array import array
 from collections.abc import Iterator
@@ -21,17 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from magpie_hub.database import Database
 from magpie_hub.engine.base import FinishReason
-from magpie_hub.errors import JournalError, OutputError
-
-IN_MEMORY = Path(":memory:")
-"""Path of a journal that is gone with the process."""
+from magpie_hub.errors import JournalError
 
 FORMAT = 1
 """Version of the file's layout."""
 
 _SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL DEFAULT (datetime('now')), info TEXT NOT NULL);
 CREATE TABLE turns (
@@ -99,7 +94,7 @@ class Mark(NamedTuple):
     response_chars: int
 
 
-class Journal:
+class Journal(Database):
     """An open journal file.
 
     Args:
@@ -112,69 +107,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        self.path = path
-        try:
-            if readonly:
-                # Write-ahead readers need the shared-memory file, so the mode stays read-write
-                # where it can; `query_only` keeps the promise.
-                self._db = sqlite3.connect(path, isolation_level=None)
-                self._db.execute("PRAGMA query_only = 1")
-            elif path == IN_MEMORY:
-                self._db = sqlite3.connect(path, isolation_level=None)
-                _lay_out(self._db)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _create(path)
-                self._db = sqlite3.connect(path, isolation_level=None)
-        except (OSError, sqlite3.OperationalError) as error:
-            raise OutputError(f"{path}: the journal cannot be opened: {error}") from error
+        super().__init__(path, _SCHEMA, FORMAT, readonly=readonly)
         self._session = 0
-        with self._guard(opening=True):
-            self._db.execute("PRAGMA busy_timeout = 10000")
-            if not readonly:
-                # NORMAL: a killed process loses nothing that was committed; a power cut may lose
-                # the last commits but never the file.
-                self._db.execute("PRAGMA synchronous = NORMAL")
-            version = self.meta("format")
-        if version != FORMAT:
-            raise JournalError(f"{path}: the journal has layout {version}, not {FORMAT}")
-
-    @contextlib.contextmanager
-    def _guard(self, opening: bool = False) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            text = str(error)
-            if opening and ("readonly" in text or "unable to open" in text):
-                raise OutputError(
-                    f"{self.path}: the journal cannot be written ({text}); "
-                    "set MAGPIE_HOME to a folder that can"
-                ) from error
-            if "full" in text:
-                text = "the disk is full; what was committed is kept, free some space and run again"
-            raise JournalError(f"{self.path}: {text}") from error
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._db.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def meta(self, key: str) -> Any:
-        """A fact about the whole journal, as plain data; None if it was never set."""
-        with self._guard():
-            found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
-
-    def set_meta(self, key: str, value: Any) -> None:
-        """Records a fact about the whole journal (plain data)."""
-        text = json.dumps(value, ensure_ascii=False)
-        with self._guard():
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
 
     def begin_session(self, info: dict[str, Any]) -> int:
         """Records which engine the turns that follow are drawn with."""
@@ -197,26 +131,56 @@ class Journal:
         Raises:
             JournalError: The turn is there already, or it cannot be written.
         """
+        values = self._values(record)
         with self._guard():
-            self._db.execute(
-                "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    record.row_id,
-                    record.turn,
-                    self._session,
-                    record.reason,
-                    record.digest,
-                    record.instruction,
-                    record.response,
-                    record.instruction_finish,
-                    record.response_finish,
-                    _pack(record.instruction_ids),
-                    None if record.response_ids is None else _pack(record.response_ids),
-                    len(record.instruction_ids),
-                    None if record.response_ids is None else len(record.response_ids),
-                    len(record.response or ""),
-                ),
-            )
+            self._db.execute(f"INSERT INTO turns VALUES ({', '.join('?' * len(values))})", values)
+
+    def replace(self, record: TurnRecord, reason: str) -> None:
+        """Commits a turn in the place of its record without a response, in one step.
+
+        Args:
+            record: The turn as it is now.
+            reason: What the reason of the record that is there begins with.
+
+        Raises:
+            JournalError: No such record is there, or it cannot be written.
+        """
+        values = self._values(record)
+        with self._guard():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                gone = self._db.execute(
+                    "DELETE FROM turns WHERE row_id = ? AND turn = ? AND response IS NULL "
+                    "AND substr(reason, 1, ?) = ?",
+                    (record.row_id, record.turn, len(reason), reason),
+                ).rowcount
+                self._db.execute(
+                    f"INSERT INTO turns VALUES ({', '.join('?' * len(values))})", values
+                )
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT" if gone else "ROLLBACK")
+        if not gone:
+            raise JournalError(f"{self.path}: row {record.row_id} has its response already")
+
+    def _values(self, record: TurnRecord) -> tuple[Any, ...]:
+        return (
+            record.row_id,
+            record.turn,
+            self._session,
+            record.reason,
+            record.digest,
+            record.instruction,
+            record.response,
+            record.instruction_finish,
+            record.response_finish,
+            _pack(record.instruction_ids),
+            None if record.response_ids is None else _pack(record.response_ids),
+            len(record.instruction_ids),
+            None if record.response_ids is None else len(record.response_ids),
+            len(record.response or ""),
+        )
 
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """The record of a turn, if it is finished."""
@@ -253,22 +217,6 @@ class Journal:
                     (turn,),
                 )
             }
-
-
-def _create(path: Path) -> None:
-    """Makes the file, if it is not there, whole: a reader never sees half a layout."""
-    if path.exists():
-        return
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
-        db.execute("PRAGMA journal_mode = WAL")
-        _lay_out(db)
-    new.rename(path)
-
-
-def _lay_out(db: sqlite3.Connection) -> None:
-    db.executescript(_SCHEMA)
-    db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
 
 
 # One statement, since a look-up a row from Python takes several times as long.

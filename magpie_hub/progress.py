@@ -1,4 +1,7 @@
-"""The live line: rows, rejects by reason, tokens per second, busy slots, time to go."""
+"""The live line: rows, rejects by reason, tokens per second, busy slots, time to go.
+
+Each judge gets a line of its own: rows labelled.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,20 @@ class LiveLine:
     def __init__(self, terminal: TextIO) -> None:
         self._terminal = terminal
         self._bar: tqdm[NoReturn] | None = None
+        self._stage = ""
         self._tokens = 0.0
         self._seconds = 0.0
         self._pace = 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Takes news of the run."""
+        if progress.stage != self._stage:
+            self.close()
+            self._stage = progress.stage
         bar = self._bar = self._bar or self._open(progress)
         bar.n = min(progress.passed, progress.wanted)
-        bar.set_postfix_str(self._state(progress), refresh=False)
+        if progress.stage == "rows":
+            bar.set_postfix_str(self._state(progress), refresh=False)
         bar.update(0)
 
     def _open(self, progress: Progress) -> tqdm[NoReturn]:
@@ -39,7 +47,8 @@ class LiveLine:
             file=self._terminal,
             dynamic_ncols=True,
             mininterval=0.2 if self._terminal.isatty() else 10,
-            bar_format="{n_fmt}/{total_fmt} rows |{bar:12}| {elapsed}<{remaining}{postfix}",
+            bar_format=f"{{n_fmt}}/{{total_fmt}} {progress.stage} |{{bar:12}}| "
+            "{elapsed}<{remaining}{postfix}",
         )
 
     def _state(self, progress: Progress) -> str:

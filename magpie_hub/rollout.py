@@ -10,7 +10,7 @@ wrote it, so the engine finds later turns' history in its cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from magpie_hub.book import DUPLICATE, Book, digest
@@ -22,6 +22,10 @@ from magpie_hub.plan import Plan, PlannedRow
 from magpie_hub.schema import suffix
 
 Ids = tuple[int, ...]
+
+Tag = Callable[[int, str], Awaitable[str | None]]
+"""Tags a first instruction before it is answered: row id and words to its quality, None if it
+cannot be judged. What it says is kept by whoever says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,29 @@ def assistant_words(chat: ChatFormat, turn: int, completion: Completion) -> Word
     return Words("assistant", turn, chat.decode(ids).strip(), ids, completion.finish_reason)
 
 
+def turn_record(
+    row_id: int,
+    turn: int,
+    reason: str | None,
+    mark: bytes | None,
+    query: Words,
+    answer: Words | None,
+) -> TurnRecord:
+    """A finished turn as it is journaled."""
+    return TurnRecord(
+        row_id=row_id,
+        turn=turn,
+        reason=reason,
+        digest=mark,
+        instruction=query.text,
+        response=answer.text if answer else None,
+        instruction_finish=query.finish_reason,
+        response_finish=answer.finish_reason if answer else None,
+        instruction_ids=query.ids,
+        response_ids=answer.ids if answer else None,
+    )
+
+
 class Rollouts:
     """Runs rows of one recipe on one engine.
 
@@ -80,16 +107,24 @@ class Rollouts:
         engine: The generator.
         gates: Gates for either side; the first that objects names the reason.
         book: Where turns are committed and found.
+        tag: Tags first instructions, if the book has a bar that they must reach.
     """
 
     def __init__(
-        self, plan: Plan, chat: ChatFormat, engine: Engine, gates: GateSet, book: Book
+        self,
+        plan: Plan,
+        chat: ChatFormat,
+        engine: Engine,
+        gates: GateSet,
+        book: Book,
+        tag: Tag | None = None,
     ) -> None:
         self._plan = plan
         self._chat = chat
         self._engine = engine
         self._gates = gates
         self._book = book
+        self._tag = tag
         self._settings = plan.recipe.gates
         # Lowest row in flight for each first instruction that has passed its gates.
         self._in_flight: dict[bytes, int] = {}
@@ -111,6 +146,8 @@ class Rollouts:
             record = self._book.get(row_id, turn)
             if record is None:
                 record = await self._turn(row, turn, history)
+            elif turn == 1 and self._book.waits(record.reason):
+                record = await self._resume(row, record)
             if record.reason is not None or record.response_ids is None:
                 return False
             if record.digest and self._book.duplicate_of(row_id, record.digest) is not None:
@@ -129,27 +166,39 @@ class Rollouts:
                 mark = digest(query.text)
                 if not self._claim(mark, row.row_id):
                     reason = DUPLICATE
+            if reason is None and turn == 1:
+                reason = await self._below_bar(row.row_id, query.text)
             answer: Words | None = None
             if reason is None or (not self._settings.before_responding and query.ids):
                 answer = await self._answer(row, turn, history, query)
                 reason = reason or self._reason(answer)
-            record = TurnRecord(
-                row_id=row.row_id,
-                turn=turn,
-                reason=reason,
-                digest=mark,
-                instruction=query.text,
-                response=answer.text if answer else None,
-                instruction_finish=query.finish_reason,
-                response_finish=answer.finish_reason if answer else None,
-                instruction_ids=query.ids,
-                response_ids=answer.ids if answer else None,
-            )
+            record = turn_record(row.row_id, turn, reason, mark, query, answer)
             self._book.put(record)
             return record
         finally:
             if mark is not None and self._in_flight.get(mark) == row.row_id:
                 del self._in_flight[mark]
+
+    async def _resume(self, row: PlannedRow, shelved: TurnRecord) -> TurnRecord:
+        """Answers a first instruction that was shelved, if it reaches the bar as it is now."""
+        query = Words(
+            "user", 1, shelved.instruction, shelved.instruction_ids, shelved.instruction_finish
+        )
+        reason = await self._below_bar(row.row_id, query.text)
+        answer: Words | None = None
+        if reason is None:
+            answer = await self._answer(row, 1, (), query)
+            reason = self._reason(answer)
+        record = turn_record(row.row_id, 1, reason, shelved.digest, query, answer)
+        self._book.put_back(record)
+        return record
+
+    async def _below_bar(self, row_id: int, instruction: str) -> str | None:
+        """Why a first instruction is not worth a response; None if it is."""
+        bar = self._book.bar
+        if bar is None or self._tag is None:
+            return None
+        return bar.reason(await self._tag(row_id, instruction))
 
     def _claim(self, mark: bytes, row_id: int) -> bool:
         """Whether no lower row, finished or in flight, is known to hold the same instruction.

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterator
 
 from magpie_hub.background import Background
-from magpie_hub.delivery import deliver
-from magpie_hub.errors import JournalError
 from magpie_hub.job import FIRST, Job
 from magpie_hub.plan import Plan
 from magpie_hub.release.folder import delivered_rows
@@ -22,8 +20,8 @@ POLL = 0.2
 def stream_rows(job: Job) -> Iterator[Row]:
     """Yields exactly the recipe's rows, in the order of their ids.
 
-    A row is yielded as soon as it and all lower row ids are finished. Where the recipe keeps the
-    longest of more rows, none can be known before all are there.
+    A row is yielded as soon as it and all lower row ids are finished. Where rows are judged, or the
+    longest of more rows are kept, none can be known before all are there.
 
     Args:
         job: Whose rows; what its journals lack is generated.
@@ -31,14 +29,14 @@ def stream_rows(job: Job) -> Iterator[Row]:
     Raises:
         MagpieError: The run had to stop; see `Job.run`.
     """
-    if job.progress().passed >= job.wanted:
-        yield from _delivered(job)
+    if job.delivery() is not None:
+        yield from delivered_rows(job)
         return
     with Background(job, say=log.warning) as run:
-        if job.wanted > job.recipe.rows:
+        if not job.streams:
             for _ in run.updates():
                 pass
-            yield from _delivered(job)
+            yield from delivered_rows(job)
             return
         reader = _Reader(job)
         for _ in run.updates(timeout=POLL):
@@ -74,11 +72,3 @@ class _Reader:
                         self._job.source.name,
                         chat["pre_query"]["text"],
                     )
-
-
-def _delivered(job: Job) -> Iterator[Row]:
-    with job.book() as book:
-        delivery = deliver(book, job.recipe)
-        if delivery is None:
-            raise JournalError(f"{job.folder}: rows of {job.recipe.name} are missing")
-        yield from delivered_rows(job, book, delivery)

@@ -57,6 +57,6 @@ def vllm_engine(small_model: ModelSource) -> Iterator[VllmEngine]:
     from magpie_hub.engine.vllm import VllmEngine
 
     options = EngineOptions(max_num_seqs=16, max_model_len=1024, enforce_eager=True)
-    engine = asyncio.run(VllmEngine.start(small_model, options))
+    engine = asyncio.run(VllmEngine.start(small_model, options, constrained=True))
     yield engine
     asyncio.run(engine.close())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.book import Book
-from magpie_hub.delivery import deliver
+from magpie_hub.book import Bar, Book
+from magpie_hub.delivery import Delivery, deliver
 from magpie_hub.engine.base import Sampling
 from magpie_hub.errors import EngineError, YieldError
 from magpie_hub.gates import build_gates
@@ -19,7 +19,7 @@ from magpie_hub.journal import Journal
 from magpie_hub.plan import Plan, stage_seed
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import Rollouts
-from tests.toy import SYSTEM, ToyChat, ToyEngine
+from tests.toy import SYSTEM, USER, ToyChat, ToyEngine
 
 
 def recipe(**fields: object) -> Recipe:
@@ -275,3 +275,67 @@ def test_watchers_see_the_run(tmp_path: Path) -> None:
     assert seen[0] == 0
     assert seen == sorted(seen)
     assert seen[-1] >= 30
+
+
+def grow_tagged(book: Book, engine: ToyEngine, made: Recipe, tagged: list[int]) -> Delivery | None:
+    """Grows a book whose odd rows are tagged poor and whose even rows are tagged good."""
+
+    async def tag(row_id: int, instruction: str) -> str:
+        assert instruction
+        tagged.append(row_id)
+        return "poor" if row_id % 2 else "good"
+
+    rollouts = Rollouts(Plan(made), ToyChat(), engine, build_gates(), book, tag)
+    asyncio.run(grow(Ledger(book, made.rows), rollouts, engine))
+    return deliver(book, made)
+
+
+def test_an_instruction_under_the_bar_costs_no_response_until_the_bar_is_lowered(
+    tmp_path: Path,
+) -> None:
+    engine, made, tagged = ToyEngine(slots=4), recipe(rows=10), list[int]()
+    book = open_book(tmp_path)
+    book.bar = Bar(frozenset({"good", "excellent"}), "a tagger")
+    delivery = grow_tagged(book, engine, made, tagged)
+    assert delivery is not None
+    assert list(delivery.row_ids) == list(range(0, 20, 2))
+    assert delivery.funnel.rejected == {"instruction.quality": 9}
+    shelved = [book.get(row, 1) for row in range(1, 19, 2)]
+    assert [(turn.reason, turn.response) for turn in shelved if turn] == [
+        ("instruction.quality:poor@a tagger", None)
+    ] * 9
+    answers = sum(prompt[-1] != USER for prompt, _ in engine.calls)
+    assert answers <= sum(row % 2 == 0 for row in tagged)
+    before = {row: book.get(row, 1) for row in delivery.row_ids}
+
+    book.bar = Bar(frozenset({"poor", "good", "excellent"}), "a tagger")
+    engine = ToyEngine(slots=4)
+    delivery = grow_tagged(book, engine, made, [])
+    assert delivery is not None
+    assert list(delivery.row_ids) == list(range(10))
+    assert all(prompt[-1] != USER for prompt, _ in engine.calls), "the instructions were there"
+    assert all(book.get(row, 1) == before[row] for row in range(0, 10, 2))
+    assert all(book.get(row, 1).response for row in range(1, 10, 2))  # type: ignore[union-attr]
+
+
+def test_another_tagger_looks_again_at_what_was_shelved(tmp_path: Path) -> None:
+    made, tagged = recipe(rows=5), list[int]()
+    book = open_book(tmp_path)
+    book.bar = Bar(frozenset({"good"}), "a tagger")
+    grow_tagged(book, ToyEngine(slots=4), made, [])
+    book.bar = Bar(frozenset({"good"}), "another")
+    delivery = grow_tagged(book, ToyEngine(slots=4), made, tagged)
+    assert {1, 3, 5, 7} <= set(tagged), "those that were not answered"
+    assert not {0, 2, 4, 6, 8} & set(tagged), "and no other that is needed"
+    assert delivery is not None
+    assert delivery.funnel.rejected == {"instruction.quality": 4}
+
+
+def test_a_recipe_without_a_bar_answers_what_was_shelved(tmp_path: Path) -> None:
+    made = recipe(rows=6)
+    book = open_book(tmp_path)
+    book.bar = Bar(frozenset({"good"}), "a tagger")
+    grow_tagged(book, ToyEngine(slots=4), made, [])
+    book.bar = None
+    run(book, ToyEngine(slots=4), made)
+    assert list(deliver(book, made).row_ids) == list(range(6))  # type: ignore[union-attr]

@@ -41,7 +41,8 @@ def open_job(recipe: Path, **knobs: object) -> Job:
 
 
 def run(job: Job, say: list[str] | None = None) -> Progress:
-    return asyncio.run(job.run(say=(say if say is not None else []).append))
+    asyncio.run(job.run(say=(say if say is not None else []).append))
+    return job.progress()
 
 
 def turns(job: Job) -> int:

@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub import journal as journal_module
+from magpie_hub.database import IN_MEMORY
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.journal import IN_MEMORY, Journal, TurnRecord
+from magpie_hub.journal import Journal, TurnRecord
 
 RECORD = TurnRecord(0, 1, None, b"d", "Why?", "So.", "stop", "stop", (1, 2), (3, 4, 70000))
 ids = st.lists(st.integers(0, 2**32 - 1), max_size=50).map(tuple)
@@ -60,7 +61,8 @@ def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from magpie_hub.journal import IN_MEMORY, Journal, TurnRecord
+from magpie_hub.database import IN_MEMORY
+from magpie_hub.journal import Journal, TurnRecord
 with Journal(Path(sys.argv[1])) as journal:
     for row in range(10**6):
         journal.put(TurnRecord(row, 1, None, None, "x" * 300, "y", "stop", "stop", (1,), (2,)))

@@ -121,8 +121,8 @@ def test_published_numbers() -> None:
     ]
     assert air.instruct.grid.rows == 3_000_000
     assert pro.respond.temperature == air.respond.temperature == 0
-    assert (pro.selection.min_quality, pro.selection.min_reward) == ("average", -12.0)
-    assert (air.selection.min_difficulty, air.selection.min_reward_difference) == ("medium", 0.0)
+    assert (pro.selection.min_quality, pro.selection.reward_above) == ("average", -12.0)
+    assert (air.selection.min_difficulty, air.selection.reward_difference_above) == ("medium", 0)
 
 
 def changed(recipe: Recipe, **fields: object) -> Recipe:
@@ -149,7 +149,7 @@ def test_a_multi_turn_variant_has_the_first_turns_of_its_single_turn_one() -> No
         {"max_num_seqs": 4},
         {"description": "Other words."},
         {"card": {"pretty_name": "X"}},
-        {"selection": {"min_quality": "good"}},
+        {"judges": {"tags": {}}, "selection": {"min_quality": "good"}},
         {"judges": {"language": True}},
         {"later_turns": {"temperature": 0.5}},
     ],
@@ -223,3 +223,20 @@ def test_a_bad_setting_is_named_as_it_was_given(given, environment, line) -> Non
 def test_every_scalar_of_a_run_is_a_knob() -> None:
     assert {"rows", "model", "engine", "seed", "turns", "max_num_seqs"} <= set(KNOBS)
     assert all(knob.help for knob in KNOBS.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "judged"),
+    [
+        ({}, True),
+        ({"rows": 3}, True),
+        ({"judging": "off"}, False),
+        ({"model": "a/nother"}, False),
+        ({"model": "a/nother", "judging": "on"}, True),
+    ],
+)
+def test_another_model_is_judged_when_that_is_said(given: dict[str, object], judged: bool) -> None:
+    recipe = turn_knobs(load_recipe(find_recipe("pro-mt")), given, {})
+    assert bool(recipe.judges.names) is judged
+    assert (recipe.selection.min_quality is not None) is judged
+    assert recipe.selection.longest

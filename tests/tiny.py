@@ -20,7 +20,7 @@ GATES_OFF = dict.fromkeys(
 )
 
 
-def write_tiny_model(folder: Path, seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, seed: int = 0, context: int = 512) -> Path:
     """Writes the model; the same seed gives the same weights."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -47,7 +47,7 @@ def write_tiny_model(folder: Path, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=512,
+        max_position_embeddings=context,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,

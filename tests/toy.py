@@ -102,6 +102,7 @@ class ToyEngine:
         self.calls: list[tuple[tuple[int, ...], Sampling]] = []
         self.most_at_once = 0
         self.closed = False
+        self.resting = False
         self._script = script or (lambda role, prompt, sampling: None)
         self._delay = delay
         self._dies_after = dies_after
@@ -126,6 +127,12 @@ class ToyEngine:
         if len(ids) > sampling.max_tokens:
             return Completion(ids[: sampling.max_tokens], "length")
         return Completion(ids, "stop", END)
+
+    async def rest(self) -> None:
+        self.resting = True
+
+    async def wake(self) -> None:
+        self.resting = False
 
     async def close(self) -> None:
         self.closed = True

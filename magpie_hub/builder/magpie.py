@@ -55,7 +55,8 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _info(self) -> datasets.DatasetInfo:
         recipe = self.config.recipe()
-        features = datasets.Features.from_arrow_schema(arrow_schema(recipe.turns))
+        schema = arrow_schema(recipe.turns, recipe.judges.names)
+        features = datasets.Features.from_arrow_schema(schema)
         return datasets.DatasetInfo(description=recipe.description, features=features)
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:

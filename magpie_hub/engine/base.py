@@ -42,9 +42,15 @@ class Sampling:
         min_p: 0 means off.
         repetition_penalty: 1 means off.
         seed: Seed of this request's own random stream (0 ≤ seed < 2**63).
-        stop_ids: Token ids that end the completion. An engine stops on these alone; it neither
-            adds nor drops an end-of-sequence id of its own.
+        stop_ids: Token ids that end the completion. Without a pattern an engine stops on these
+            alone; it neither adds nor drops an end-of-sequence id of its own.
         loop: Loop detection, or None for off.
+        pattern: Regular expression that the completion's text, as a whole, matches; None for off.
+            The engine must have been started for it (`constrained=True`). A completion that is not
+            cut off (by "length", or by "repetition" where `loop` asks for it) ends with "stop" and
+            matches, by `re.fullmatch`; it ends on one of `stop_ids` or another special token of
+            the tokenizer, none of which can come before the pattern is complete. What may stand
+            in it: `magpie_hub.engine.pattern.portable`.
     """
 
     max_tokens: int
@@ -56,6 +62,7 @@ class Sampling:
     seed: int = 0
     stop_ids: tuple[int, ...] = ()
     loop: LoopDetection | None = None
+    pattern: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,18 @@ class Engine(Protocol):
         Raises:
             EngineError: The engine died, or refuses the request.
         """
+        ...
+
+    async def rest(self) -> None:
+        """Gives back what it can of the device without losing its weights, for another model.
+
+        No request may be running. Calling it twice is harmless; `wake` must come before the next
+        request.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Takes the device again. Harmless while awake."""
         ...
 
     async def close(self) -> None:

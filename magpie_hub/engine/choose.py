@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 from magpie_hub.engine.base import Engine
 from magpie_hub.engine.device import Device, check_fit, find_device
 from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.transformers_grammar import check_installed
 from magpie_hub.errors import UserError
-from magpie_hub.models import ModelSource, fetch
+from magpie_hub.models import ModelSource, fetch, fetch_tokenizer
 
 SHORT_JOB_ROWS = 400
 """Below this, compiling costs a CPU more time than it saves: about a minute, against a tenth of a
@@ -36,7 +37,11 @@ class EnginePlan(NamedTuple):
 
 
 def plan_engine(
-    source: ModelSource, options: EngineOptions, device: Device | None = None
+    source: ModelSource,
+    options: EngineOptions,
+    device: Device | None = None,
+    *,
+    constrained: bool = False,
 ) -> EnginePlan:
     """Decides which engine runs a model.
 
@@ -44,6 +49,7 @@ def plan_engine(
         source: A pinned model; it need not be fetched.
         options: What the person set.
         device: What there is; None to look.
+        constrained: Whether requests may have a pattern.
 
     Raises:
         UserError: Settings that contradict each other, or an engine that is not installed.
@@ -60,7 +66,7 @@ def plan_engine(
     if options.engine == "transformers" or (options.engine == "auto" and obstacle):
         name = "transformers"
         reason = f"vLLM cannot run here ({obstacle})" if options.engine == "auto" else "it is asked"
-        _check_transformers()
+        _check_transformers(constrained)
     else:
         name = "vllm"
         reason = "it is asked" if options.engine == "vllm" else f"vLLM runs on {device.label}"
@@ -77,6 +83,7 @@ async def start_engine(
     say: Callable[[str], None],
     rows: int | None = None,
     main_guarded: bool = False,
+    constrained: bool = False,
 ) -> Engine:
     """Fetches the model, if it runs here, and starts the engine that `plan_engine` chooses.
 
@@ -88,6 +95,7 @@ async def start_engine(
         rows: About how many rows are wanted; few of them are not worth a compilation.
         main_guarded: Whether the main module may be imported again without harm, as the installed
             command's may; see `VllmEngine.start`.
+        constrained: Whether requests may have a pattern (`Sampling.pattern`).
 
     Raises:
         UserError: As `plan_engine`, or the model cannot be had.
@@ -98,21 +106,23 @@ async def start_engine(
         say(f"engine {name}: {reason}")
         from magpie_hub.engine.server import ServerEngine
 
-        return await ServerEngine.start(source, options)
+        if constrained:
+            source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
+        return await ServerEngine.start(source, options, constrained=constrained)
     device = find_device()
-    name, reason = plan_engine(source, options, device)
+    name, reason = plan_engine(source, options, device, constrained=constrained)
     if name == "vllm" and (broken := _vllm_broken()):
         # Found by its name, yet it does not import: most often torch and torchvision do not match.
         if options.engine == "vllm":
             raise UserError(f"engine: vllm does not import ({broken}); {_vllm_install(device)}.")
-        _check_transformers()
+        _check_transformers(constrained)
         name, reason = "transformers", f"vLLM does not import ({broken})"
     say(f"engine {name}: {reason}")
     source = fetch(source, home, trust_remote_code=options.trust_remote_code)
     if name == "transformers":
         from magpie_hub.engine.transformers import TransformersEngine
 
-        return await TransformersEngine.start(source, options)
+        return await TransformersEngine.start(source, options, constrained=constrained)
     from magpie_hub.engine.vllm import VllmEngine
 
     return await VllmEngine.start(
@@ -121,6 +131,7 @@ async def start_engine(
         short_job=rows is not None and rows < SHORT_JOB_ROWS,
         main_guarded=main_guarded,
         device=device,
+        constrained=constrained,
     )
 
 
@@ -167,12 +178,14 @@ def _check_gpus(options: EngineOptions, device: Device) -> None:
         )
 
 
-def _check_transformers() -> None:
+def _check_transformers(constrained: bool) -> None:
     missing = [name for name in ("torch", "transformers") if not importlib.util.find_spec(name)]
     if missing:
         raise UserError(
             f"engine: transformers needs {' and '.join(missing)}: pip install {' '.join(missing)}."
         )
+    if constrained:
+        check_installed()
 
 
 def _vllm_install(device: Device) -> str:

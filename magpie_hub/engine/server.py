@@ -2,9 +2,10 @@
 
 What it speaks is `/v1/completions` with a list of ids as the prompt and `return_token_ids`, as
 vLLM's server does (0.10.2 or newer). A server that answers with text alone is refused at the
-start: re-tokenised text is not what the model wrote. The server owns the model, the batch and the
-dtype; this side keeps many requests in flight and leaves retries (429, 5xx, broken connections,
-`Retry-After`) to the `openai` client.
+start: re-tokenised text is not what the model wrote. So is one that does not keep to a pattern,
+where patterns are wanted. The server owns the model, the batch and the dtype; this side keeps many
+requests in flight and leaves retries (429, 5xx, broken connections, `Retry-After`) to the `openai`
+client.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from magpie_hub.engine.base import (
     Sampling,
 )
 from magpie_hub.engine.loop import loops
+from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.errors import EngineError, UserError
+from magpie_hub.models import load_tokenizer
+from magpie_hub.models.folder import read_json
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -39,6 +43,7 @@ DEFAULT_TIMEOUT = 600.0
 DEFAULT_MAX_RETRIES = 6
 
 _NEEDED = "use a server that takes and returns token ids, such as vLLM 0.10.2 or newer"
+_NEEDED_FOR_PATTERNS = "use a server that knows structured_outputs, such as vLLM 0.12 or newer"
 
 
 class ServerEngine:
@@ -56,6 +61,7 @@ class ServerEngine:
         self._client = client
         self._model = model
         self._detects = detects
+        self._ends: tuple[int, ...] | None = None
 
     @classmethod
     async def start(
@@ -65,22 +71,25 @@ class ServerEngine:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         max_retries: int = DEFAULT_MAX_RETRIES,
+        constrained: bool = False,
     ) -> ServerEngine:
-        """Connects, finds the model, and checks with one token that ids come back.
+        """Connects, finds the model, and checks with a few tokens what the server can do.
 
         Args:
-            source: Of this, the name: it picks one of several served models.
+            source: Of this, the name: it picks one of several served models. With patterns, the
+                fetched tokenizer, too.
             options: `base_url` is needed; `max_num_seqs` bounds the requests in flight (256) and
                 `max_model_len` the context, if it is less than the server's.
             timeout: Seconds that one request may take.
             max_retries: How often a request is sent again.
+            constrained: Whether requests may have a pattern.
 
         The API key comes from OPENAI_API_KEY.
 
         Raises:
             UserError: No server there, none of its models fits, or it refuses the key; or the
                 package `openai` is not installed.
-            EngineError: The server returns no token ids.
+            EngineError: The server returns no token ids, or does not keep to a pattern.
         """
         try:
             import openai
@@ -105,7 +114,10 @@ class ServerEngine:
             http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=patience),
         )
         try:
-            return await cls._connect(client, source, options, slots)
+            engine = await cls._connect(client, source, options, slots)
+            if constrained:
+                await engine._learn_patterns(source, options)
+            return engine
         except BaseException:
             await client.close()
             raise
@@ -146,12 +158,29 @@ class ServerEngine:
                 break
         return engine
 
+    async def _learn_patterns(self, source: ModelSource, options: EngineOptions) -> None:
+        """Finds what ends a pattern, and tries one: a server may pass over a field unheard."""
+        tokenizer = load_tokenizer(source, options.trust_remote_code)
+        self._ends = end_ids(tokenizer, _vocabulary(source))
+        probe = Sampling(max_tokens=8, temperature=0, pattern="7{5}")
+        try:
+            answer = await self._ask((1,), with_ends(probe, self._ends))
+        except _Refused as error:
+            raise EngineError(f"{error}; {_NEEDED_FOR_PATTERNS}") from error
+        text = tokenizer.decode(answer.ids)
+        if (answer.finish_reason, text) != ("stop", "77777"):
+            raise EngineError(
+                f"the server at {self.info.device} does not keep to a pattern: it answered "
+                f"{text!r} to '7{{5}}'; {_NEEDED_FOR_PATTERNS}"
+            )
+
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Completes one prompt; see `Engine.generate`."""
         if not 0 < len(prompt) < self.info.max_model_len:
             raise EngineError(
                 f"a prompt must hold 1 to {self.info.max_model_len - 1} tokens, not {len(prompt)}"
             )
+        sampling = with_ends(sampling, self._ends)
         self.stats.prompt_tokens += len(prompt)
         self.stats.running = (self.stats.running or 0) + 1
         try:
@@ -162,6 +191,12 @@ class ServerEngine:
         if completion.cached_tokens is not None:
             self.stats.cached_tokens = (self.stats.cached_tokens or 0) + completion.cached_tokens
         return completion
+
+    async def rest(self) -> None:
+        """Does nothing: the server has a device of its own."""
+
+    async def wake(self) -> None:
+        """Does nothing; see `rest`."""
 
     async def close(self) -> None:
         """Closes the connections; the server goes on."""
@@ -186,6 +221,8 @@ class ServerEngine:
                 "max_pattern_size": loop.max_pattern,
                 "min_count": loop.count,
             }
+        if sampling.pattern is not None:
+            fields["structured_outputs"] = {"regex": sampling.pattern}
         try:
             answer = await self._client.completions.create(
                 model=self._model,
@@ -277,6 +314,14 @@ def _completion(answer: Any, sampling: Sampling, address: str) -> Completion:
     if len(ids) > sampling.max_tokens:
         return replace(completion, ids=ids[: sampling.max_tokens])
     return completion
+
+
+def _vocabulary(source: ModelSource) -> int | None:
+    """How many ids the model knows, if its configuration says."""
+    assert source.path is not None  # its tokenizer was loaded from there
+    config = read_json(source.path / "config.json")
+    size: int | None = (config.get("text_config") or config).get("vocab_size")
+    return size
 
 
 def _address(base_url: str) -> str:

@@ -6,7 +6,8 @@ its neighbours. (Its logits do, in their last bits: the same seed in another bat
 tokens until two candidates lie closer together than that. Equality over batch shapes is therefore
 not promised.) A row leaves the batch as it finishes; new rows come in while the others decode.
 
-It holds no chat format, no tokenizer, and stops on `Sampling.stop_ids` alone.
+It holds no chat format and stops on `Sampling.stop_ids` alone. Only where it is started for
+patterns does it have a tokenizer, to know what tokens spell.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.engine.loop import loops
+from magpie_hub.engine.pattern import with_ends
 from magpie_hub.engine.transformers_batch import Batch, Row
 from magpie_hub.engine.transformers_draw import draw
+from magpie_hub.engine.transformers_grammar import Grammars, check_installed, mask
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
+from magpie_hub.models import load_tokenizer
 
 if TYPE_CHECKING:
     from magpie_hub.engine.options import EngineOptions
@@ -47,11 +51,18 @@ class TransformersEngine:
         stats: Counters; `cached_tokens` stays None, for no prefix is shared.
     """
 
-    def __init__(self, model: Any, info: EngineInfo) -> None:
-        """Takes a loaded causal language model; use `start` to load one."""
+    def __init__(self, model: Any, info: EngineInfo, grammars: Grammars | None = None) -> None:
+        """Takes a loaded causal language model; use `start` to load one.
+
+        Args:
+            model: The model, on its device.
+            info: What it is.
+            grammars: What compiles patterns; None if there will be none.
+        """
         self.info = info
         self.stats = EngineStats(steps=0, busy_slot_steps=0, running=0)
         self._batch = Batch(model)
+        self._grammars = grammars
         self._waiting: deque[Row] = deque()
         self._inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._end: EngineError | None = None
@@ -61,22 +72,29 @@ class TransformersEngine:
         atexit.register(self._stop)
 
     @classmethod
-    async def start(cls, source: ModelSource, options: EngineOptions) -> TransformersEngine:
+    async def start(
+        cls, source: ModelSource, options: EngineOptions, *, constrained: bool = False
+    ) -> TransformersEngine:
         """Loads the model onto the best device of this machine.
 
         Args:
             source: A model that lies in a local folder.
             options: `max_num_seqs` defaults to 16 on a CPU and 64 elsewhere, `max_model_len` to
                 the model's context or 4096, whichever is less, and `dtype` to the weights' own.
+            constrained: Whether requests may have a pattern.
 
         Raises:
-            UserError: Options that this engine cannot honour, or torch is not installed.
+            UserError: Options that this engine cannot honour, or a package that is missing.
             ModelError: The model cannot be loaded.
             DeviceError: It does not fit.
         """
         _check_options(options)
+        if not constrained:
+            return cls(*await asyncio.to_thread(_load, source, options))
+        check_installed()
+        tokenizer = await asyncio.to_thread(load_tokenizer, source, options.trust_remote_code)
         model, info = await asyncio.to_thread(_load, source, options)
-        return cls(model, info)
+        return cls(model, info, Grammars(tokenizer, model.config.get_text_config().vocab_size))
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Completes one prompt; see `Engine.generate`."""
@@ -84,8 +102,13 @@ class TransformersEngine:
             raise EngineError(
                 f"a prompt must hold 1 to {self.info.max_model_len - 1} tokens, not {len(prompt)}"
             )
+        grammars, matcher = self._grammars, None
+        sampling = with_ends(sampling, None if grammars is None else grammars.ends)
+        if grammars is not None and sampling.pattern is not None:
+            # Compiling a new pattern may take a while, and nobody else is to wait for it.
+            matcher = await asyncio.to_thread(grammars.matcher, sampling.pattern, sampling.stop_ids)
         loop = asyncio.get_running_loop()
-        row = Row(tuple(prompt), sampling, loop, loop.create_future())
+        row = Row(tuple(prompt), sampling, loop, loop.create_future(), matcher)
         self._inbox.put(row)
         # Looked at after the put: a worker that ends now has either seen the row or shows here.
         if self._end is not None:
@@ -96,6 +119,12 @@ class TransformersEngine:
             return await row.future
         finally:
             row.cancelled = True
+
+    async def rest(self) -> None:
+        """Does nothing: the weights stay where they are."""
+
+    async def wake(self) -> None:
+        """Does nothing; see `rest`."""
 
     async def close(self) -> None:
         """Ends the thread and frees the device; requests in flight fail with EngineError."""
@@ -147,9 +176,11 @@ class TransformersEngine:
             rows, logits = batch.advance(keep, new)
             stats.steps = (stats.steps or 0) + 1
             stats.busy_slot_steps = (stats.busy_slot_steps or 0) + stats.running
+            mask(rows, logits)
             for row, token in zip(rows, draw(rows, logits), strict=True):
-                stats.decoded_tokens += 1
-                self._append(row, token)
+                if not row.done:
+                    stats.decoded_tokens += 1
+                    self._append(row, token)
             stats.running = len(batch.running)
 
     def _receive(self, block: bool) -> bool:
@@ -186,7 +217,10 @@ class TransformersEngine:
             row.finish("length")
         else:
             row.out.append(token)
-            if len(row.prompt) + len(row.out) >= self.info.max_model_len:
+            if row.matcher is not None and not row.matcher.accept_token(token):
+                # Nothing that the mask left; a draw from logits that are no numbers can be.
+                row.fail(EngineError(f"token {token} was drawn against the row's pattern"))
+            elif len(row.prompt) + len(row.out) >= self.info.max_model_len:
                 row.finish("length")
             elif sampling.loop is not None and loops(row.out, sampling.loop):
                 row.finish("repetition")

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 class Row:
     """One request on its way.
 
-    The thread that decodes owns all of it, save `cancelled`, which the caller sets.
+    The thread that decodes owns all of it, save `cancelled`, which the caller sets. `matcher`
+    follows the row's pattern, if it has one.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Completion]
+    matcher: Any = None
     out: list[int] = field(default_factory=list)
     stream: random.Random = field(init=False)
     done: bool = False

@@ -8,7 +8,8 @@ CUDA is open), so a script needs a main guard. Copies of a model (`data_parallel
 there.
 
 Whichever it is: an engine stops on the request's stop ids alone, and a failure of the core reaches
-every caller as an `EngineError`.
+every caller as an `EngineError`. Tokens go in and out; only an engine for patterns gives vLLM the
+tokenizer, which its grammars are made of.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from typing import Any, Protocol
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.engine.device import Device, find_device
 from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.engine.vllm_process import OwnProcess
-from magpie_hub.engine.vllm_settings import environment, plan_arguments
+from magpie_hub.engine.vllm_settings import check_grammars, environment, plan_arguments
 from magpie_hub.engine.vllm_thread import OwnThread
 from magpie_hub.errors import EngineError, MagpieError, UserError
-from magpie_hub.models import ModelSource
+from magpie_hub.models import ModelSource, load_tokenizer
 from magpie_hub.runtime import prepare
 
 
@@ -36,6 +38,10 @@ class Core(Protocol):
 
     async def complete(self, key: str, prompt: Any, params: Any) -> Any:
         """Returns vLLM's final RequestOutput; cancelling it aborts the request."""
+        ...
+
+    async def doze(self, asleep: bool) -> None:
+        """Puts vLLM to sleep, its weights into the host's memory, or wakes it."""
         ...
 
     async def close(self) -> None:
@@ -51,12 +57,29 @@ class VllmEngine:
         stats: Counters, kept current while requests run.
     """
 
-    def __init__(self, core: Core, info: EngineInfo, stats: EngineStats) -> None:
+    def __init__(
+        self,
+        core: Core,
+        info: EngineInfo,
+        stats: EngineStats,
+        ends: Sequence[int] | None = None,
+    ) -> None:
+        """Takes a running core; use `start` to have one.
+
+        Args:
+            core: What runs.
+            info: What it is.
+            stats: Kept current by the core.
+            ends: What ends a completion under a pattern, beside the request's own stop ids; None
+                if there will be none.
+        """
         self.info = info
         self.stats = stats
         self._core = core
+        self._ends = ends
         self._vocabulary: int = core.config.model_config.get_vocab_size()
         self._keys = itertools.count()
+        self._asleep = False
 
     @classmethod
     async def start(
@@ -67,6 +90,7 @@ class VllmEngine:
         short_job: bool = False,
         main_guarded: bool = False,
         device: Device | None = None,
+        constrained: bool = False,
     ) -> VllmEngine:
         """Loads the model and warms the engine up.
 
@@ -78,9 +102,11 @@ class VllmEngine:
             main_guarded: Whether the main module may be imported again without harm, as when the
                 installed command runs. Then a GPU's core gets a process of its own by default.
             device: What there is; None to look.
+            constrained: Whether requests may have a pattern.
 
         Raises:
-            UserError: A setting that vLLM does not know or cannot take.
+            UserError: A setting that vLLM does not know or cannot take, or a vLLM that is too old
+                for patterns.
             EngineError: vLLM did not start.
         """
         prepare()
@@ -93,7 +119,13 @@ class VllmEngine:
 
             made = EngineArgs if in_process else AsyncEngineArgs
             known = {field.name for field in fields(made)}
-            arguments = plan_arguments(source, options, device, known, short_job=short_job)
+            arguments = plan_arguments(
+                source, options, device, known, short_job=short_job, constrained=constrained
+            )
+            tokenizer = None
+            if constrained:
+                check_grammars()
+                tokenizer = load_tokenizer(source, options.trust_remote_code)
             try:
                 core: Core
                 if in_process:
@@ -118,7 +150,8 @@ class VllmEngine:
             settings={key: value for key, value in arguments.items() if key != "model"}
             | {"in_process": in_process},
         )
-        return cls(core, info, stats)
+        ends = None if tokenizer is None else end_ids(tokenizer, model.get_vocab_size())
+        return cls(core, info, stats, ends)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Completes one prompt; see `Engine.generate`."""
@@ -133,6 +166,7 @@ class VllmEngine:
             raise EngineError(
                 f"vLLM refuses the request: token ids go from 0 to {self._vocabulary - 1}."
             )
+        sampling = with_ends(sampling, self._ends)
         try:
             params = sampling_params(sampling, room)
         except Exception as error:  # its class differs between versions of vLLM
@@ -141,6 +175,19 @@ class VllmEngine:
         tokens = {"type": "token", "prompt_token_ids": list(prompt)}
         output = await self._core.complete(str(next(self._keys)), tokens, params)
         return completion(output, sampling)
+
+    async def rest(self) -> None:
+        """Sleeps, if vLLM was started so that it can (`enable_sleep_mode`; GPUs only)."""
+        await self._doze(True)
+
+    async def wake(self) -> None:
+        """Wakes up, if it sleeps."""
+        await self._doze(False)
+
+    async def _doze(self, asleep: bool) -> None:
+        if self._asleep != asleep and self._core.config.model_config.enable_sleep_mode:
+            await self._core.doze(asleep)
+            self._asleep = asleep
 
     async def close(self) -> None:
         """Ends the engine and frees the device. Calling it twice is harmless."""
@@ -161,7 +208,7 @@ def sampling_params(sampling: Sampling, room: int) -> Any:
     """Returns vLLM's SamplingParams for ours.
 
     Args:
-        sampling: What the row wants.
+        sampling: What the row wants, its pattern as `with_ends` writes it.
         room: Tokens that the context still holds.
     """
     from vllm import SamplingParams
@@ -179,6 +226,10 @@ def sampling_params(sampling: Sampling, room: int) -> Any:
                 max_pattern_size=sampling.loop.max_pattern,
                 min_count=sampling.loop.count,
             )
+    if sampling.pattern is not None:
+        from vllm.sampling_params import StructuredOutputsParams
+
+        extra["structured_outputs"] = StructuredOutputsParams(regex=sampling.pattern)
     return SamplingParams(
         # vLLM counts the stop token as a new token, our contract does not.
         max_tokens=min(sampling.max_tokens + 1, room),

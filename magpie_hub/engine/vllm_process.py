@@ -19,6 +19,7 @@ from typing import Any
 
 from magpie_hub.engine.base import EngineStats
 from magpie_hub.engine.vllm_stats import keep_only, step_counter
+from magpie_hub.engine.vllm_thread import doze
 from magpie_hub.errors import EngineError
 
 
@@ -80,6 +81,16 @@ class OwnProcess:
             if self._engine is None or self._engine.errored:
                 raise EngineError(f"vLLM stopped: {_cause(self._heard, error)}") from error
             raise EngineError(f"vLLM refuses the request: {error}") from error
+
+    async def doze(self, asleep: bool) -> None:
+        """Puts vLLM to sleep, or wakes it; no request may be running."""
+        if self._engine is None:
+            raise EngineError("vLLM is not running: it was closed.")
+        try:
+            await doze(self._engine, asleep)
+        except Exception as error:
+            said = _cause(self._heard, error)
+            raise EngineError(f"vLLM does not sleep or wake: {said}") from error
 
     async def close(self) -> None:
         """Ends the core; whoever waits is told. Twice is harmless."""

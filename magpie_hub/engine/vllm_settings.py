@@ -7,6 +7,7 @@ and reported in `EngineInfo.settings`.
 from __future__ import annotations
 
 import difflib
+import inspect
 import logging
 import os
 import warnings
@@ -59,6 +60,7 @@ def plan_arguments(
     known: set[str],
     *,
     short_job: bool = False,
+    constrained: bool = False,
 ) -> dict[str, Any]:
     """Returns the keyword arguments for vLLM's EngineArgs.
 
@@ -69,6 +71,7 @@ def plan_arguments(
         known: Field names that the installed vLLM's EngineArgs has. What it lacks is left out of
             our choices, and refused where the person asks for it.
         short_job: Whether to favour a quick start over speed, where that pays (on a CPU).
+        constrained: Whether requests may have a pattern.
 
     Raises:
         UserError: An `engine_args` name that vLLM does not know or that is not free to set, or a
@@ -99,12 +102,16 @@ def plan_arguments(
             else short_job and not device.gpus
         ),
         "enable_prefix_caching": True,
-        # Token ids in and out: no tokenizer, and no stop ids or defaults but the request's own.
-        "skip_tokenizer_init": True,
+        # Token ids in and out: no tokenizer, unless grammars need to know what tokens spell, and no
+        # stop ids or defaults but the request's own.
+        "skip_tokenizer_init": not constrained,
         "generation_config": "vllm",
         "disable_log_stats": False,
         "use_tqdm_on_load": False,
     }
+    if constrained:
+        # By itself vLLM turns to another library for what xgrammar refuses, request by request.
+        chosen["structured_outputs_config"] = {"backend": "xgrammar"}
     if options.gpu_memory_utilization is not None:
         chosen["gpu_memory_utilization"] = options.gpu_memory_utilization
     if not device.gpus:
@@ -115,6 +122,28 @@ def plan_arguments(
         chosen["block_size"] = 32
     chosen = {key: value for key, value in chosen.items() if key in known}
     return chosen | dict(options.engine_args)
+
+
+def check_grammars() -> None:
+    """Looks whether the installed vLLM keeps a completion to its pattern up to the end.
+
+    Raises:
+        UserError: It does not know patterns, or lets stop tokens cut them off.
+    """
+    import vllm
+
+    try:
+        from vllm.sampling_params import StructuredOutputsParams  # noqa: F401
+        from vllm.v1.structured_output.backend_xgrammar import XgrammarBackend
+    except ImportError:
+        knows: Mapping[str, Any] = {}
+    else:
+        knows = inspect.signature(XgrammarBackend.compile_grammar).parameters
+    if "stop_token_ids" not in knows:
+        raise UserError(
+            f"vLLM {vllm.__version__} is too old to hold a model to its labels: upgrade it, or set "
+            f"engine: transformers."
+        )
 
 
 def cache_bytes(

@@ -38,6 +38,13 @@ class _Abort:
     key: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Doze:
+    asleep: bool
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+
 class OwnThread:
     """Drives vLLM's LLMEngine, its core in this process, from one thread.
 
@@ -48,7 +55,7 @@ class OwnThread:
     def __init__(self, stats: EngineStats) -> None:
         self.config: Any = None
         self._stats = stats
-        self._inbox: SimpleQueue[_Request | _Abort | None] = SimpleQueue()
+        self._inbox: SimpleQueue[_Request | _Abort | _Doze | None] = SimpleQueue()
         self._waiting: dict[str, _Request] = {}
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -100,6 +107,16 @@ class OwnThread:
             self._inbox.put(_Abort(key))
             raise
 
+    async def doze(self, asleep: bool) -> None:
+        """Puts vLLM to sleep, or wakes it; no request may be running."""
+        loop = asyncio.get_running_loop()
+        message = _Doze(asleep, loop, loop.create_future())
+        with self._lock:
+            if self._error is not None:
+                raise EngineError(f"vLLM is not running: {self._error}") from self._error
+            self._inbox.put(message)
+        await message.future
+
     async def close(self) -> None:
         """Ends the core; twice is harmless."""
         await asyncio.to_thread(self._stop)
@@ -136,7 +153,7 @@ class OwnThread:
                 self._die(EngineError("it was closed."))
             except BaseException as error:  # noqa: BLE001 - it is handed to every caller
                 self._die(error)
-        _end_engine(engine)
+        end_engine(engine)
         # On a CPU, vLLM puts a function in its place that does nothing.
         torch.set_num_threads = set_num_threads
         del engine
@@ -160,7 +177,15 @@ class OwnThread:
             if engine.has_unfinished_requests():
                 self._answer([(out.request_id, out) for out in engine.step() if out.finished])
 
-    def _take(self, engine: Any, message: _Request | _Abort) -> None:
+    def _take(self, engine: Any, message: _Request | _Abort | _Doze) -> None:
+        if isinstance(message, _Doze):
+            outcome: BaseException | None = None
+            try:
+                doze(engine, message.asleep)
+            except Exception as error:  # noqa: BLE001 - it is handed to the caller
+                outcome = EngineError(f"vLLM does not sleep or wake: {error}")
+            _call(message.loop, _settle, [(message.future, outcome)])
+            return
         if isinstance(message, _Abort):
             if self._waiting.pop(message.key, None):
                 engine.abort_request([message.key])
@@ -195,6 +220,9 @@ class OwnThread:
                     break
                 if isinstance(message, _Request):
                     self._waiting[message.key] = message
+                elif isinstance(message, _Doze):
+                    stopped = EngineError(f"vLLM stopped: {error}")
+                    _call(message.loop, _settle, [(message.future, stopped)])
         answers: list[tuple[str, Any]] = []
         for key in self._waiting:
             failed = EngineError(f"vLLM stopped: {error}")
@@ -217,7 +245,12 @@ def _make_engine(engine_args: Any, stats: EngineStats) -> Any:
     return engine
 
 
-def _end_engine(engine: Any) -> None:
+def doze(engine: Any, asleep: bool) -> Any:
+    """Calls what vLLM's engines call sleeping: level 1 keeps the weights in the host's memory."""
+    return engine.sleep(level=1) if asleep else engine.wake_up()
+
+
+def end_engine(engine: Any) -> None:
     """Frees what an in-process engine holds, so that another may start after it.
 
     One that died half way, or never came to be (None), is cleaned up after as far as that goes;

@@ -22,4 +22,9 @@ class Colon:
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "colon"."""
-        return self.name if candidate.text.rstrip().endswith((":", "：")) else None
+        return self.name if ends_with_colon(candidate.text) else None
+
+
+def ends_with_colon(text: str) -> bool:
+    """Whether a text announces something that does not come."""
+    return text.rstrip().endswith((":", "："))

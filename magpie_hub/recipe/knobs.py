@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from magpie_hub.errors import UserError
+from magpie_hub.recipe.judges import Judges
 from magpie_hub.recipe.load import explain
 from magpie_hub.recipe.model import Recipe
 
@@ -107,9 +108,13 @@ def turn_knobs(
         elif text:
             data[name] = _parse(knob, text)
             labels[name] = knob.variable
-    if not labels:
+    if not labels and recipe.judging != "off":
         return recipe
-    if data["model"] != recipe.model:
+    foreign = data["model"] != recipe.model
+    if data["judging"] == "off" or (data["judging"] == "auto" and foreign):
+        data["judges"] = Judges().model_dump()
+        data["selection"] = {"longest": recipe.selection.longest}
+    if foreign:
         # These belong to the recipe's own model: another model does not have them.
         if "revision" not in labels:
             data["revision"] = None

@@ -10,20 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Words = Annotated[str, StringConstraints(min_length=1)]
+from magpie_hub.recipe.judges import Judges
+from magpie_hub.recipe.section import Name, Section, Words
+from magpie_hub.recipe.selection import Selection
+
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Mass = Annotated[float, Field(gt=0, le=1)]
-Quality = Literal["very poor", "poor", "average", "good", "excellent"]
-Difficulty = Literal["very easy", "easy", "medium", "hard", "very hard"]
-
-
-class Section(BaseModel):
-    """A strict, frozen part of a recipe."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Loop(Section):
@@ -158,50 +152,6 @@ class Chat(Section):
     stop: tuple[Words, ...] = ()
 
 
-class Tags(Section):
-    """The tagger of difficulty, quality and category."""
-
-    model: Words = "meta-llama/Meta-Llama-3-8B-Instruct"
-    mode: Literal["compact", "explained"] = "compact"
-
-
-class Reward(Section):
-    """The reward model, and the base model of the reward difference."""
-
-    model: Words = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
-    base_model: Words | None = None
-
-
-class Neighbors(Section):
-    """Near-duplicates: squared L2 on unit vectors, 0.05 as published (cosine ≥ 0.975)."""
-
-    model: Words = "sentence-transformers/all-mpnet-base-v2"
-    distance: float = Field(0.05, ge=0, le=4)
-
-
-class Judges(Section):
-    """What labels the rows; null switches a judge off."""
-
-    tags: Tags | None = None
-    reward: Reward | None = None
-    guard: Words | None = None
-    language: bool = False
-    neighbors: Neighbors | None = None
-
-
-class Selection(Section):
-    """The paper's filter (Table 5 of arXiv 2406.08464v2): thresholds on the labels.
-
-    A threshold that is null does not filter.
-    """
-
-    min_quality: Quality | None = None
-    min_difficulty: Difficulty | None = None
-    min_reward: float | None = Field(None, description="Kept when the reward is above it.")
-    min_reward_difference: float | None = Field(None, description="Kept when above it.")
-    drop_near_duplicates: bool = False
-
-
 class Card(Section):
     """What the dataset card cannot compute."""
 
@@ -251,6 +201,12 @@ class Recipe(Section):
     )
     trust_remote_code: bool = _knob(False, "Let the model's repository run its own code.")
 
+    judging: Literal["auto", "on", "off"] = _knob(
+        "auto",
+        "off leaves judges and selection out; auto does so when a run names another model, whose "
+        "rows they were not chosen for.",
+    )
+
     engine: Literal["auto", "vllm", "transformers", "server"] = _knob(
         "auto", "auto takes vLLM if it can run here, else transformers."
     )
@@ -288,4 +244,19 @@ class Recipe(Section):
             raise ValueError(f"base_url goes with engine server, not with engine {self.engine}")
         if self.engine == "server" and self.base_url is None:
             raise ValueError("engine server needs base_url, for example http://127.0.0.1:8000/v1")
+        if lacking := self.selection.needs() - set(self.judges.names):
+            named = ", ".join(sorted(lacking))
+            raise ValueError(f"the selection needs labels of judges that are off: {named}")
+        if self.oversample > 1 and not self.selection.longest:
+            raise ValueError("oversample is for selection.longest, which is off")
+        tags = self.judges.tags
+        if tags and tags.before_responding and tags.model not in (None, self.model):
+            raise ValueError(
+                "judges.tags.before_responding tags with the generator; leave judges.tags.model out"
+            )
+        if tags and tags.before_responding and self.selection.min_quality is None:
+            raise ValueError(
+                "judges.tags.before_responding needs selection.min_quality, which says what is "
+                "worth a response"
+            )
         return self

@@ -58,7 +58,11 @@ def _front_matter(job: Job, rows: int) -> dict[str, Any]:
                 "config_name": "default",
                 "default": True,
                 "data_files": [{"split": "train", "path": "data/default/train-*"}],
-            }
+            },
+            {
+                "config_name": "raw",
+                "data_files": [{"split": "train", "path": "data/raw/train-*"}],
+            },
         ],
     }
 

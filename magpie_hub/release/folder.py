@@ -4,6 +4,9 @@ It is a pure function of the journals, the recipe and the versions of the librar
 it is the same to the byte. What `build --out DIR` leaves is what a push would send::
 
     README.md  data/default/train-00000-of-000NN.parquet  stats.json  manifest.json  recipe.yaml
+               data/raw/train-…
+
+The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,14 +28,16 @@ import psutil
 import yaml
 
 from magpie_hub.book import Book
-from magpie_hub.delivery import Delivery, Funnel, deliver
+from magpie_hub.delivery import Delivery, Funnel
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
+from magpie_hub.judging import REVISIONS
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
 from magpie_hub.release.card import render_card
 from magpie_hub.release.parquet import write_shards
 from magpie_hub.schema import Row, arrow_schema, suffix, to_row
+from magpie_hub.verdicts import Verdicts
 
 MANIFEST = "manifest.json"
 MADE_BY = "magpie_hub"
@@ -142,18 +148,22 @@ def _clear_up(out: Path) -> None:
 
 def _write(job: Job, folder: Path) -> Release:
     recipe = job.recipe
-    with job.book() as book:
-        delivery = deliver(book, recipe)
-        if delivery is None:
-            raise JournalError(f"{job.folder}: rows of {recipe.name} are missing; build it first")
-        counts = _Counts(recipe.turns)
+    counts = _Counts(recipe.turns)
+    with _opened(job) as (book, verdicts, delivery):
+        rows = _Rows(job, book, verdicts)
         shards = write_shards(
-            counts.watch(delivered_rows(job, book, delivery)),
-            arrow_schema(recipe.turns),
+            counts.watch(map(rows.delivered, delivery.row_ids)),
+            arrow_schema(recipe.turns, recipe.judges.names),
             folder / "data" / "default",
+        )
+        shards += write_shards(
+            rows.raw(delivery),
+            arrow_schema(recipe.turns, recipe.judges.names, raw=True),
+            folder / "data" / "raw",
         )
         sessions = book.first.sessions()
         chat = book.first.meta("chat")
+        judges = book.first.meta(REVISIONS) or {}
     stats = {
         "rows": len(delivery.row_ids),
         "turns": recipe.turns,
@@ -169,6 +179,7 @@ def _write(job: Job, folder: Path) -> Release:
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(recipe),
         "model": {"name": recipe.model, "revision": job.source.revision},
+        "judges": judges,
         "chat": chat,
         "sessions": sessions,
         "versions": _versions(),
@@ -191,14 +202,55 @@ def _write(job: Job, folder: Path) -> Release:
     return Release(folder, len(delivery.row_ids), delivery.funnel, tuple(sorted(names)))
 
 
-def delivered_rows(job: Job, book: Book, delivery: Delivery) -> Iterator[Row]:
-    """The dataset's rows, in the order of their ids, read one at a time."""
-    plan = Plan(job.recipe)
-    pre_query = book.first.meta("chat")["pre_query"]["text"]
-    for row_id in delivery.row_ids:
-        yield to_row(
-            plan.row(row_id), book.conversation(row_id), job.recipe, job.source.name, pre_query
+@contextmanager
+def _opened(job: Job) -> Iterator[tuple[Book, Verdicts, Delivery]]:
+    """A finished job's journals, its delivery, and the labels of the delivery's own pool."""
+    delivery = job.delivery()
+    if delivery is None:
+        raise JournalError(f"{job.folder}: rows of {job.recipe.name} are missing; build it first")
+    with job.book() as book:
+        judging = job.judging(book)
+        assert judging is not None
+        with judging.verdicts(delivery.pool) as verdicts:
+            yield book, verdicts, delivery
+
+
+def delivered_rows(job: Job) -> Iterator[Row]:
+    """The dataset's rows, in the order of their ids, read one at a time.
+
+    Raises:
+        JournalError: Rows or labels are missing.
+    """
+    with _opened(job) as (book, verdicts, delivery):
+        yield from map(_Rows(job, book, verdicts).delivered, delivery.row_ids)
+
+
+class _Rows:
+    """Published rows of a job, by row id."""
+
+    def __init__(self, job: Job, book: Book, verdicts: Verdicts) -> None:
+        self._plan = Plan(job.recipe)
+        self._model = job.source.name
+        self._book = book
+        self._verdicts = verdicts
+        self._pre_query = book.first.meta("chat")["pre_query"]["text"]
+
+    def delivered(self, row_id: int) -> Row:
+        """A row of the dataset."""
+        return to_row(
+            self._plan.row(row_id),
+            self._book.conversation(row_id),
+            self._plan.recipe,
+            self._model,
+            self._pre_query,
+            self._verdicts.columns(row_id),
         )
+
+    def raw(self, delivery: Delivery) -> Iterator[Row]:
+        """Every planned row, with the reason of those that are not delivered."""
+        for outcome in self._book.outcomes(0, delivery.funnel.planned):
+            reason = outcome.reason or delivery.selected.reason(outcome.row_id)
+            yield self.delivered(outcome.row_id) | {"reject_reason": reason}
 
 
 class _Counts:

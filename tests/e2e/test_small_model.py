@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.book import Book
+from magpie_hub.database import IN_MEMORY
 from magpie_hub.engine.base import Engine
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.generate import Ledger, grow
 from magpie_hub.job import Job, load_chat, open_recipe
-from magpie_hub.journal import IN_MEMORY, Journal
+from magpie_hub.journal import Journal
 from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan, row_uuid
 from magpie_hub.recipe.model import Recipe

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from magpie_hub.engine.base import Completion, Engine, LoopDetection, Sampling
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.server import ServerEngine
 from magpie_hub.errors import EngineError, MagpieError, UserError
-from magpie_hub.models import ModelSource
+from magpie_hub.models import ModelSource, load_tokenizer
 
 web = pytest.importorskip("aiohttp.web")
 pytest.importorskip("openai")
@@ -51,6 +52,7 @@ class Script:
         self.models: Any = MODELS
         self.answers: list[Any] = [completion([7, 8, 2], stop_reason=2)]
         self.probe: Any = completion([7], "length")
+        self.pattern_probe: Any = None
         self.refuses: Callable[[dict[str, Any]], bool] = lambda body: False
         self.asked: list[dict[str, Any]] = []
         self.url = ""
@@ -97,7 +99,8 @@ class Script:
         if self.refuses(body):
             return await self._reply(request, (400, {"error": {"message": "no such field"}}, {}))
         if body["prompt"] == [1]:
-            return await self._reply(request, self.probe)
+            held = "structured_outputs" in body
+            return await self._reply(request, self.pattern_probe if held else self.probe)
         self.asked.append(body)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return await self._reply(request, answer)
@@ -402,6 +405,22 @@ def test_vllms_server_speaks_token_ids(vllm_url: str, small_model: ModelSource) 
 
         many = [engine.generate(user, Sampling(max_tokens=4, seed=i)) for i in range(24)]
         assert len({completion.ids for completion in await asyncio.gather(*many)}) > 12
+        await engine.close()
+
+    asyncio.run(main())
+
+
+def test_vllms_server_keeps_to_a_pattern(vllm_url: str, small_model: ModelSource) -> None:
+    tokenizer = load_tokenizer(small_model)
+    how = Sampling(max_tokens=40, pattern=r"(easy|hard), [^\n]{3,9}")
+
+    async def main() -> None:
+        options = EngineOptions(base_url=vllm_url)
+        engine = await ServerEngine.start(small_model, options, constrained=True)
+        many = [engine.generate((1, 4093, 198), replace(how, seed=i)) for i in range(8)]
+        for label in await asyncio.gather(*many):
+            assert label.finish_reason == "stop"
+            assert re.fullmatch(str(how.pattern), tokenizer.decode(label.ids))
         await engine.close()
 
     asyncio.run(main())

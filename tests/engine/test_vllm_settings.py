@@ -35,6 +35,7 @@ KNOWN = {
     "quantization",
     "seed",
     "skip_tokenizer_init",
+    "structured_outputs_config",
     "tensor_parallel_size",
     "trust_remote_code",
     "use_tqdm_on_load",
@@ -55,9 +56,17 @@ def plan(
     device: Device = CPU,
     known: set[str] = KNOWN,
     short_job: bool = False,
+    constrained: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
-    return plan_arguments(source, EngineOptions(**options), device, known, short_job=short_job)
+    return plan_arguments(
+        source,
+        EngineOptions(**options),
+        device,
+        known,
+        short_job=short_job,
+        constrained=constrained,
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,6 +93,14 @@ def test_a_short_job_on_a_cpu_is_not_compiled() -> None:
     assert plan(short_job=False)["enforce_eager"] is False
     assert plan(short_job=True, enforce_eager=False)["enforce_eager"] is False
     assert plan(short_job=True, device=gpus(A10, 1))["enforce_eager"] is False
+
+
+def test_only_patterns_take_a_tokenizer() -> None:
+    made = plan()
+    assert (made["skip_tokenizer_init"], "structured_outputs_config" in made) == (True, False)
+    made = plan(constrained=True)
+    assert made["skip_tokenizer_init"] is False
+    assert made["structured_outputs_config"] == {"backend": "xgrammar"}
 
 
 def test_an_older_vllm_gets_only_what_it_knows() -> None:

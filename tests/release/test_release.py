@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
     assert set(release.files) == {
         "README.md",
         "data/default/train-00000-of-00001.parquet",
+        "data/raw/train-00000-of-00001.parquet",
         "manifest.json",
         "recipe.yaml",
         "stats.json",
@@ -104,6 +106,21 @@ def test_it_loads_and_rows_have_the_published_columns(job: Job, tmp_path: Path) 
     assert len(set(rows["uuid"][:])) == 30
 
 
+def test_the_raw_config_accounts_for_every_planned_row(job: Job, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    release = write_release(job, tmp_path / "out")
+    raw = pq.read_table(release.path / "data" / "raw").to_pylist()
+    assert [row["row_id"] for row in raw] == list(range(release.funnel.planned))
+    reasons = Counter(row["reject_reason"] for row in raw)
+    assert reasons.pop(None) == release.rows
+    assert reasons == release.funnel.rejected
+    unanswered = [row for row in raw if row["response"] is None]
+    assert unanswered
+    assert {row["reject_reason"] for row in unanswered} == {"instruction.colon"}
+    assert all([m["role"] for m in row["messages"]] == ["user"] for row in unanswered)
+
+
 def test_built_twice_it_is_the_same_to_the_byte(job: Job, tmp_path: Path) -> None:
     one, two = write_release(job, tmp_path / "a"), write_release(job, tmp_path / "b")
     assert content(one) == content(two)
@@ -115,7 +132,8 @@ def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
     assert front["pretty_name"] == "A: toy"
     assert front["license"] == "apache-2.0"
     assert front["size_categories"] == ["n<1K"]
-    assert [c["default"] for c in front["configs"]] == [True]
+    assert [c["config_name"] for c in front["configs"]] == ["default", "raw"]
+    assert front["configs"][0]["default"]
     assert "30 conversations of 2 turns" in text
 
 

@@ -1,0 +1,260 @@
+"""Closeness: embeddings of a journal's instructions, and the neighbour columns of a pool.
+
+Embeddings are made once a row and kept beside the journal, those of the sets that must not be
+repeated likewise. The columns of a pool are a function of these; the last ones computed are kept,
+since a million rows take minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import json
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import UserError
+from magpie_hub.judges.base import Subject
+from magpie_hub.models import fetch, pin
+from magpie_hub.plan import Plan, row_uuid
+from magpie_hub.published import read_published
+from magpie_hub.recipe.fingerprint import fingerprint
+from magpie_hub.recipe.judges import Neighbors
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.verdicts import NeighborTable
+
+if TYPE_CHECKING:
+    from magpie_hub.neighbors import Earlier, Embedder, EmbeddingStore
+
+CHUNK = 4096
+"""Rows embedded between two commits."""
+
+KEPT = 4
+"""Pools whose columns are kept: what was judged and what is delivered, of two recipes."""
+
+Watch = Callable[[str, int, int], None]
+
+
+class Closeness:
+    """The neighbours of one journal's rows.
+
+    Args:
+        recipe: The recipe.
+        settings: Its section on neighbours.
+        revision: Pinned revision of the embedding model.
+        generator: The generator's name, of which uuids are made.
+        folder: Where vectors and columns are kept.
+        home: The folder of packaged models.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Neighbors,
+        revision: str,
+        generator: str,
+        folder: Path,
+        home: Path,
+    ) -> None:
+        self._plan = Plan(recipe)
+        self._settings = settings
+        self._revision = revision
+        self._generator = generator
+        name = fingerprint({"model": settings.model, "revision": revision})
+        self._folder = folder / f"neighbors-{name}"
+        self._home = home
+
+    def check(self) -> None:
+        """Looks whether what embeds is installed; loads nothing.
+
+        Raises:
+            UserError: It is not.
+        """
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise UserError(
+                "judges.neighbors needs sentence-transformers: pip install 'magpie-hub[judges]', "
+                "or switch it off (neighbors: null)"
+            )
+
+    async def embed(self, subjects: Sequence[Subject], watch: Watch | None = None) -> None:
+        """Embeds the rows, and the rows of earlier sets, that have no vector yet.
+
+        Raises:
+            UserError: The model or an earlier set cannot be had.
+            EngineError: The model failed.
+        """
+        await asyncio.to_thread(self._prepare_earlier)
+        store = self._store()
+        ids = [subject.row_id for subject in subjects]
+        fresh = ids if store is None else store.missing(ids).tolist()
+        if not fresh:
+            return
+        embedder = await asyncio.to_thread(self._load)
+        try:
+            store = self._store() or self._begin(embedder)
+            place = {row_id: number for number, row_id in enumerate(ids)}
+            for start in range(0, len(fresh), CHUNK):
+                part = fresh[start : start + CHUNK]
+                texts = [subjects[place[row_id]].instruction for row_id in part]
+                store.put(part, await asyncio.to_thread(embedder.embed, texts))
+                if watch is not None:
+                    watch("neighbors", len(ids) - len(fresh) + start + len(part), len(ids))
+        finally:
+            embedder.close()
+
+    def table(self, pool: Sequence[int]) -> NeighborTable:
+        """Neighbour columns of those rows of a pool, in rising order, that have vectors."""
+        import numpy as np
+
+        from magpie_hub.neighbors import find_neighbors
+
+        store = self._store()
+        rows = np.asarray(pool, np.int64)
+        if store is not None and not self._unread():
+            lacking = set(store.missing(rows).tolist())
+            rows = rows[[row_id not in lacking for row_id in rows.tolist()]]
+        else:
+            rows = rows[:0]
+        kept = self._folder / f"columns-{self._sign(rows.tobytes())}.npz"
+        found = _load_columns(kept)
+        if found is None:
+            if store is not None and len(rows):
+                result = find_neighbors(
+                    rows, store.load(rows), self._settings.distance, earlier=self._earlier()
+                )
+                found = {
+                    "distance": result.min_neighbor_distance,
+                    "repeats": result.repeat_count,
+                    "leader": result.leader,
+                    "published": np.array([name or "" for name in result.published], np.str_),
+                }
+                _save_columns(kept, found)
+            else:
+                found = {
+                    "distance": np.empty(0),
+                    "repeats": np.empty(0, np.int64),
+                    "leader": np.empty(0, np.int64),
+                    "published": np.empty(0, np.str_),
+                }
+        published = {
+            int(rows[place]): str(found["published"][place])
+            for place in np.flatnonzero(found["published"] != "")
+        }
+        return NeighborTable(
+            rows, found["distance"], found["repeats"], found["leader"], published, self._uuid
+        )
+
+    def _uuid(self, row_id: int) -> str:
+        return row_uuid(self._generator, self._plan.row(row_id).seed)
+
+    def _sign(self, rows: bytes) -> str:
+        """Names what columns were computed from."""
+        settings = self._settings.model_dump(mode="json", exclude={"model", "revision"})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode() + rows).hexdigest()[:32]
+
+    def _load(self) -> Embedder:
+        from magpie_hub.neighbors import load_embedder
+
+        return load_embedder(fetch(pin(self._settings.model, self._revision), self._home))
+
+    # ---- vectors
+
+    @property
+    def _dim_file(self) -> Path:
+        return self._folder / "dim.json"
+
+    def _store(self, part: str = "rows") -> EmbeddingStore | None:
+        """The vectors; None while nothing has been embedded."""
+        from magpie_hub.neighbors import EmbeddingStore
+
+        if not self._dim_file.exists():
+            return None
+        dim = json.loads(self._dim_file.read_text())
+        return EmbeddingStore(self._folder / part, self._settings.model, self._revision, dim)
+
+    def _begin(self, embedder: Embedder, part: str = "rows") -> EmbeddingStore:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _write(self._dim_file, json.dumps(embedder.dim).encode())
+        store = self._store(part)
+        assert store is not None
+        return store
+
+    # ---- sets already published
+
+    def _prepare_earlier(self) -> None:
+        """Embeds the sets that must not be repeated; once, whatever becomes of them later."""
+        unread = self._unread()
+        if not unread:
+            return
+        embedder = self._load()
+        try:
+            for name in unread:
+                pairs = list(read_published(name))
+                store = self._begin(embedder, _slug(name))
+                fresh = store.missing(range(len(pairs))).tolist()
+                for start in range(0, len(fresh), CHUNK):
+                    part = fresh[start : start + CHUNK]
+                    store.put(part, embedder.embed([pairs[place][1] for place in part]))
+                _write(self._names(name), json.dumps([uuid for uuid, _ in pairs]).encode())
+        finally:
+            embedder.close()
+
+    def _unread(self) -> list[str]:
+        return [name for name in self._settings.against if not self._names(name).exists()]
+
+    def _names(self, name: str) -> Path:
+        return self._folder / f"{_slug(name)}.json"
+
+    def _earlier(self) -> Earlier | None:
+        import numpy as np
+
+        from magpie_hub.neighbors import Earlier
+
+        uuids: list[str] = []
+        vectors = []
+        for name in self._settings.against:
+            store = self._store(_slug(name))
+            assert store is not None
+            known = json.loads(self._names(name).read_text())
+            vectors.append(store.load(range(len(known))))
+            uuids += known
+        return Earlier(uuids, np.concatenate(vectors)) if uuids else None
+
+
+def _slug(name: str) -> str:
+    return f"published-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+    partial.write_bytes(content)
+    partial.replace(path)
+
+
+def _load_columns(path: Path) -> dict[str, Any] | None:
+    import numpy as np
+
+    try:
+        with np.load(path) as kept:
+            return {key: kept[key] for key in kept.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None  # Not there, or spoilt: it can be computed again.
+
+
+def _save_columns(path: Path, columns: dict[str, Any]) -> None:
+    import numpy as np
+
+    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **columns)
+        partial.replace(path)
+        kept = sorted(path.parent.glob("columns-*.npz"), key=lambda file: file.stat().st_mtime)
+        for old in kept[:-KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        partial.unlink(missing_ok=True)  # A full or read-only disk costs the next look its time.

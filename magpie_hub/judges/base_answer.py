@@ -1,0 +1,165 @@
+"""Judge `base_answer`: what a model that was never aligned answers to the same instruction.
+
+The reward of such an answer, taken from the row's own, is the published `reward_difference`: what
+alignment adds (section 3.1 of arXiv 2406.08464v2). A base model has no chat template; it is shown
+a few exchanges and goes on with the next one (the idea of URIAL, arXiv 2312.01552; the words are
+our own, in `prompts/base_answer.jinja`). It never stops by itself: its text is looked at every
+`STRETCH` tokens and cut where it begins another exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from magpie_hub.chat.codec import Codec, Ids
+from magpie_hub.engine.base import Engine, LoopDetection, Sampling
+from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.judges.flow import StartEngine, each
+from magpie_hub.judges.model_files import ModelFiles
+from magpie_hub.judges.words import defuse, special_marks
+from magpie_hub.models import ModelSource, generation_eos, load_tokenizer
+
+MAX_TOKENS = 1024
+"""Longest answer, in tokens."""
+
+STRETCH = 256
+"""Tokens generated between two looks at the text. What was generated is in the prefix cache."""
+
+LOOP = LoopDetection(min_pattern=4, max_pattern=32, count=5)
+"""The recipe's default: an answer ends when it says the same five times in a row."""
+
+_NEXT = re.compile(r"^=== (Message|Answer)\b", re.MULTILINE)
+
+
+class BaseAnswerJudge:
+    """Lets a base model answer; see `magpie_hub.judges.base.Judge`.
+
+    What it says is data, good or bad, an empty answer too. A row whose prompt and longest answer
+    do not fit the context together fails as "too_long": an answer that was cut for room compares
+    with nothing.
+
+    Args:
+        model: A Hub id or a folder; it names the tokenizer of the prompt.
+        revision: Branch, tag or commit; None for the newest.
+        start: Gives the engine of that model while labels are made.
+        home: The folder of packaged models; None for the person's own.
+        max_tokens: Longest answer, in tokens.
+        trust_remote_code: Whether the model may run its repository's own code.
+    """
+
+    name = "base"
+    columns = ("base_output",)
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None = None,
+        *,
+        start: StartEngine,
+        home: Path | None = None,
+        max_tokens: int = MAX_TOKENS,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self._files = ModelFiles(model, revision, home, trust_remote_code)
+        self._start = start
+        self._max_tokens = max_tokens
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the answers; the prompt counts by its words.
+
+        Raises:
+            ModelError: No revision was given and none can be found.
+        """
+        return {
+            **self._files.said,
+            "prompt": hashlib.sha256(_template_text().encode()).hexdigest()[:12],
+            "max_tokens": self._max_tokens,
+        }
+
+    def check(self) -> None:
+        """Looks whether the model can be had and its tokenizer loads.
+
+        Raises:
+            ModelError: One of the two does not hold.
+        """
+        self._open()
+
+    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+        """Has every subject's instruction answered, as many at once as the engine has slots.
+
+        Raises:
+            ModelError: As `check`.
+            EngineError: The engine failed.
+        """
+        if not subjects:
+            return
+        source, codec = await asyncio.to_thread(self._open)
+        marks, eos = special_marks(codec), generation_eos(source)
+        async with self._start() as engine:
+
+            async def one(subject: Subject) -> None:
+                prompt = codec.encode_prompt(render(defuse(subject.instruction, marks)))
+                if len(prompt) + self._max_tokens > engine.info.max_model_len:
+                    save([Label(subject.row_id, failure="too_long")])
+                    return
+                text = await _answer(engine, codec, prompt, eos, self._max_tokens)
+                save([Label(subject.row_id, {"base_output": text})])
+
+            await each(subjects, one, engine)
+
+    def _open(self) -> tuple[ModelSource, Codec]:
+        source = self._files.described()
+        return source, Codec.of(load_tokenizer(source, self._files.trust_remote_code))
+
+
+def render(message: str) -> str:
+    """The whole prompt as text, up to where the answer begins."""
+    return _template().render(message=message)
+
+
+def cut_at_next(text: str) -> str | None:
+    """The answer in a text that goes on with another exchange; None if it does not."""
+    match = _NEXT.search(text)
+    return None if match is None else text[: match.start()].strip()
+
+
+async def _answer(
+    engine: Engine, codec: Codec, prompt: Ids, eos: tuple[int, ...], max_tokens: int
+) -> str:
+    ids: Ids = ()
+    text = ""
+    while len(ids) < max_tokens:
+        sampling = Sampling(
+            max_tokens=min(STRETCH, max_tokens - len(ids)),
+            temperature=0.0,
+            stop_ids=eos,
+            loop=LOOP,
+        )
+        completion = await engine.generate((*prompt, *ids), sampling)
+        ids += completion.ids
+        text = codec.decode(ids)
+        if (answer := cut_at_next(text)) is not None:
+            return answer
+        if completion.finish_reason != "length":
+            break
+    return text.strip()
+
+
+def _template_text() -> str:
+    file = resources.files("magpie_hub.judges").joinpath("prompts", "base_answer.jinja")
+    return file.read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(_template_text())

@@ -1,0 +1,62 @@
+"""Judge `language`: the language of an instruction, by the detector that the gate uses as well.
+
+The code is ISO 639-1 in upper case, as published ("EN", "ZH"). None is a verdict too: no letters
+outside of fenced code, a guess under `MIN_SCORE`, or a language that has no such code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from magpie_hub.errors import UserError
+from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.language import DETECTOR, MISSING, detect, is_installed, prose, two_letters
+
+MIN_SCORE = 0.5
+"""Least probability of a guess: more likely right than wrong."""
+
+BATCH = 1000
+"""Rows between two saves: some hundredths of a second."""
+
+
+def language_of(text: str) -> str | None:
+    """The language of a text, "EN" or "ZH"; None if that cannot be said."""
+    words = prose(text)
+    if not any(map(str.isalpha, words)):
+        return None
+    found = detect(words)
+    if found is None or found.score < MIN_SCORE:
+        return None
+    code = two_letters(found.code)
+    return code and code.upper()
+
+
+class LanguageJudge:
+    """Detects languages; see `magpie_hub.judges.base.Judge`."""
+
+    name = "language"
+    columns = ("language",)
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the labels."""
+        return {"detector": DETECTOR, "min_score": MIN_SCORE}
+
+    def check(self) -> None:
+        """Looks whether the detector is installed.
+
+        Raises:
+            UserError: It is not.
+        """
+        if not is_installed():
+            raise UserError(f"the judge language needs {MISSING}, or set judges.language: false")
+
+    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+        """Labels every subject."""
+        for start in range(0, len(subjects), BATCH):
+            save(await asyncio.to_thread(_labels, subjects[start : start + BATCH]))
+
+
+def _labels(subjects: Sequence[Subject]) -> list[Label]:
+    return [Label(one.row_id, {"language": language_of(one.instruction)}) for one in subjects]

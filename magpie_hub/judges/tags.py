@@ -1,0 +1,265 @@
+"""Judge `tags`: difficulty, quality and category of an instruction, by a language model.
+
+Only the instruction is shown, never the response, and the enumerations are those of the published
+sets (Figures 16 to 18 of arXiv 2406.08464v2), "Others" included. The reply is constrained by a
+regular expression, so a label outside the enumerations cannot come to be; the prompts' words are
+our own. One call a row in either mode:
+
+* compact: three labels, about a dozen tokens;
+* explained: also intent, knowledge, a review of the quality and further categories.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jinja2
+
+from magpie_hub.chat.format import ChatFormat
+from magpie_hub.engine.base import Completion, Engine, Sampling
+from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.judges.flow import StartEngine, each
+from magpie_hub.judges.words import defuse, special_marks
+from magpie_hub.recipe.selection import Difficulty, Quality
+
+PROMPT = 1
+"""Version of prompt and reply; raised when either would give other labels."""
+
+Mode = Literal["compact", "explained"]
+
+DIFFICULTIES = dict(
+    zip(
+        get_args(Difficulty),
+        (
+            "anybody could answer at once",
+            "everyday knowledge and a moment's thought",
+            "some knowledge of a field, or a few steps of thought",
+            "solid knowledge of a field, or many steps that depend on each other",
+            "an expert's knowledge and long, careful work",
+        ),
+        strict=True,
+    )
+)
+QUALITIES = dict(
+    zip(
+        get_args(Quality),
+        (
+            "cannot be understood, or is no message at all",
+            "vague or confused; what is wanted has to be guessed",
+            "understandable, with important details missing",
+            "clear, with the details that matter",
+            "clear, specific and well put; nothing has to be guessed",
+        ),
+        strict=True,
+    )
+)
+CATEGORIES = {
+    "Information seeking": "facts or explanations",
+    "Reasoning": "logical thinking, puzzles, conclusions",
+    "Planning": "a plan or strategy for something to be done",
+    "Editing": "a given text corrected, rephrased or translated",
+    "Coding & Debugging": "code written, explained or repaired",
+    "Math": "a calculation, proof or mathematical concept",
+    "Role playing": "the assistant speaking as somebody",
+    "Data analysis": "data interpreted, summarised or computed with",
+    "Creative writing": "stories, poems, scripts and the like",
+    "Advice seeking": "guidance on a personal or professional matter",
+    "Brainstorming": "many ideas",
+    "Others": "none of these",
+}
+
+COLUMNS = (
+    "task_category",
+    "other_task_category",
+    "task_category_generator",
+    "difficulty",
+    "intent",
+    "knowledge",
+    "difficulty_generator",
+    "input_quality",
+    "quality_explanation",
+    "quality_generator",
+)
+
+MAX_TOKENS = {"compact": 32, "explained": 512}
+"""Bounds of a reply; an explained one of ordinary words stays far below."""
+
+
+class TagsJudge:
+    """Tags instructions; see `magpie_hub.judges.base.Judge`.
+
+    Args:
+        model: The tagger's name, for the ``*_generator`` columns.
+        revision: Its pinned revision.
+        mode: Labels only, or every published column.
+        start: Gives the engine while labels are made; started for constrained decoding.
+        chat: Gives the tagger's chat format.
+    """
+
+    name = "tags"
+    columns = COLUMNS
+
+    def __init__(
+        self,
+        model: str,
+        revision: str,
+        mode: Mode,
+        start: StartEngine,
+        chat: Callable[[], ChatFormat],
+    ) -> None:
+        self._model = model
+        self._revision = revision
+        self._mode: Mode = mode
+        self._start = start
+        self._chat = chat
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the labels."""
+        return tag_settings(self._model, self._revision, self._mode)
+
+    def check(self) -> None:
+        """Nothing to look at: the tagger's model is pinned and its engine planned by the caller."""
+
+    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+        """Tags every subject, as many at once as the engine has slots."""
+        async with self._start() as engine:
+            tags = Tags(engine, self._chat(), self._model, self._mode)
+
+            async def one(subject: Subject) -> None:
+                save([await tags.of(subject)])
+
+            await each(subjects, one, engine)
+
+
+def tag_settings(model: str, revision: str, mode: Mode) -> dict[str, Any]:
+    """What determines tags, as plain data."""
+    return {"model": model, "revision": revision, "mode": mode, "prompt": PROMPT}
+
+
+class Tags:
+    """One tagger at work; also what tags an instruction before its response is paid for.
+
+    Args:
+        engine: The running tagger.
+        chat: Its chat format.
+        model: Its name, for the ``*_generator`` columns.
+        mode: Labels only, or every published column.
+    """
+
+    def __init__(self, engine: Engine, chat: ChatFormat, model: str, mode: Mode) -> None:
+        self._engine = engine
+        self._chat = chat
+        self._model = model
+        self._mode: Mode = mode
+
+    async def of(self, subject: Subject) -> Label:
+        """A row's tags, or why there are none.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        prompt = self._prompt(subject.instruction)
+        limit = MAX_TOKENS[self._mode]
+        if len(prompt) + limit > self._engine.info.max_model_len:
+            return Label(subject.row_id, failure="too_long")
+        sampling = Sampling(
+            max_tokens=limit,
+            temperature=0.0,
+            stop_ids=self._chat.stop_ids,
+            pattern=reply_pattern(self._mode),
+        )
+        return self._read(subject.row_id, await self._engine.generate(prompt, sampling))
+
+    def _prompt(self, instruction: str) -> list[int]:
+        head, tail = self._static
+        codec = self._chat.codec
+        # The head has ids of its own, whatever follows it: equal ids are what the cache serves.
+        words = codec.encode(defuse(instruction, self._marks))
+        return self._chat.answer_prompt((), (*head, *words, *tail))
+
+    @cached_property
+    def _static(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        slot = "\0"
+        head, tail = render(self._mode, slot).split(slot)
+        codec = self._chat.codec
+        return codec.encode(head), codec.encode(tail)
+
+    @cached_property
+    def _marks(self) -> re.Pattern[str] | None:
+        return special_marks(self._chat.codec)
+
+    def _read(self, row_id: int, completion: Completion) -> Label:
+        if completion.finish_reason != "stop":
+            return Label(row_id, failure="cut_off")
+        text = self._chat.decode(completion.ids)
+        found = re.fullmatch(reply_pattern(self._mode, named=True), text.strip())
+        if found is None:  # An engine that broke its word.
+            return Label(row_id, failure=f"unparsable:{text[:60]!r}")
+        said = {key: " ".join(value.split()) for key, value in found.groupdict().items()}
+        category = said["category"]
+        others = said.get("others", "none").split(", ")
+        further = [name for name in dict.fromkeys(others) if name not in (category, "none")]
+        return Label(
+            row_id,
+            {
+                "task_category": category,
+                "other_task_category": further,
+                "task_category_generator": self._model,
+                "difficulty": said["difficulty"],
+                "intent": said.get("intent"),
+                "knowledge": said.get("knowledge"),
+                "difficulty_generator": self._model,
+                "input_quality": said["quality"],
+                "quality_explanation": said.get("review"),
+                "quality_generator": self._model,
+            },
+        )
+
+
+def reply_pattern(mode: Mode, *, named: bool = False) -> str:
+    """The regular expression of a reply; with named groups for reading it."""
+
+    def group(name: str, body: str) -> str:
+        return f"(?P<{name}>{body})" if named else f"({body})"
+
+    difficulty = group("difficulty", _any(DIFFICULTIES))
+    quality = group("quality", _any(QUALITIES))
+    category = group("category", _any(CATEGORIES))
+    if mode == "compact":
+        return f"{difficulty}; {quality}; {category}"
+    words = "[^\\n]{1,200}"
+    further = f"none|({_any(CATEGORIES)})(, ({_any(CATEGORIES)}))?"
+    return (
+        f"Intent: {group('intent', words)}\n"
+        f"Knowledge: {group('knowledge', words)}\n"
+        f"Difficulty: {difficulty}\n"
+        f"Review: {group('review', words)}\n"
+        f"Quality: {quality}\n"
+        f"Category: {category}\n"
+        f"Others: {group('others', further)}"
+    )
+
+
+def _any(names: dict[str, str]) -> str:
+    return "|".join(names)
+
+
+def render(mode: Mode, message: str) -> str:
+    """The tagger's whole prompt as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "prompts"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("tags.jinja").render(
+        mode=mode,
+        difficulties=DIFFICULTIES,
+        qualities=QUALITIES,
+        categories=CATEGORIES,
+        message=message,
+    )

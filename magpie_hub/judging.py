@@ -1,0 +1,391 @@
+"""Judging: the judges of one recipe over the rows of one journal.
+
+Which judges there are and how they are set comes from the recipe; their models' revisions are
+pinned by whoever judges first and written into the journal. Labels lie beside the journal, a file
+for each judge's fingerprint: a changed judge labels anew, and nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from magpie_hub.book import Bar, Book
+from magpie_hub.closeness import Closeness
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.judges.base import Judge, Label, Subject
+from magpie_hub.judges.base_answer import BaseAnswerJudge
+from magpie_hub.judges.language import LanguageJudge
+from magpie_hub.judges.reward import RewardJudge
+from magpie_hub.judges.safety import GuardJudge
+from magpie_hub.judges.scorer import Scorer, open_scorer
+from magpie_hub.judges.tags import Tags, TagsJudge, tag_settings
+from magpie_hub.labels import Labels
+from magpie_hub.models import ModelSource, pin
+from magpie_hub.recipe.fingerprint import fingerprint
+from magpie_hub.recipe.judges import JudgeModel, Neighbors
+from magpie_hub.recipe.judges import Tags as TagsSection
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.selection import Quality
+from magpie_hub.rollout import Tag
+from magpie_hub.verdicts import Verdicts, open_labels
+
+if TYPE_CHECKING:
+    from magpie_hub.chat.format import ChatFormat
+    from magpie_hub.engine.base import Engine
+    from magpie_hub.engines import Engines
+
+REVISIONS = "judges"
+"""The journal's meta key of the judges' pinned revisions."""
+
+Watch = Callable[[str, int, int], None]
+"""Told of a stage's name, rows labelled, and rows to be labelled."""
+
+ChatOf = Callable[[ModelSource], "ChatFormat"]
+"""Derives a model's chat format."""
+
+
+def judge_models(recipe: Recipe) -> dict[str, JudgeModel | TagsSection | Neighbors]:
+    """The models that judge, by judge; the generator is not among them when it tags."""
+    judges, models = recipe.judges, dict[str, JudgeModel | TagsSection | Neighbors]()
+    if judges.tags and not tags_itself(recipe):
+        models["tags"] = judges.tags
+    if judges.reward:
+        if judges.reward.base:
+            models["base"] = judges.reward.base
+        models["reward"] = judges.reward
+    if judges.guard:
+        models["safety"] = judges.guard
+    if judges.neighbors:
+        models["neighbors"] = judges.neighbors
+    return models
+
+
+def tags_itself(recipe: Recipe) -> bool:
+    """Whether the generator is the tagger, so that one engine does both."""
+    tags = recipe.judges.tags
+    return (
+        tags is not None
+        and tags.model in (None, recipe.model)
+        and tags.revision in (None, recipe.revision)
+        and tags.quantization in (None, recipe.quantization)
+    )
+
+
+def bar_of(recipe: Recipe, generator: ModelSource) -> Bar | None:
+    """What a first instruction must reach before it is answered, by the recipe."""
+    tags, least = recipe.judges.tags, recipe.selection.min_quality
+    if tags is None or not tags.before_responding or least is None:
+        return None
+    levels = get_args(Quality)
+    judge = tag_settings(generator.name, generator.revision, tags.mode)
+    return Bar(frozenset(levels[levels.index(least) :]), fingerprint(judge))
+
+
+def pin_judges(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
+    """Pins the judges' models.
+
+    Args:
+        recipe: The recipe.
+        known: Revisions that this journal's rows were judged with, by what the recipe says.
+
+    Returns:
+        Revisions by what the recipe says, the known ones among them.
+
+    Raises:
+        ModelError: A model cannot be found.
+    """
+    pinned = dict(known)
+    for model in judge_models(recipe).values():
+        if _said(model) not in pinned:
+            pinned[_said(model)] = pin(str(model.model), model.revision).revision
+    return pinned
+
+
+def judges_pinned(recipe: Recipe, known: Mapping[str, str]) -> bool:
+    """Whether all judges' revisions are known."""
+    return all(_said(model) in known for model in judge_models(recipe).values())
+
+
+class Judging:
+    """A recipe's judges, at pinned revisions.
+
+    Args:
+        recipe: The recipe.
+        generator: Its generator.
+        folder: The journal's folder.
+        home: The folder of packaged models.
+        revisions: As `pin_judges` returns them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        generator: ModelSource,
+        folder: Path,
+        home: Path,
+        revisions: Mapping[str, str],
+    ) -> None:
+        self._recipe = recipe
+        self._generator = generator
+        self._folder = folder / "labels"
+        self._home = home
+        self._revisions = revisions
+        self._run: _Run | None = None
+        models = judge_models(recipe)
+        names = [name for name in recipe.judges.names if name != "neighbors"]
+        self._judges = {name: self._make(name, models.get(name)) for name in names}
+        self.closeness: Closeness | None = None
+        if near := recipe.judges.neighbors:
+            revision = revisions[_said(near)]
+            self.closeness = Closeness(recipe, near, revision, generator.name, self._folder, home)
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The label file of each judge."""
+        settings = {name: judge.settings() for name, judge in self._judges.items()}
+        if "base" in settings:
+            # Its answers are what the reward judge scores.
+            settings["reward"]["base"] = settings["base"]
+        return {
+            name: self._folder / f"{name}-{fingerprint({'judge': name, **said})}.db"
+            for name, said in settings.items()
+        }
+
+    def check(self) -> None:
+        """Looks, before anything is loaded, whether every judge can work here.
+
+        Raises:
+            UserError: One cannot; the message names it.
+        """
+        for judge in self._judges.values():
+            judge.check()
+        if self.closeness is not None:
+            self.closeness.check()
+
+    async def label(
+        self,
+        book: Book,
+        rows: Sequence[int],
+        engines: Engines,
+        chat_of: ChatOf,
+        watch: Watch | None = None,
+    ) -> None:
+        """Labels rows, judge after judge; what has a label keeps it.
+
+        Args:
+            book: Where the rows' words are.
+            rows: Finished rows that the gates let pass.
+            engines: Gives the judges their engines.
+            chat_of: Derives a model's chat format.
+            watch: Told how far each stage is.
+
+        Raises:
+            UserError, RunError: As `Judge.label`; what was labelled is kept.
+        """
+        paths = self.paths
+        for name, judge in self._judges.items():
+            with Labels(paths[name]) as store:
+                todo = store.missing(rows)
+                if not todo:
+                    continue
+                store.set_meta("settings", judge.settings())
+                counted = _Counted(store, name, len(rows) - len(todo), len(rows), watch)
+                base = Labels(paths["base"], readonly=True) if "base" in paths else None
+                self._run = _Run(engines, chat_of, base if name == "reward" else None)
+                if name in judge_models(self._recipe):
+                    await engines.rest()
+                try:
+                    await judge.label(_Subjects(book, todo), counted.save)
+                finally:
+                    self._run = None
+                    if base is not None:
+                        base.close()
+        if self.closeness is not None:
+            await engines.rest()
+            await self.closeness.embed(_Subjects(book, rows), watch)
+
+    @contextmanager
+    def tagging(self, engine: Engine, chat: ChatFormat) -> Iterator[Tag | None]:
+        """What tags instructions before they are answered; None if the recipe does not ask for it.
+
+        Args:
+            engine: The generator.
+            chat: Its chat format.
+        """
+        tags = self._recipe.judges.tags
+        if tags is None or not tags.before_responding:
+            yield None
+            return
+        judge = Tags(engine, chat, self._generator.name, tags.mode)
+        with Labels(self.paths["tags"]) as store:
+
+            async def tag(row_id: int, instruction: str) -> str | None:
+                label = store.get(row_id)
+                if label is None:
+                    label = await judge.of(Subject(row_id, instruction))
+                    store.put([label])
+                quality = label.values.get("input_quality")
+                return None if quality is None else str(quality)
+
+            yield tag
+
+    @contextmanager
+    def verdicts(self, pool: Sequence[int]) -> Iterator[Verdicts]:
+        """Opens all labels for reading.
+
+        Args:
+            pool: Rows that passed the gates; neighbours are looked for among those of them that
+                were judged.
+        """
+        with open_labels(self.paths) as stores:
+            table = self.closeness.table(pool) if self.closeness is not None else None
+            yield Verdicts(stores, table)
+
+    def _make(self, name: str, model: JudgeModel | TagsSection | Neighbors | None) -> Judge:
+        if name == "language":
+            return LanguageJudge()
+        if name == "tags":
+            tags = self._recipe.judges.tags
+            assert tags is not None
+            source = (self._generator.name, self._generator.revision)
+            if model is not None:
+                source = (str(model.model), self._revisions[_said(model)])
+            return TagsJudge(*source, tags.mode, lambda: self._engine("tags"), self._tagger_chat)
+        assert isinstance(model, JudgeModel)
+        revision, home = self._revisions[_said(model)], self._home
+        if name == "reward":
+            return RewardJudge(
+                model.model,
+                revision,
+                home=home,
+                options=self._options(model),
+                scorer=self._open_scorer,
+                base_answers=_BaseAnswers(self) if "base" in self._recipe.judges.names else None,
+            )
+        made = GuardJudge if name == "safety" else BaseAnswerJudge
+        trust = self._recipe.trust_remote_code
+        return made(
+            model.model,
+            revision,
+            start=lambda: self._engine(name),
+            home=home,
+            trust_remote_code=trust,
+        )
+
+    def _options(self, model: JudgeModel | TagsSection) -> EngineOptions:
+        """How a judge's model is loaded: as the recipe says of it, else as of the generator."""
+        recipe = self._recipe
+        return EngineOptions(
+            engine="auto" if recipe.engine == "server" else recipe.engine,
+            dtype=recipe.dtype,
+            quantization=model.quantization,
+            max_model_len=model.max_model_len,
+            tensor_parallel_size=model.tensor_parallel_size or recipe.tensor_parallel_size,
+            gpu_memory_utilization=recipe.gpu_memory_utilization,
+            enforce_eager=recipe.enforce_eager,
+            in_process=recipe.in_process,
+            trust_remote_code=recipe.trust_remote_code,
+        )
+
+    def _open_scorer(self, source: ModelSource, options: EngineOptions, most: int) -> Scorer:
+        assert self._run is not None
+        return open_scorer(source, self._run.engines.beside(options), most)
+
+    @asynccontextmanager
+    async def _engine(self, name: str) -> AsyncIterator[Engine]:
+        """The engine that a judge asks for while it labels."""
+        assert self._run is not None
+        if name == "tags" and tags_itself(self._recipe):
+            yield await self._run.engines.generator()
+            return
+        model = judge_models(self._recipe)[name]
+        assert not isinstance(model, Neighbors)
+        source = pin(str(model.model), self._revisions[_said(model)])
+        options = self._options(model)
+        constrained = name == "tags"
+        async with self._run.engines.other(source, options, constrained=constrained) as engine:
+            yield engine
+
+    def _tagger_chat(self) -> ChatFormat:
+        assert self._run is not None
+        model = judge_models(self._recipe).get("tags")
+        if model is None:
+            return self._run.chat_of(self._generator)
+        return self._run.chat_of(pin(str(model.model), self._revisions[_said(model)]))
+
+
+class _Run:
+    """What the judges work with while they label."""
+
+    def __init__(self, engines: Engines, chat_of: ChatOf, base: Labels | None) -> None:
+        self.engines = engines
+        self.chat_of = chat_of
+        self.base = base
+
+
+class _BaseAnswers(Mapping[int, str]):
+    """The base model's answers, read when the reward judge asks for them."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+
+    def __getitem__(self, row_id: int) -> str:
+        run = self._judging._run
+        label = run.base.get(row_id) if run is not None and run.base is not None else None
+        if label is None or label.failure is not None:
+            raise KeyError(row_id)
+        return str(label.values["base_output"])
+
+    def __iter__(self) -> Iterator[int]:
+        raise NotImplementedError("answers are looked up by row")
+
+    def __len__(self) -> int:
+        raise NotImplementedError("answers are looked up by row")
+
+
+class _Subjects(Sequence[Subject]):
+    """Rows as subjects, each read from the journal when it is looked at."""
+
+    def __init__(self, book: Book, rows: Sequence[int]) -> None:
+        self._book = book
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self._read(row_id) for row_id in self._rows[place]]
+        return self._read(self._rows[place])
+
+    def _read(self, row_id: int) -> Subject:
+        record = self._book.get(row_id, 1)
+        assert record is not None
+        return Subject(row_id, record.instruction, record.response or "")
+
+
+class _Counted:
+    """Saves labels and says how many there are."""
+
+    def __init__(
+        self, store: Labels, stage: str, done: int, total: int, watch: Watch | None
+    ) -> None:
+        self._store = store
+        self._stage = stage
+        self._done = done
+        self._total = total
+        self._watch = watch
+
+    def save(self, labels: Sequence[Label]) -> None:
+        self._store.put(labels)
+        self._done += len(labels)
+        if self._watch is not None:
+            self._watch(self._stage, self._done, self._total)
+
+
+def _said(model: JudgeModel | TagsSection | Neighbors) -> str:
+    """A judge's model as the recipe names it."""
+    return f"{model.model}@{model.revision}" if model.revision else str(model.model)

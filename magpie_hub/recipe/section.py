@@ -1,0 +1,16 @@
+"""What every section of a recipe is made of: strictness, and the types that several share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Words = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Section(BaseModel):
+    """A strict, frozen part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

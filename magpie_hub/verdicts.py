@@ -1,0 +1,198 @@
+"""Verdicts: what all judges of a recipe said of its rows, read row by row.
+
+Most labels are of one row alone and come from its judge's file. How near a row's neighbours are
+depends on the whole pool, so those columns come from a table that is computed for a pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.book import Book, Outcome
+from magpie_hub.gates.colon import ends_with_colon
+from magpie_hub.judges.base import Label
+from magpie_hub.labels import Labels
+from magpie_hub.selection import Labelled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NO_LEADER = -1
+"""In `NeighborTable.leader`: the row has no near-duplicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborTable:
+    """Neighbour columns of a pool.
+
+    Attributes:
+        row_ids: Its rows, rising.
+        distance: Squared L2 to the nearest other row; nan in a pool of one.
+        repeats: Rows nearer than the threshold.
+        leader: The row's own id if it leads its near-duplicates, the lowest near-duplicate's id
+            if it does not, `NO_LEADER` if it has none.
+        published: Rows that repeat a set already published, with the uuid of what they repeat.
+        uuid_of: Row id to uuid.
+    """
+
+    row_ids: np.ndarray[Any, Any]
+    distance: np.ndarray[Any, Any]
+    repeats: np.ndarray[Any, Any]
+    leader: np.ndarray[Any, Any]
+    published: Mapping[int, str]
+    uuid_of: Callable[[int], str]
+
+    def at(self, row_id: int) -> int | None:
+        """A row's place in the table, if it is in the pool."""
+        place = int(self.row_ids.searchsorted(row_id))
+        return place if place < len(self.row_ids) and self.row_ids[place] == row_id else None
+
+    def columns(self, row_id: int) -> dict[str, Any]:
+        """A row's published columns; none if it is not in the pool."""
+        place = self.at(row_id)
+        if place is None:
+            return {}
+        distance, leader = float(self.distance[place]), int(self.leader[place])
+        similar = None if leader == NO_LEADER else self.uuid_of(leader)
+        return {
+            "min_neighbor_distance": None if distance != distance else distance,
+            "repeat_count": int(self.repeats[place]),
+            "min_similar_uuid": self.published.get(row_id, similar),
+        }
+
+
+class Verdicts:
+    """Open labels of all judges.
+
+    Args:
+        stores: Labels by judge; None for a judge that has labelled nothing yet.
+        neighbors: The pool's table; None where no recipe asks for it.
+    """
+
+    def __init__(
+        self, stores: Mapping[str, Labels | None], neighbors: NeighborTable | None = None
+    ) -> None:
+        self._stores = stores
+        self._neighbors = neighbors
+
+    def reader(self, book: Book, *, texts: bool = False) -> Reader:
+        """Reads what selection needs, for rows in rising order.
+
+        Args:
+            book: Where the rows' words are.
+            texts: Whether the words are looked at too, which takes longer.
+        """
+        return Reader(book if texts else None, self._stores, self._neighbors)
+
+    def columns(self, row_id: int) -> dict[str, Any]:
+        """Everything that is published of a row's labels, with what failed."""
+        columns: dict[str, Any] = {}
+        failures = []
+        for judge, store in self._stores.items():
+            label = store.get(row_id) if store else None
+            if label is None:
+                continue
+            columns |= label.values
+            if label.failure is not None:
+                failures.append({"judge": judge, "reason": label.failure})
+        if self._neighbors is not None:
+            columns |= self._neighbors.columns(row_id)
+        columns |= difference(columns)
+        return columns | ({"judge_failures": failures} if self._stores else {})
+
+
+NONE = Verdicts({})
+"""The verdicts of a recipe without judges."""
+
+
+class Reader:
+    """Joins a row's labels; see `Verdicts.reader`."""
+
+    def __init__(
+        self,
+        book: Book | None,
+        stores: Mapping[str, Labels | None],
+        neighbors: NeighborTable | None,
+    ) -> None:
+        self._book = book
+        self._streams = {
+            judge: _Peekable(store.all() if store else iter(())) for judge, store in stores.items()
+        }
+        self._neighbors = neighbors
+
+    def take(self, outcome: Outcome) -> Labelled | None:
+        """A row's labels, of rows that come in rising order; None if one is missing."""
+        row_id = outcome.row_id
+        values: dict[str, Any] = {}
+        failures: dict[str, str] = {}
+        for judge, stream in self._streams.items():
+            label = stream.take(row_id)
+            if label is None:
+                return None
+            values |= label.values
+            if label.failure is not None:
+                failures[judge] = label.failure
+        leader = None
+        published = None
+        if self._neighbors is not None:
+            place = self._neighbors.at(row_id)
+            if place is None:
+                return None
+            found = int(self._neighbors.leader[place])
+            leader = None if found == NO_LEADER else found
+            published = self._neighbors.published.get(row_id)
+        values |= difference(values)
+        colon = False
+        if self._book is not None:
+            record = self._book.get(row_id, 1)
+            colon = record is not None and ends_with_colon(record.instruction)
+        return Labelled(
+            row_id=row_id,
+            instruction_ends_with_colon=colon,
+            response_chars=outcome.response_chars,
+            input_quality=values.get("input_quality"),
+            difficulty=values.get("difficulty"),
+            instruct_reward=values.get("instruct_reward"),
+            reward_difference=values.get("reward_difference"),
+            leader=leader,
+            published=published,
+            safe=values.get("safe"),
+            language=values.get("language"),
+            failures=failures,
+        )
+
+
+def difference(values: Mapping[str, Any]) -> dict[str, float]:
+    """The reward difference (section 3.1 of arXiv 2406.08464v2), where both rewards are there."""
+    ours, base = values.get("instruct_reward"), values.get("base_reward")
+    return {} if ours is None or base is None else {"reward_difference": ours - base}
+
+
+@contextmanager
+def open_labels(paths: Mapping[str, Path]) -> Iterator[dict[str, Labels | None]]:
+    """Opens the label files that are there, for reading."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            judge: stack.enter_context(Labels(path, readonly=True)) if path.exists() else None
+            for judge, path in paths.items()
+        }
+
+
+class _Peekable:
+    """Labels in row order, taken row by row."""
+
+    def __init__(self, labels: Iterator[Label]) -> None:
+        self._labels = labels
+        self._next = next(labels, None)
+
+    def take(self, row_id: int) -> Label | None:
+        while self._next is not None and self._next.row_id < row_id:
+            self._next = next(self._labels, None)
+        if self._next is None or self._next.row_id != row_id:
+            return None
+        return self._next

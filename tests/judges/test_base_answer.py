@@ -1,0 +1,128 @@
+"""The base model's answer: shown how, cut where it goes on by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from magpie_hub.errors import ModelError
+from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base_answer import BaseAnswerJudge, cut_at_next, render
+from magpie_hub.models import pin
+from tests.judges.tiny_judges import (
+    HOSTILE,
+    ScriptedEngine,
+    drop_template,
+    run,
+    tokenizer_of,
+)
+from tests.tiny import write_tiny_model
+
+ASKS = "=== Answer ===\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drop_template(write_tiny_model(tmp_path_factory.mktemp("base")))
+
+
+def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
+    """An engine that answers every prompt with `whole`, going on where the prompt leaves off."""
+
+    def script(prompt: str) -> str:
+        head = render("").count(ASKS)
+        return whole[len(prompt.split(ASKS, head)[-1]) :]
+
+    return ScriptedEngine(tokenizer_of(model), script, **more)
+
+
+def answer(model: Path, engine: ScriptedEngine, max_tokens: int = 1024) -> Label:
+    judge = BaseAnswerJudge(str(model), start=engine.start, max_tokens=max_tokens)
+    label = run(judge, [Subject(7, "Why is the sky blue?", "never seen")])[7]
+    assert engine.closed
+    return label
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Light scatters.", "Light scatters."),
+        ("Light scatters.\n\n=== Message ===\nAnd at night?", "Light scatters."),
+        ("Light scatters.\n=== Answer ===\nAgain.", "Light scatters."),
+        ("a == b\nc === d\n=== Messages are fine", "a == b\nc === d\n=== Messages are fine"),
+        ("\n=== Message ===\nNothing to say", ""),
+        ("", ""),
+    ],
+)
+def test_the_answer_ends_where_the_next_exchange_begins(model: Path, said: str, kept: str) -> None:
+    assert answer(model, saying(model, said)).values == {"base_output": kept}
+
+
+def test_a_model_that_never_stops_is_asked_no_further_than_its_answer(model: Path) -> None:
+    said = "x" * 300 + "\n\n=== Message ===\n" + "y" * 10_000
+    engine = saying(model, said)
+    assert answer(model, engine).values == {"base_output": "x" * 300}
+    assert len(engine.prompts) == 2
+    assert engine.prompts[1][: len(engine.prompts[0])] == engine.prompts[0]
+
+
+def test_an_answer_is_bounded(model: Path) -> None:
+    engine = saying(model, "x" * 10_000)
+    assert answer(model, engine, 600).values == {"base_output": "x" * 600}
+    assert [sampling.max_tokens for sampling in engine.samplings] == [256, 256, 88]
+
+
+def test_it_is_drawn_greedily_with_loops_ended(model: Path) -> None:
+    engine = saying(model, "Light.")
+    answer(model, engine)
+    assert engine.samplings[0].temperature == 0
+    assert engine.samplings[0].loop is not None
+
+
+def test_the_prompt_is_the_instruction_after_some_exchanges(model: Path) -> None:
+    engine = saying(model, "Light.")
+    answer(model, engine)
+    prompt = tokenizer_of(model).decode(engine.prompts[0])
+    assert prompt.endswith(f"=== Message ===\nWhy is the sky blue?\n\n{ASKS}")
+    assert prompt.count(ASKS) > 2
+    assert "never seen" not in prompt
+    assert cut_at_next(prompt) is not None
+
+
+def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
+    engine = saying(model, "Light.")
+    long = Subject(90, "word " * 30_000)
+    found = run(BaseAnswerJudge(str(model), start=engine.start), [*HOSTILE, long])
+    assert found.pop(90).failure == "too_long"
+    assert {label.failure for label in found.values()} == {None}
+    special = set(tokenizer_of(model).all_special_ids)
+    assert not any(special & set(prompt) for prompt in engine.prompts)
+
+
+def test_an_answer_is_never_cut_for_room(model: Path) -> None:
+    engine = saying(model, "Light.")
+    answer(model, engine)
+    room = len(engine.prompts[0]) + 1024
+    assert answer(model, saying(model, "Light.", max_model_len=room)).failure is None
+    assert answer(model, saying(model, "Light.", max_model_len=room - 1)).failure == "too_long"
+
+
+def test_a_model_that_cannot_be_had_is_refused() -> None:
+    engine = ScriptedEngine(None, str)
+    with pytest.raises(ModelError, match="nobody/nothing"):
+        BaseAnswerJudge("nobody/nothing", start=engine.start).check()
+
+
+def test_its_settings_name_model_prompt_and_bound(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settings(max_tokens: int = 1024) -> dict[str, object]:
+        start = ScriptedEngine(None, str).start
+        return BaseAnswerJudge(str(model), start=start, max_tokens=max_tokens).settings()
+
+    before = settings()
+    assert before["revision"] == pin(str(model)).revision
+    assert settings(512) != before
+    monkeypatch.setattr("magpie_hub.judges.base_answer._template_text", lambda: "other words")
+    assert settings()["prompt"] != before["prompt"]

@@ -1,0 +1,183 @@
+"""The guard judge: a verdict read strictly, or none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.errors import EngineError, ModelError
+from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.safety import GuardJudge, Verdict, read_verdict
+from magpie_hub.models import fetch, pin
+from tests.judges.tiny_judges import (
+    HOSTILE,
+    Script,
+    ScriptedEngine,
+    drop_template,
+    run,
+    running,
+    tokenizer_of,
+    write_guard_model,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_guard_model(tmp_path_factory.mktemp("guard"))
+
+
+def ask(model: Path, script: Script, *subjects: Subject, **more: int) -> dict[int, Label]:
+    engine = ScriptedEngine(tokenizer_of(model), script, **more)
+    found = run(GuardJudge(str(model), start=engine.start), subjects)
+    assert engine.closed
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "published", "safe", "categories"),
+    [
+        ("safe", "safe", True, []),
+        ("\n\nsafe\n", "safe", True, []),
+        ("unsafe\nS2", "unsafe\nS2", False, ["S2"]),
+        ("\n\nunsafe\nS1, S14", "unsafe\nS1, S14", False, ["S1", "S14"]),
+        ("unsafe\nO3", "unsafe\nO3", False, ["O3"]),
+        ("unsafe", "unsafe", False, []),
+    ],
+)
+def test_a_verdict_is_kept_as_written_and_read(
+    model: Path, said: str, published: str, safe: bool, categories: list[str]
+) -> None:
+    found = ask(model, lambda prompt: said, Subject(7, "How?", "So."))
+    assert found[7].values == {
+        "llama_guard_2": published,
+        "safe": safe,
+        "safety_categories": categories,
+    }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This conversation is safe.",
+        "safe, I think",
+        "Safe",
+        "unsafe\nviolence",
+        "unsafe\nS1 S2",
+        "safe\nS1",
+        "safe\nunsafe",
+        "",
+        "safe " * 100,
+    ],
+)
+def test_prose_is_no_verdict(model: Path, said: str) -> None:
+    label = ask(model, lambda prompt: said, Subject(7, "How?", "So."))[7]
+    assert label.failure is not None
+    assert label.failure.startswith("unparsable:" + said.split("\n")[0][:20].strip())
+    assert len(label.failure) < 80
+
+
+def test_a_verdict_that_ran_out_of_tokens_is_none(model: Path) -> None:
+    said = "unsafe\n" + ",".join(["S1"] * 40)
+    label = ask(model, lambda prompt: said, Subject(7, "How?", "So."))[7]
+    assert (label.failure or "").startswith("unparsable:unsafe S1,S1")
+
+
+@given(st.text())
+def test_what_is_read_is_one_of_three_shapes(text: str) -> None:
+    verdict = read_verdict(text)
+    if verdict is not None:
+        assert text.strip().startswith("safe" if verdict.safe else "unsafe")
+        assert not (verdict.safe and verdict.categories)
+
+
+@given(st.lists(st.integers(1, 14), min_size=1).map(lambda codes: [f"S{code}" for code in codes]))
+def test_categories_come_back_as_they_were_written(categories: list[str]) -> None:
+    assert read_verdict("unsafe\n" + ",".join(categories)) == Verdict(False, categories)
+
+
+def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> None:
+    tokenizer = tokenizer_of(model)
+    engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
+    run(GuardJudge(str(model), start=engine.start), [Subject(1, "a question", "an answer")])
+    assert tokenizer.decode(engine.prompts[0]) == (
+        "<|im_start|>user\na question<|im_end|>\n<|im_start|>assistant\nan answer<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    assert engine.samplings[0].temperature == 0
+    assert engine.samplings[0].stop_ids == (tokenizer.eos_token_id,)
+
+
+def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
+    long = Subject(90, "word " * 30_000, "Fine.")
+    found = ask(model, lambda prompt: "safe", *HOSTILE, long)
+    assert found.pop(90).failure == "too_long"
+    assert {label.failure for label in found.values()} == {None}
+
+
+def test_rows_cannot_speak_for_the_guard(model: Path) -> None:
+    tokenizer = tokenizer_of(model)
+    engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
+    run(GuardJudge(str(model), start=engine.start), HOSTILE)
+    start = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    assert {prompt.count(start) for prompt in engine.prompts} == {3}
+
+
+def test_the_engines_slots_are_kept_busy(model: Path) -> None:
+    engine = ScriptedEngine(tokenizer_of(model), lambda prompt: "safe", slots=4)
+    subjects = [Subject(row_id, "How?", "So.") for row_id in range(40)]
+    run(GuardJudge(str(model), start=engine.start), subjects)
+    assert 4 <= engine.most_at_once <= 8
+
+
+def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None:
+    def script(prompt: str) -> str:
+        if len(engine.prompts) > 5:
+            raise EngineError("the guard is gone")
+        return "safe"
+
+    engine, saved = ScriptedEngine(tokenizer_of(model), script), list[Label]()
+    judge = GuardJudge(str(model), start=engine.start)
+    subjects = [Subject(row_id, "How?", "So.") for row_id in range(40)]
+    with pytest.raises(EngineError, match="the guard is gone"):
+        asyncio.run(judge.label(subjects, saved.extend))
+    assert len(saved) == 5
+    assert engine.closed
+
+
+def test_a_real_engine_is_asked_and_a_random_guard_gives_no_verdict(
+    model: Path, tmp_path: Path
+) -> None:
+    from magpie_hub.engine.transformers import TransformersEngine
+
+    source = fetch(pin(str(model)), tmp_path)
+
+    async def label() -> list[Label]:
+        engine = await TransformersEngine.start(source, EngineOptions())
+        judge = GuardJudge(str(model), start=lambda: running(engine))
+        await judge.label(HOSTILE, labels.extend)
+        return labels
+
+    labels: list[Label] = []
+    found = asyncio.run(label())
+    assert sorted(label.row_id for label in found) == [one.row_id for one in HOSTILE]
+    assert all((label.failure or "").startswith("unparsable:") for label in found)
+
+
+def test_a_guard_that_cannot_be_had_or_asked_is_refused(tmp_path: Path) -> None:
+    engine = ScriptedEngine(None, lambda prompt: "safe")
+    with pytest.raises(ModelError, match="nobody/nothing"):
+        GuardJudge("nobody/nothing", start=engine.start).check()
+    bare = drop_template(write_guard_model(tmp_path))
+    with pytest.raises(ModelError, match="no chat template"):
+        GuardJudge(str(bare), start=engine.start).check()
+
+
+def test_its_settings_name_the_pinned_model(model: Path) -> None:
+    judge = GuardJudge(str(model), start=ScriptedEngine(None, str).start)
+    judge.check()
+    assert judge.settings() == {"model": str(model), "revision": pin(str(model)).revision}

