@@ -28,8 +28,9 @@ from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.engine.choose import start_engine
 from magpie_hub.gates import build_gates
 from magpie_hub.generate import Ledger, Progress, grow
+from magpie_hub.generator import engine_options, load_chat
 from magpie_hub.home import home
-from magpie_hub.job import engine_options, load_chat, open_recipe
+from magpie_hub.job import open_recipe
 from magpie_hub.journal import Journal
 from magpie_hub.models import pin
 from magpie_hub.plan import Plan

@@ -9,48 +9,44 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-import time
-from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
 
 from magpie_hub.book import Book
-from magpie_hub.chat.format import ChatFormat, ChatOptions
+from magpie_hub.chat.format import ChatFormat
 from magpie_hub.database import IN_MEMORY
-from magpie_hub.delivery import Delivery, Survey, deliver, survey, wanted_rows
-from magpie_hub.engine.base import Engine
-from magpie_hub.engine.options import EngineOptions
-from magpie_hub.engines import Engines
-from magpie_hub.errors import DeviceError, JournalError, OutputError, RecipeError, YieldError
+from magpie_hub.delivery import Delivery, deliver, wanted_rows
+from magpie_hub.errors import (
+    JournalError,
+    OutputError,
+    RecipeError,
+)
 from magpie_hub.gates import GateSet, build_gates
-from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow
+from magpie_hub.generate import Ledger, Progress, Watcher
+from magpie_hub.generator import check_memory, engine_options, load_chat
 from magpie_hub.home import home as default_home
 from magpie_hub.journal import Journal
 from magpie_hub.judging import (
     REVISIONS,
     Judging,
     bar_of,
-    judge_models,
     judges_pinned,
     pin_judges,
     tags_itself,
 )
 from magpie_hub.models import ModelSource, is_remote, pin
-from magpie_hub.plan import Plan
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
-from magpie_hub.recipe.model import Chat, Recipe
-from magpie_hub.recipe.variants import find_recipe, variant_names
-from magpie_hub.rollout import Rollouts
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.variants import find_recipe
+from magpie_hub.rounds import Rounds, passing
 
 Say = Callable[[str], None]
 """Takes one line for the person who waits."""
@@ -116,7 +112,7 @@ class Job:
         if revision is None and is_remote(recipe.model):
             begun = find_journal(recipe, home)
             if begun is None:
-                _check_memory(recipe)
+                check_memory(recipe)
             else:
                 revision = begun.revision
         source = pin(recipe.model, revision)
@@ -166,26 +162,27 @@ class Job:
                 progress.reasons = ledger.reasons
         return progress
 
-    def judging(self, book: Book, *, pin: bool = False) -> Judging | None:
-        """The recipe's judges, at the revisions that this journal's rows are judged with.
-
-        Args:
-            book: The book; it knows the revisions that were pinned.
-            pin: Pin what is not pinned yet, which asks the Hub, and write it down.
+    def judging(self, book: Book) -> Judging | None:
+        """The judges that have labelled this journal's rows, at the revisions it names.
 
         Returns:
-            None if one is not pinned, so that it cannot have judged any row.
-
-        Raises:
-            ModelError: A judge's model cannot be found.
+            None if one of the recipe's judges is not pinned there, so that it has judged nothing.
         """
-        revisions = dict(book.first.meta(REVISIONS) or {})
-        if pin:
-            revisions = pin_judges(self.recipe, revisions)
-            book.first.set_meta(REVISIONS, revisions)
-        elif not judges_pinned(self.recipe, revisions):
+        revisions = book.first.meta(REVISIONS) or {}
+        if not judges_pinned(self.recipe, revisions):
             return None
+        return self._judges(revisions)
+
+    def _judges(self, revisions: Mapping[str, str]) -> Judging:
         return Judging(self.recipe, self.source, self.folder, self.home, revisions)
+
+    def _pin_judges(self) -> dict[str, str]:
+        """Revisions of the judges' models; those that the journal does not name are looked up."""
+        known: dict[str, str] = {}
+        if (self.folder / FIRST).exists():
+            with self.book() as book:
+                known = book.first.meta(REVISIONS) or {}
+        return pin_judges(self.recipe, known)
 
     def delivery(self) -> Delivery | None:
         """The dataset's rows, if all that it takes is in the journals and labelled."""
@@ -220,90 +217,32 @@ class Job:
         if self.delivery() is not None:
             return
         # What may be refused is asked for before anything is written.
-        plan_engine(self.source, engine_options(self.recipe))
+        constrained = tags_itself(self.recipe)
+        plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
         chat = load_chat(self.recipe, self.source, self.home)
         if self.recipe.turns > 1:
             # Raises if the template takes a single turn only.
             assert chat.next_query
-        pin_judges(self.recipe, {})
+        revisions = self._pin_judges()
+        self._judges(revisions).check()
         with self._lock(say), self.book(writable=True) as book:
-            judging = self.judging(book, pin=True)
-            assert judging is not None
-            judging.check()
             self._describe(book, chat)
-            await self._rounds(book, judging, chat, say, watch, main_guarded)
-
-    async def _rounds(
-        self,
-        book: Book,
-        judging: Judging,
-        chat: ChatFormat,
-        say: Say,
-        watch: Watcher | None,
-        main_guarded: bool,
-    ) -> None:
-        """Generates, judges and selects until enough rows are kept.
-
-        The first round generates as many rows as are wanted; each further one as many more as it
-        takes, by the share that the selection has kept so far.
-        """
-        enough = self.wanted
-        if ledger_settled := Ledger(book, enough).settled:
-            say(f"{ledger_settled} rows are in the journal; going on from there")
-        begin = partial(_begin_session, book)
-        async with Engines(
-            self.source,
-            engine_options(self.recipe),
-            self.home,
-            say=say,
-            rows=enough,
-            constrained=tags_itself(self.recipe),
-            shares=bool(judge_models(self.recipe)),
-            main_guarded=main_guarded,
-            started=begin,
-        ) as engines:
-            while True:
-                ledger = Ledger(book, enough)
-                if not ledger.done:
-                    engine = await engines.generator()
-                    with judging.tagging(engine, chat) as tag:
-                        await grow(
-                            ledger,
-                            Rollouts(Plan(self.recipe), chat, engine, self.gates, book, tag),
-                            engine,
-                            min_yield=self.recipe.min_yield,
-                            watch=watch,
-                        )
-                pool = passing(book, enough)
-                chat_of = partial(chat_of_judge, self.recipe, chat, self.source, self.home)
-                await judging.label(book, pool, engines, chat_of, _stages(watch))
-                with judging.verdicts(pool) as verdicts:
-                    found = survey(book, self.recipe, verdicts)
-                if not found.missing:
-                    return
-                enough = self._more(found)
-                say(
-                    f"{found.passed} of {len(found.pool)} rows pass the selection; "
-                    f"generating up to {enough}"
-                )
-
-    def _more(self, found: Survey) -> int:
-        """Rows that must pass the gates so that enough of them will be kept, a few to spare.
-
-        Raises:
-            YieldError: The selection keeps too few.
-        """
-        pool, passed = len(found.pool), found.passed
-        if found.planned >= WINDOW and passed < self.recipe.min_yield * found.planned:
-            worst = ", ".join(f"{why} {count}" for why, count in found.rejected.most_common(4))
-            raise YieldError(
-                f"only {passed} of {found.planned} rows pass, under the recipe's min_yield of "
-                f"{self.recipe.min_yield:g} ({worst}); loosen the selection, change the sampling "
-                "or the model, or lower min_yield; what is generated and labelled stays"
+            # Who held the lock until now may have pinned them first.
+            revisions |= book.first.meta(REVISIONS) or {}
+            book.first.set_meta(REVISIONS, revisions)
+            rounds = Rounds(
+                self.recipe,
+                self.source,
+                chat,
+                self.gates,
+                self._judges(revisions),
+                book,
+                self.home,
+                say,
+                watch,
+                main_guarded,
             )
-        share = (passed + 1) / (pool + 2)
-        more = found.missing / share
-        return pool + math.ceil(more + math.sqrt(more * (1 - share)))
+            await rounds.run()
 
     def _describe(self, book: Book, chat: ChatFormat) -> None:
         """Writes down what the journals hold, so that they can be found again and explained.
@@ -345,50 +284,6 @@ class Job:
             lock.release()
 
 
-def passing(book: Book, most: int | None = None) -> array[int]:
-    """Rows that passed the gates, in order, below the first unfinished one; `most` at most."""
-    found = array("q")
-    for outcome in book.outcomes():
-        if not outcome.finished or (most is not None and len(found) >= most):
-            break
-        if outcome.passed:
-            found.append(outcome.row_id)
-    return found
-
-
-def _begin_session(book: Book, engine: Engine) -> None:
-    """Writes down which engine the turns that follow are drawn with."""
-    info = engine.info
-    session = {
-        "engine": info.name,
-        "version": info.version,
-        "device": info.device,
-        "dtype": info.dtype,
-        "slots": info.slots,
-        "max_model_len": info.max_model_len,
-        "settings": info.settings,
-    }
-    for journal in filter(None, (book.first, book.later)):
-        journal.begin_session(session)
-
-
-def _stages(watch: Watcher | None) -> Callable[[str, int, int], None] | None:
-    """Tells a watcher of rows how far the judges are."""
-    if watch is None:
-        return None
-    begun: dict[str, float] = {}
-
-    def stage(name: str, done: int, total: int) -> None:
-        since = begun.setdefault(name, time.monotonic())
-        watch(
-            Progress(
-                total, passed=done, finished=done, stage=name, seconds=time.monotonic() - since
-            )
-        )
-
-    return stage
-
-
 def journals(home: Path) -> Path:
     """The folder of all journals."""
     return home / "journals"
@@ -403,55 +298,6 @@ def model_slug(model: str) -> str:
     """A model's name as part of a file name."""
     base = model.rstrip("/").rsplit("/", 1)[-1]
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in base) or "model"
-
-
-def engine_options(recipe: Recipe) -> EngineOptions:
-    """The engine's part of a recipe."""
-    fields = EngineOptions.__dataclass_fields__
-    return EngineOptions(**{name: getattr(recipe, name) for name in fields})
-
-
-def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
-    """Derives the generator's chat format, with the recipe's overrides.
-
-    Raises:
-        ModelError: There is no tokenizer to be had.
-        ChatFormatError: Its template cannot be taken apart.
-    """
-    from magpie_hub.chat.derive import derive
-    from magpie_hub.models import fetch_tokenizer, generation_eos, load_tokenizer
-
-    local = fetch_tokenizer(source, home, trust_remote_code=recipe.trust_remote_code)
-    tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_remote_code)
-    options = ChatOptions(**recipe.chat.model_dump())
-    return derive(tokenizer, generation_eos=generation_eos(local), options=options)
-
-
-def chat_of_judge(
-    recipe: Recipe, own: ChatFormat, generator: ModelSource, home: Path, source: ModelSource
-) -> ChatFormat:
-    """The chat format of a model that judges; the generator's own if it is the generator."""
-    if (source.name, source.revision) == (generator.name, generator.revision):
-        return own
-    plain = recipe.model_copy(update={"chat": Chat()})
-    return load_chat(plain, source, home)
-
-
-def _check_memory(recipe: Recipe) -> None:
-    """Refuses a generator too large for this machine before the Hub is even asked for it."""
-    if recipe.memory_gib is None or recipe.engine == "server" or recipe.base_url is not None:
-        return
-    from magpie_hub.engine.device import GIB, find_device, usable_bytes
-
-    device = find_device()
-    usable = usable_bytes(engine_options(recipe), device, len(device.gpus)) / GIB
-    if usable < recipe.memory_gib:
-        small = ", ".join(name for name in variant_names() if name.startswith("smol"))
-        raise DeviceError(
-            f"{recipe.name}: {recipe.model} needs {recipe.memory_gib:g} GiB of device memory, and "
-            f"{usable:.0f} GiB can be used of {device.label}; name a smaller model (model), a "
-            f"server that has it (engine server, base_url), or a variant that runs here ({small})"
-        )
 
 
 class Found(NamedTuple):

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 REVISIONS = "judges"
 """The journal's meta key of the judges' pinned revisions."""
 
+ENGINE_JUDGES = ("tags", "base", "safety")
+"""Judges whose model runs in an engine."""
+
 Watch = Callable[[str, int, int], None]
 """Told of a stage's name, rows labelled, and rows to be labelled."""
 
@@ -160,8 +163,16 @@ class Judging:
         Raises:
             UserError: One cannot; the message names it.
         """
-        for judge in self._judges.values():
+        from magpie_hub.engine.choose import plan_engine
+
+        models = judge_models(self._recipe)
+        for name, judge in self._judges.items():
             judge.check()
+            model = models.get(name)
+            if model is not None and name in ENGINE_JUDGES:
+                assert not isinstance(model, Neighbors)
+                source = pin(str(model.model), self._revisions[_said(model)])
+                plan_engine(source, self._options(model), constrained=name == "tags")
         if self.closeness is not None:
             self.closeness.check()
 

@@ -17,8 +17,9 @@ from typing import Any
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engine.base import EngineInfo
 from magpie_hub.gates import build_gates, first_reason
+from magpie_hub.generator import engine_options, load_chat
 from magpie_hub.home import home
-from magpie_hub.job import Say, engine_options, load_chat, open_recipe
+from magpie_hub.job import Say, open_recipe
 from magpie_hub.models import ModelSource, pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.knobs import turn_knobs

@@ -16,7 +16,8 @@ from magpie_hub.database import IN_MEMORY
 from magpie_hub.engine.base import Engine
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.generate import Ledger, grow
-from magpie_hub.job import Job, load_chat, open_recipe
+from magpie_hub.generator import load_chat
+from magpie_hub.job import Job, open_recipe
 from magpie_hub.journal import Journal
 from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan, row_uuid
