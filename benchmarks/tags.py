@@ -1,0 +1,213 @@
+"""What tagging costs, beside the usual way: three free-text passes over every row.
+
+    .venv/bin/python benchmarks/tags.py [--rows 64] [--slots 32]
+
+The usual way asks for difficulty, quality and category one after the other, each time for a JSON
+object that explains before it labels, the message in the middle of the prompt (the shape of the
+official scripts, in words of our own; at most 1,024 tokens, ended by "}"). Ours asks once, the
+message last, under a constraint. Both run on the same engine, model and instructions, which the
+model itself has written. Prints one JSON object: tokens decoded and prompt tokens that the prefix
+cache did not serve, a row; the share of labels that can be read; how often the compact and the
+explained mode agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from magpie_hub.chat.format import ChatFormat
+from magpie_hub.engine.base import Engine, Sampling
+from magpie_hub.engine.choose import start_engine
+from magpie_hub.generator import engine_options, load_chat
+from magpie_hub.home import home
+from magpie_hub.job import open_recipe
+from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.flow import each
+from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tags
+from magpie_hub.models import pin
+
+PASSES = {
+    "difficulty": (
+        "State what the person wants, what one must know to help, and how hard that is.",
+        '{"intent": "The person wants to [...]", "knowledge": "To help, one must know [...]", '
+        '"difficulty": "[very easy/easy/medium/hard/very hard]"}',
+        DIFFICULTIES,
+    ),
+    "quality": (
+        "Judge how clear, specific and coherent the query is. First assess its strengths and "
+        "weaknesses, then rate it.\n" + "\n".join(f"- {k}: {v}" for k, v in QUALITIES.items()),
+        '{"explanation": "[...]", "input_quality": "[very poor/poor/average/good/excellent]"}',
+        QUALITIES,
+    ),
+    "category": (
+        "Name the main task of the query and any further ones.",
+        "## Tags\n"
+        + "\n".join(f"- {k}: {v}" for k, v in CATEGORIES.items())
+        + '\n\n{"primary_tag": "[one tag]", "other_tags": ["[tag]", "[tag]"]}',
+        CATEGORIES,
+    ),
+}
+FREE_TOKENS = 1024
+MEASURES = ("difficulty", "input_quality", "task_category")
+
+
+class Tokens:
+    """What an engine has spent since this was made."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._before = self._now()
+
+    def _now(self) -> tuple[int, int]:
+        stats = self._engine.stats
+        return stats.decoded_tokens, stats.prompt_tokens - (stats.cached_tokens or 0)
+
+    def a_row(self, rows: int) -> dict[str, float]:
+        """Tokens a row."""
+        decoded, prefilled = (
+            round((now - then) / rows, 1)
+            for now, then in zip(self._now(), self._before, strict=True)
+        )
+        return {"decoded": decoded, "prompt_tokens_not_cached": prefilled}
+
+
+async def three_passes(
+    engine: Engine, chat: ChatFormat, subjects: Sequence[Subject]
+) -> dict[str, Any]:
+    """The usual way; also how many of its labels can be read."""
+    codec = chat.codec
+    brace = [i for i in range(engine_vocabulary(codec)) if "}" in codec.decode((i,))]
+    tokens, read = Tokens(engine), list[bool]()
+    for task, form, labels in PASSES.values():
+        ask = Asking(engine, chat, task, form, labels, (*chat.stop_ids, *brace), read)
+        await each(subjects, ask.one, engine)
+    return tokens.a_row(len(subjects)) | {
+        "labels_that_can_be_read": round(sum(read) / len(read), 3)
+    }
+
+
+class Asking(NamedTuple):
+    """One pass of the usual way."""
+
+    engine: Engine
+    chat: ChatFormat
+    task: str
+    form: str
+    labels: dict[str, str]
+    stop: tuple[int, ...]
+    read: list[bool]
+
+    async def one(self, subject: Subject) -> None:
+        """Asks about one instruction, and notes whether the label can be read."""
+        codec = self.chat.codec
+        prompt = (
+            f"# Instruction\n\n{self.task}\n\n## User Query\n```\n{subject.instruction}\n```\n\n"
+            "## Output Format\nFill in the brackets and answer with this JSON only.\n"
+            f"{self.form}\n"
+        )
+        ids = [*self.chat.answer_prompt((), codec.encode(prompt)), *codec.encode("{")]
+        most = min(FREE_TOKENS, self.engine.info.max_model_len - len(ids))
+        how = Sampling(most, temperature=0.0, stop_ids=self.stop)
+        answer = await self.engine.generate(ids, how)
+        self.read.append(readable("{" + codec.decode(answer.ids) + "}", self.labels))
+
+
+def readable(text: str, labels: dict[str, str]) -> bool:
+    """Whether a reply is a JSON object with a label of the enumeration."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and any(
+        isinstance(value, str) and value in labels for value in found.values()
+    )
+
+
+def engine_vocabulary(codec: Any) -> int:
+    """Ids of the tokenizer."""
+    return len(codec.tokenizer)
+
+
+async def ours(
+    engine: Engine, chat: ChatFormat, subjects: Sequence[Subject], mode: Mode
+) -> tuple[dict[str, Any], dict[int, Label]]:
+    """One constrained call a row."""
+    tags, labels, tokens = Tags(engine, chat, "tagger", mode), dict[int, Label](), Tokens(engine)
+
+    async def one(subject: Subject) -> None:
+        labels[subject.row_id] = await tags.of(subject)
+
+    await each(subjects, one, engine)
+    share = sum(label.failure is None for label in labels.values()) / len(labels)
+    return tokens.a_row(len(subjects)) | {"labels_that_can_be_read": round(share, 3)}, labels
+
+
+async def measure(rows: int, slots: int) -> dict[str, Any]:
+    """All three, on instructions that the model writes first."""
+    recipe = open_recipe("smol", {"max_num_seqs": slots, "enforce_eager": True}, {})
+    source = pin(recipe.model)
+    chat = load_chat(recipe, source, home())
+    engine = await start_engine(
+        source,
+        engine_options(recipe),
+        home(),
+        say=lambda line: print(line, file=sys.stderr),
+        constrained=True,
+    )
+    try:
+        drawn = await asyncio.gather(
+            *(
+                engine.generate(chat.pre_query, Sampling(192, seed=seed, stop_ids=chat.stop_ids))
+                for seed in range(rows * 2)
+            )
+        )
+        texts = [chat.decode(one.ids).strip() for one in drawn if one.finish_reason == "stop"]
+        subjects = [Subject(row_id, text) for row_id, text in enumerate(texts[:rows])]
+        free = await three_passes(engine, chat, subjects)
+        compact, short = await ours(engine, chat, subjects, "compact")
+        explained, long = await ours(engine, chat, subjects, "explained")
+        info = engine.info
+    finally:
+        await engine.close()
+    both = [row for row in short if not short[row].failure and not long[row].failure]
+    return {
+        "rows": len(subjects),
+        "engine": f"{info.name} {info.version}",
+        "model": recipe.model,
+        "three_passes": free,
+        "compact": compact,
+        "explained": explained,
+        "decoded_compact_over_three_passes": round(compact["decoded"] / free["decoded"], 3),
+        "not_cached_compact_over_three_passes": round(
+            compact["prompt_tokens_not_cached"] / free["prompt_tokens_not_cached"], 3
+        ),
+        "agreement_of_compact_and_explained": {
+            name: round(
+                sum(short[row].values[name] == long[row].values[name] for row in both)
+                / max(1, len(both)),
+                3,
+            )
+            for name in MEASURES
+        },
+    }
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=32)
+    chosen = parser.parse_args()
+    print(json.dumps(asyncio.run(measure(chosen.rows, chosen.slots))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The tagger: labels within the enumerations, foreign words kept from speaking as the judge."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from magpie_hub.chat import derive
+from magpie_hub.engine.pattern import portable
+from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.tags import (
+    CATEGORIES,
+    COLUMNS,
+    DIFFICULTIES,
+    QUALITIES,
+    Mode,
+    TagsJudge,
+    render,
+    reply_pattern,
+)
+from tests.judges.tiny_judges import HOSTILE, Script, ScriptedEngine, run, tokenizer_of
+from tests.tiny import write_tiny_model
+
+COMPACT = "hard; good; Coding & Debugging"
+EXPLAINED = (
+    "Intent: To sort a list\nKnowledge: Python\nDifficulty: very easy\nReview: Clear:  and short\n"
+    "Quality: excellent\nCategory: Coding & Debugging\nOthers: Math, Coding & Debugging"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tokenizer_of(write_tiny_model(tmp_path_factory.mktemp("tagger")))
+
+
+def tag(
+    tokenizer: Any, said: str | Script, *subjects: Subject, mode: Mode = "compact", **more: int
+) -> tuple[dict[int, Label], ScriptedEngine]:
+    script = said if callable(said) else lambda prompt: said
+    engine = ScriptedEngine(tokenizer, script, **more)
+    judge = TagsJudge("a/tagger", "r1", mode, engine.start, lambda: derive(tokenizer))
+    return run(judge, subjects), engine
+
+
+def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
+    found, engine = tag(tokenizer, COMPACT, Subject(3, "Write a sort."))
+    assert found[3].values == {
+        **dict.fromkeys(COLUMNS),
+        "difficulty": "hard",
+        "input_quality": "good",
+        "task_category": "Coding & Debugging",
+        "other_task_category": [],
+        "task_category_generator": "a/tagger",
+        "difficulty_generator": "a/tagger",
+        "quality_generator": "a/tagger",
+    }
+    (sampling,) = engine.samplings
+    assert sampling.temperature == 0
+    assert sampling.pattern == reply_pattern("compact")
+
+
+def test_explained_fills_every_published_column(tokenizer: Any) -> None:
+    found, _ = tag(tokenizer, EXPLAINED, Subject(0, "Write a sort."), mode="explained")
+    values = found[0].values
+    assert None not in values.values()
+    assert values["intent"] == "To sort a list"
+    assert values["quality_explanation"] == "Clear: and short"
+    assert values["other_task_category"] == ["Math"], "without the first, and each once"
+
+
+@pytest.mark.parametrize("mode", ["compact", "explained"])
+def test_the_patterns_are_ones_that_every_engine_reads_alike(mode: Mode) -> None:
+    example = COMPACT if mode == "compact" else EXPLAINED
+    assert re.fullmatch(reply_pattern(mode), example)
+    assert re.fullmatch(portable(reply_pattern(mode)), example)
+
+
+def test_every_label_can_be_said_and_no_other() -> None:
+    for difficulty in DIFFICULTIES:
+        for quality in QUALITIES:
+            for category in CATEGORIES:
+                reply = f"{difficulty}; {quality}; {category}"
+                assert re.fullmatch(reply_pattern("compact"), reply)
+    assert (len(DIFFICULTIES), len(QUALITIES), len(CATEGORIES)) == (5, 5, 12)
+    assert not re.fullmatch(reply_pattern("compact"), "hard; superb; Math")
+
+
+def test_the_instruction_comes_last_and_everything_before_it_is_the_same(tokenizer: Any) -> None:
+    _, engine = tag(tokenizer, COMPACT, Subject(0, "Why?"), Subject(1, "Write a long poem."))
+    one, two = engine.prompts
+    head = len(tokenizer(render("compact", "").split("BEGIN")[0])["input_ids"])
+    assert one[:head] == two[:head]
+    after = tokenizer.decode(one[head:])
+    assert after.index("Why?") < 20
+    assert len(after) < 60
+
+
+def test_words_that_speak_to_the_judge_stay_words(tokenizer: Any) -> None:
+    found, engine = tag(tokenizer, COMPACT, *HOSTILE)
+    assert {label.failure for label in found.values()} == {None}
+    start, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_start|>", "<|im_end|>"))
+    for prompt in engine.prompts:
+        assert (prompt.count(start), prompt.count(end)) == (2, 1)
+
+
+def test_an_instruction_beyond_the_context_fails_and_the_others_do_not(tokenizer: Any) -> None:
+    rows = (Subject(0, "word " * 30_000), Subject(1, "Why?"))
+    found, engine = tag(tokenizer, COMPACT, *rows)
+    assert (found[0].failure, found[1].failure) == ("too_long", None)
+    assert len(engine.prompts) == 1
+
+
+def test_an_engine_that_breaks_its_word_is_not_believed(tokenizer: Any) -> None:
+    found, _ = tag(tokenizer, "excellent!", Subject(0, "Why?"))
+    assert found[0].failure == "unparsable:'excellent!'"
+    found, _ = tag(tokenizer, "hard; " * 40, Subject(0, "Why?"))
+    assert found[0].failure == "cut_off"
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text())
+def test_any_words_at_all_get_a_label(tokenizer: Any, text: str) -> None:
+    found, _ = tag(tokenizer, COMPACT, Subject(0, text))
+    assert found[0].failure is None
+
+
+def test_the_engine_is_kept_full(tokenizer: Any) -> None:
+    rows = [Subject(row, f"Question {row}?") for row in range(12)]
+    _, engine = tag(tokenizer, COMPACT, *rows, slots=5)
+    assert engine.most_at_once >= 5
+
+
+def test_what_determines_labels_is_in_the_settings() -> None:
+    def settings_of(model: str, revision: str, mode: Mode) -> dict[str, Any]:
+        unused: Any = None
+        return TagsJudge(model, revision, mode, unused, unused).settings()
+
+    base = settings_of("a/b", "r1", "compact")
+    assert settings_of("a/c", "r1", "compact") != base
+    assert settings_of("a/b", "r2", "compact") != base
+    assert settings_of("a/b", "r1", "explained") != base
+    assert settings_of("a/b", "r1", "compact") == base
