@@ -70,6 +70,11 @@ def render(found: dict[str, Any]) -> str:
     """The report."""
     g, j, o, s = found["generate"], found["journal"], found["overhead"], found["start_up"]
     t, c = found["tags"], found["selection"]
+    ways = [t["three_passes"], t["compact"], t["explained"]]
+    decoded, not_cached = (
+        " | ".join(str(way[key]) for way in ways) for key in ("decoded", "prompt_tokens_not_cached")
+    )
+    readable = " | ".join(f"{way['labels_that_can_be_read']:.1%}" for way in ways)
     agree = ", ".join(
         f"{name} {share:.0%}" for name, share in t["agreement_of_compact_and_explained"].items()
     )
@@ -109,11 +114,9 @@ constrained call for the labels; explained: one for every published column.
 
 | tokens a row | three passes | compact | explained |
 |---|---|---|---|
-| decoded | {t["three_passes"]["decoded"]} | {t["compact"]["decoded"]} | {t["explained"]["decoded"]} |
-| of the prompt, not served from the cache | {t["three_passes"]["prompt_tokens_not_cached"]} | \
-{t["compact"]["prompt_tokens_not_cached"]} | {t["explained"]["prompt_tokens_not_cached"]} |
-| labels that can be read | {t["three_passes"]["labels_that_can_be_read"]:.1%} | \
-{t["compact"]["labels_that_can_be_read"]:.1%} | {t["explained"]["labels_that_can_be_read"]:.1%} |
+| decoded | {decoded} |
+| of the prompt, not served from the cache | {not_cached} |
+| labels that can be read | {readable} |
 
 Compact over three passes: **{t["decoded_compact_over_three_passes"]}** of the decoded tokens,
 **{t["not_cached_compact_over_three_passes"]}** of the prompt tokens. The two modes agree on {agree}

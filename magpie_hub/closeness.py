@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Subject
 from magpie_hub.models import fetch, pin
 from magpie_hub.plan import Plan, row_uuid
 from magpie_hub.published import read_published
@@ -80,29 +79,38 @@ class Closeness:
                 "or switch it off (neighbors: null)"
             )
 
-    async def embed(self, subjects: Sequence[Subject], watch: Watch | None = None) -> None:
+    def lacks(self, rows: Sequence[int]) -> bool:
+        """Whether something is to be embedded before the neighbours of these rows are known."""
+        store = self._store()
+        return bool(self._unread()) or store is None or len(store.missing(rows)) > 0
+
+    async def embed(
+        self, rows: Sequence[int], instruction: Callable[[int], str], watch: Watch | None = None
+    ) -> None:
         """Embeds the rows, and the rows of earlier sets, that have no vector yet.
+
+        Args:
+            rows: Rows to be embedded.
+            instruction: A row's first instruction.
+            watch: Told how far it is.
 
         Raises:
             UserError: The model or an earlier set cannot be had.
             EngineError: The model failed.
         """
         await asyncio.to_thread(self._prepare_earlier)
-        store = self._store()
-        ids = [subject.row_id for subject in subjects]
-        fresh = ids if store is None else store.missing(ids).tolist()
-        if not fresh:
-            return
         embedder = await asyncio.to_thread(self._load)
         try:
             store = self._store() or self._begin(embedder)
-            place = {row_id: number for number, row_id in enumerate(ids)}
+            fresh = store.missing(rows).tolist()
+            done = len(rows) - len(fresh)
             for start in range(0, len(fresh), CHUNK):
                 part = fresh[start : start + CHUNK]
-                texts = [subjects[place[row_id]].instruction for row_id in part]
+                texts = [instruction(row_id) for row_id in part]
                 store.put(part, await asyncio.to_thread(embedder.embed, texts))
+                done += len(part)
                 if watch is not None:
-                    watch("neighbors", len(ids) - len(fresh) + start + len(part), len(ids))
+                    watch("neighbors", done, len(rows))
         finally:
             embedder.close()
 

@@ -214,9 +214,9 @@ class Judging:
                     self._run = None
                     if base is not None:
                         base.close()
-        if self.closeness is not None:
+        if self.closeness is not None and self.closeness.lacks(rows):
             await engines.rest()
-            await self.closeness.embed(_Subjects(book, rows), watch)
+            await self.closeness.embed(rows, lambda row: _subject(book, row).instruction, watch)
 
     @contextmanager
     def tagging(self, engine: Engine, chat: ChatFormat) -> Iterator[Tag | None]:
@@ -369,13 +369,14 @@ class _Subjects(Sequence[Subject]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [self._read(row_id) for row_id in self._rows[place]]
-        return self._read(self._rows[place])
+            return [_subject(self._book, row_id) for row_id in self._rows[place]]
+        return _subject(self._book, self._rows[place])
 
-    def _read(self, row_id: int) -> Subject:
-        record = self._book.get(row_id, 1)
-        assert record is not None
-        return Subject(row_id, record.instruction, record.response or "")
+
+def _subject(book: Book, row_id: int) -> Subject:
+    record = book.get(row_id, 1)
+    assert record is not None
+    return Subject(row_id, record.instruction, record.response or "")
 
 
 class _Counted:

@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on_where_it_was(recipe: Path, tmp_path: Path) -> None
     assert {key: kept[key] for key in seen} == seen
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(tmp_path / "out" / "data")
+    rows = pq.read_table(tmp_path / "out" / "data" / "default")
     assert rows.num_rows == 200
     assert len(set(rows["uuid"].to_pylist())) == 200
 

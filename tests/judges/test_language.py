@@ -75,5 +75,5 @@ def test_labels_are_saved_as_they_come() -> None:
 def test_a_missing_detector_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     LanguageJudge().check()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"magpie-hub\[language\].*judges\.language: false"):
+    with pytest.raises(UserError, match=r"magpie-hub\[judges\].*judges\.language: false"):
         LanguageJudge().check()

@@ -17,7 +17,13 @@ from magpie_hub.recipe.selection import Selection
 
 
 def recipe(selection: str) -> Recipe:
-    return parse_recipe(f"name: a\ndescription: b\nmodel: c/d\nselection: {selection}\n", "f")
+    return parse_recipe(
+        "name: a\ndescription: b\nmodel: c/d\n"
+        "judges: {tags: {}, reward: {base: {model: e/f}}, guard: {}, language: true, "
+        "neighbors: {}}\n"
+        f"selection: {selection}\n",
+        "f",
+    )
 
 
 def section(selection: str) -> Selection:
