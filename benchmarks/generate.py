@@ -27,7 +27,7 @@ from magpie_hub.book import Book
 from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.engine.choose import start_engine
 from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, Progress, grow
+from magpie_hub.generate import Ledger, grow
 from magpie_hub.generator import engine_options, load_chat
 from magpie_hub.home import home
 from magpie_hub.job import open_recipe
@@ -43,11 +43,25 @@ class Recorder:
     def __init__(self, engine: Engine) -> None:
         self.info, self.stats, self._engine = engine.info, engine.stats, engine
         self.requests: list[tuple[tuple[int, ...], Sampling]] = []
+        self.ledger: Ledger | None = None
+        self.full: Figures | None = None
+        self._ended = False
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
-        """Passes a request on."""
+        """Passes a request on. Looks at the ledger here: a clock of its own would cost time."""
         self.requests.append((tuple(prompt), sampling))
+        if self.ledger is not None and not self._ended:
+            if self.ledger.in_flight >= self.info.slots:
+                self.full = Figures(self._engine)
+            else:
+                self._ended = self.full is not None
         return await self._engine.generate(prompt, sampling)
+
+    async def rest(self) -> None:
+        """Leaves the engine as it is."""
+
+    async def wake(self) -> None:
+        """Leaves the engine as it is."""
 
     async def close(self) -> None:
         """Leaves the engine to its owner."""
@@ -60,21 +74,15 @@ async def ours(engine: Engine, recipe: Any, chat: Any, folder: Path) -> dict[str
         book = Book(journal, None, 1)
         rollouts = Rollouts(Plan(recipe), chat, recorder, build_gates(), book)
         before = Figures(engine)
-        full: list[Figures] = []
-        ended = False
-
-        def watch(progress: Progress) -> None:
-            nonlocal ended
-            ended = ended or bool(full and progress.in_flight < engine.info.slots)
-            if not ended and progress.in_flight >= engine.info.slots:
-                full.append(Figures(engine))
-
-        await grow(Ledger(book, recipe.rows), rollouts, recorder, watch=watch, every=0.02)
+        recorder.ledger = Ledger(book, recipe.rows)
+        await grow(recorder.ledger, rollouts, recorder)
         figures = before.until_now()
     return {
         **figures,
         "requests": recorder.requests,
-        "occupancy_while_rows_start": before.until(full[-1])["occupancy"],
+        "occupancy_while_rows_start": before.until(recorder.full)["occupancy"]
+        if recorder.full
+        else None,
     }
 
 

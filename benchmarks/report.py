@@ -1,6 +1,7 @@
 """Runs every benchmark and writes `benchmarks/README.md` and `benchmarks/results.json`.
 
     make bench            # ten to fifteen minutes on two cores
+    .venv/bin/python benchmarks/report.py --only generate --eager    # that part anew
 
 Nothing is typed in by hand: the report holds what the commands printed, when and where.
 """
@@ -152,15 +153,20 @@ own {o["of_the_scripted_engine"]} ms are subtracted.
 
 def main() -> None:
     """Measures everything and writes the report."""
-    found = {
-        "machine": machine(),
-        "start_up": start_up(),
-        "overhead": run("overhead.py"),
-        "journal": run("journal.py"),
-        "generate": run("generate.py", *sys.argv[1:]),
-        "tags": run("tags.py"),
-        "selection": run("selection.py"),
+    only, arguments = "", sys.argv[1:]
+    if arguments[:1] == ["--only"]:
+        only, arguments = arguments[1], arguments[2:]
+    parts = {
+        "machine": machine,
+        "start_up": start_up,
+        "overhead": lambda: run("overhead.py"),
+        "journal": lambda: run("journal.py"),
+        "generate": lambda: run("generate.py", *arguments),
+        "tags": lambda: run("tags.py"),
+        "selection": lambda: run("selection.py"),
     }
+    kept = json.loads((HERE / "results.json").read_text(encoding="utf-8")) if only else {}
+    found = kept | {name: part() for name, part in parts.items() if only in ("", name)}
     (HERE / "results.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     (HERE / "README.md").write_text(render(found), encoding="utf-8")
     print(HERE / "README.md")
