@@ -274,7 +274,7 @@ class Judging:
                 home=home,
                 options=self._options(model),
                 scorer=self._open_scorer,
-                base_answers=_BaseAnswers(self) if "base" in self._recipe.judges.names else None,
+                base_answer=self._base_answer if "base" in self._recipe.judges.names else None,
             )
         made = GuardJudge if name == "safety" else BaseAnswerJudge
         trust = self._recipe.trust_remote_code
@@ -300,6 +300,12 @@ class Judging:
             in_process=recipe.in_process,
             trust_remote_code=recipe.trust_remote_code,
         )
+
+    def _base_answer(self, row_id: int) -> str | None:
+        assert self._run is not None
+        assert self._run.base is not None
+        label = self._run.base.get(row_id)
+        return None if label is None or label.failure is not None else label.values["base_output"]
 
     def _open_scorer(self, source: ModelSource, options: EngineOptions, most: int) -> Scorer:
         assert self._run is not None
@@ -335,26 +341,6 @@ class _Run:
         self.engines = engines
         self.chat_of = chat_of
         self.base = base
-
-
-class _BaseAnswers(Mapping[int, str]):
-    """The base model's answers, read when the reward judge asks for them."""
-
-    def __init__(self, judging: Judging) -> None:
-        self._judging = judging
-
-    def __getitem__(self, row_id: int) -> str:
-        run = self._judging._run
-        label = run.base.get(row_id) if run is not None and run.base is not None else None
-        if label is None or label.failure is not None:
-            raise KeyError(row_id)
-        return str(label.values["base_output"])
-
-    def __iter__(self) -> Iterator[int]:
-        raise NotImplementedError("answers are looked up by row")
-
-    def __len__(self) -> int:
-        raise NotImplementedError("answers are looked up by row")
 
 
 class _Subjects(Sequence[Subject]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +66,7 @@ class RewardJudge:
         batch_tokens: Most tokens of a batch, padding counted; None for what the device likes.
         home: The folder of packaged models; None for the person's own.
         options: How the model is loaded: engine, dtype, quantization, max_model_len and kin.
-        base_answers: A base model's answers by row id, to fill `base_reward` too; None for no
+        base_answer: Row id to a base model's answer, to fill `base_reward` too; None for no
             such column.
         scorer: Loads the model.
     """
@@ -81,19 +81,19 @@ class RewardJudge:
         batch_tokens: int | None = None,
         home: Path | None = None,
         options: EngineOptions | None = None,
-        base_answers: Mapping[int, str] | None = None,
+        base_answer: Callable[[int], str | None] | None = None,
         scorer: OpenScorer = open_scorer,
     ) -> None:
         self._options = options or EngineOptions()
         self._files = ModelFiles(model, revision, home, self._options.trust_remote_code)
         self._batch_tokens = batch_tokens
-        self._base_answers = base_answers
+        self._base_answer = base_answer
         self._scorer = scorer
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The published columns that it fills."""
-        base = () if self._base_answers is None else ("base_reward",)
+        base = () if self._base_answer is None else ("base_reward",)
         return ("reward_model", "instruct_reward", *base)
 
     def settings(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class RewardJudge:
             **self._files.said,
             "max_tokens": self._options.max_model_len or MAX_TOKENS,
             "quantization": self._options.quantization,
-            "base_reward": self._base_answers is not None,
+            "base_reward": self._base_answer is not None,
         }
 
     def check(self) -> None:
@@ -157,10 +157,10 @@ class RewardJudge:
         return min(self._files.pinned.context_length or limit, limit)
 
     def _answers(self, subjects: Sequence[Subject]) -> list[str | None]:
-        answers = self._base_answers
-        if answers is None:
+        answer = self._base_answer
+        if answer is None:
             return [None] * len(subjects)
-        return [answers.get(subject.row_id) for subject in subjects]
+        return [answer(subject.row_id) for subject in subjects]
 
     def _prepare(
         self,
@@ -179,7 +179,7 @@ class RewardJudge:
                 continue
             requests.append(_Request(row, "instruct_reward", found))
             row.due = 1
-            if self._base_answers is None:
+            if self._base_answer is None:
                 continue
             row.rewards["base_reward"] = None
             if answer is not None:

@@ -105,7 +105,7 @@ def test_base_answers_are_scored_in_the_same_load(model: Path, subjects: list[Su
         loads.append(arguments)
         return open_scorer(*arguments)
 
-    judge = RewardJudge(str(model), base_answers=answers, scorer=load)
+    judge = RewardJudge(str(model), base_answer=answers.get, scorer=load)
     found = run(judge, few)
     assert len(loads) == 1
     assert judge.columns == ("reward_model", "instruct_reward", "base_reward")
@@ -135,7 +135,7 @@ def test_a_head_in_sixteen_bit_weights_keeps_its_resolution(
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
-    found = run(RewardJudge(str(model), base_answers={4: "\ud800"}), [*HOSTILE, LONG])
+    found = run(RewardJudge(str(model), base_answer={4: "\ud800"}.get), [*HOSTILE, LONG])
     assert found.pop(LONG.row_id).failure == "too_long"
     assert [label.failure for label in found.values()] == [None] * len(HOSTILE)
     assert all(isinstance(label.values["instruct_reward"], float) for label in found.values())
@@ -297,7 +297,7 @@ def test_what_determines_the_labels_is_said_and_pinned(model: Path) -> None:
     judge.check()
     assert judge.settings()["revision"] == pin(str(model)).revision
     assert judge.settings() == RewardJudge(str(model), pin(str(model)).revision).settings()
-    assert judge.settings() != RewardJudge(str(model), base_answers={}).settings()
+    assert judge.settings() != RewardJudge(str(model), base_answer={}.get).settings()
     # With a revision, a model need not even be within reach.
     assert RewardJudge("nobody/nothing", "abc").settings()["revision"] == "abc"
 
