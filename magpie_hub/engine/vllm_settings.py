@@ -38,6 +38,9 @@ EXPECTED_TOKENS = 2048
 CPU_CACHE_SHARE = 0.4
 """Share of the free main memory that the KV cache may take."""
 
+AVOIDS_AMX_ATTENTION = "magpie_hub.engine.vllm_cpu.WithoutAmxAttention"
+"""By name, for the process that computes to import; that module says what is wrong with it."""
+
 _OURS = ("model", "tokenizer", "revision", "tokenizer_revision", "disable_log_stats")
 
 
@@ -120,6 +123,7 @@ def plan_arguments(
         # On a CPU vLLM takes blocks of 128, so that a Magpie prompt is shorter than a block and
         # nothing is ever found in the prefix cache; its kernels want a multiple of 32.
         chosen["block_size"] = 32
+        chosen["worker_extension_cls"] = AVOIDS_AMX_ATTENTION
     chosen = {key: value for key, value in chosen.items() if key in known}
     return chosen | dict(options.engine_args)
 

@@ -39,6 +39,7 @@ KNOWN = {
     "tensor_parallel_size",
     "trust_remote_code",
     "use_tqdm_on_load",
+    "worker_extension_cls",
 }
 SMALL = ModelSource(
     "a/small",
