@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from magpie_hub.journal import Journal, Mark, TurnRecord
+from magpie_hub.spent import Spent, spent, total
 
 DUPLICATE = "instruction.duplicate"
 """The reason of a row whose first instruction a lower row id has."""
@@ -162,6 +163,10 @@ class Book:
                 return Outcome(row_id, True, _name(found.reason), 0)
             chars += found.response_chars
         return Outcome(row_id, True, None, chars)
+
+    def spent(self) -> list[Spent]:
+        """What the rows of both journals have cost."""
+        return total(cost for one in (self.first, self.later) if one for cost in spent(one))
 
     def conversation(self, row_id: int) -> list[TurnRecord]:
         """The turns of a passed row, in order."""

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import random
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from magpie_hub.verdicts import NeighborTable
 
 if TYPE_CHECKING:
     from magpie_hub.neighbors import Earlier, Embedder, EmbeddingStore
+    from magpie_hub.neighbors.distance import Vectors
 
 CHUNK = 4096
 """Rows embedded between two commits."""
@@ -81,8 +83,12 @@ class Closeness:
 
     def lacks(self, rows: Sequence[int]) -> bool:
         """Whether something is to be embedded before the neighbours of these rows are known."""
+        return bool(self._unread()) or bool(self.missing(rows))
+
+    def missing(self, rows: Sequence[int]) -> Sequence[int]:
+        """Those of the rows that have no vector yet."""
         store = self._store()
-        return bool(self._unread()) or store is None or len(store.missing(rows)) > 0
+        return rows if store is None else store.missing(rows).tolist()
 
     async def embed(
         self, rows: Sequence[int], instruction: Callable[[int], str], watch: Watch | None = None
@@ -155,6 +161,35 @@ class Closeness:
         return NeighborTable(
             rows, found["distance"], found["repeats"], found["leader"], published, self._uuid
         )
+
+    def sample(self, rows: Sequence[int], most: int) -> Vectors:
+        """Vectors of some of these rows, the same for the same rows."""
+        store = self._store()
+        assert store is not None
+        return store.load(_some(rows, most))
+
+    def sample_beside(self, name: str, most: int) -> Vectors:
+        """Vectors of some instructions of another set, embedded when it is first asked for.
+
+        Args:
+            name: A release folder or a dataset's name.
+            most: How many.
+
+        Raises:
+            UserError: The set cannot be had.
+        """
+        part = f"beside-{most}-{_slug(name)}"
+        store = self._store(part)
+        if store is None or not len(store):
+            embedder = self._load()
+            try:
+                pairs = list(read_published(name))
+                some = _some(range(len(pairs)), most)
+                store = self._begin(embedder, part)
+                store.put(range(len(some)), embedder.embed([pairs[place][1] for place in some]))
+            finally:
+                embedder.close()
+        return store.load(range(len(store)))
 
     def _uuid(self, row_id: int) -> str:
         return row_uuid(self._generator, self._plan.row(row_id).seed)
@@ -231,6 +266,14 @@ class Closeness:
             vectors.append(store.load(range(len(known))))
             uuids += known
         return Earlier(uuids, np.concatenate(vectors)) if uuids else None
+
+
+def _some(rows: Sequence[int], most: int) -> list[int]:
+    """At most so many of the rows, in order."""
+    if len(rows) <= most:
+        return list(rows)
+    draw = random.Random(0)
+    return [rows[place] for place in sorted(draw.sample(range(len(rows)), most))]
 
 
 def _slug(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,6 +31,7 @@ from magpie_hub.recipe.judges import Tags as TagsSection
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.selection import Quality
 from magpie_hub.rollout import Tag
+from magpie_hub.spent import Meter, Use
 from magpie_hub.verdicts import Verdicts, open_labels
 
 if TYPE_CHECKING:
@@ -182,6 +184,7 @@ class Judging:
         rows: Sequence[int],
         engines: Engines,
         chat_of: ChatOf,
+        say: Callable[[str], None],
         watch: Watch | None = None,
     ) -> None:
         """Labels rows, judge after judge; what has a label keeps it.
@@ -191,32 +194,40 @@ class Judging:
             rows: Finished rows that the gates let pass.
             engines: Gives the judges their engines.
             chat_of: Derives a model's chat format.
+            say: Told which judge is at work, a line each.
             watch: Told how far each stage is.
 
         Raises:
             UserError, RunError: As `Judge.label`; what was labelled is kept.
         """
-        paths = self.paths
+        paths, meter = self.paths, Meter(book.first)
         for name, judge in self._judges.items():
             with Labels(paths[name]) as store:
                 todo = store.missing(rows)
                 if not todo:
                     continue
                 store.set_meta("settings", judge.settings())
+                say(f"{name}: {len(todo)} of {len(rows)} rows to label")
                 counted = _Counted(store, name, len(rows) - len(todo), len(rows), watch)
                 base = Labels(paths["base"], readonly=True) if "base" in paths else None
-                self._run = _Run(engines, chat_of, base if name == "reward" else None)
                 if name in judge_models(self._recipe):
                     await engines.rest()
                 try:
-                    await judge.label(_Subjects(book, todo), counted.save)
+                    with meter.stage(name, self._model_name(name), partial(len, store)) as use:
+                        read = base if name == "reward" else None
+                        self._run = _Run(engines, chat_of, use, read)
+                        await judge.label(_Subjects(book, todo), counted.save)
                 finally:
                     self._run = None
                     if base is not None:
                         base.close()
         if self.closeness is not None and self.closeness.lacks(rows):
             await engines.rest()
-            await self.closeness.embed(rows, lambda row: _subject(book, row).instruction, watch)
+            near, closeness = judge_models(self._recipe)["neighbors"], self.closeness
+            fresh = len(closeness.missing(rows))
+            say(f"neighbors: {fresh} of {len(rows)} rows to embed")
+            with meter.stage("neighbors", str(near.model), lambda: -len(closeness.missing(rows))):
+                await closeness.embed(rows, lambda row: _subject(book, row).instruction, watch)
 
     @contextmanager
     def tagging(self, engine: Engine, chat: ChatFormat) -> Iterator[Tag | None]:
@@ -286,6 +297,13 @@ class Judging:
             trust_remote_code=trust,
         )
 
+    def _model_name(self, name: str) -> str:
+        """The model of a judge; "" for one without."""
+        if name == "tags" and tags_itself(self._recipe):
+            return self._generator.name
+        model = judge_models(self._recipe).get(name)
+        return "" if model is None else str(model.model)
+
     def _options(self, model: JudgeModel | TagsSection) -> EngineOptions:
         """How a judge's model is loaded: as the recipe says of it, else as of the generator."""
         recipe = self._recipe
@@ -316,7 +334,9 @@ class Judging:
         """The engine that a judge asks for while it labels."""
         assert self._run is not None
         if name == "tags" and tags_itself(self._recipe):
-            yield await self._run.engines.generator()
+            engine = await self._run.engines.generator()
+            self._run.use.engine(engine)
+            yield engine
             return
         model = judge_models(self._recipe)[name]
         assert not isinstance(model, Neighbors)
@@ -324,6 +344,7 @@ class Judging:
         options = self._options(model)
         constrained = name == "tags"
         async with self._run.engines.other(source, options, constrained=constrained) as engine:
+            self._run.use.engine(engine)
             yield engine
 
     def _tagger_chat(self) -> ChatFormat:
@@ -337,9 +358,10 @@ class Judging:
 class _Run:
     """What the judges work with while they label."""
 
-    def __init__(self, engines: Engines, chat_of: ChatOf, base: Labels | None) -> None:
+    def __init__(self, engines: Engines, chat_of: ChatOf, use: Use, base: Labels | None) -> None:
         self.engines = engines
         self.chat_of = chat_of
+        self.use = use
         self.base = base
 
 

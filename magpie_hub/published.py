@@ -31,17 +31,17 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
     if name.startswith((".", "/", "~")):
         path, revision = str(Path(name).expanduser()), ""
         if not Path(path).is_dir():
-            raise UserError(f"judges.neighbors.against: {name}: no such folder")
+            raise UserError(f"{name}: no such folder")
     try:
         rows = datasets.load_dataset(path, revision=revision or None, split="train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         line = str(error).strip().splitlines()[0]
-        raise UserError(f"judges.neighbors.against: {name} does not load: {line}") from error
+        raise UserError(f"{name} does not load: {line}") from error
     column = next((known for known in COLUMNS if known in rows.column_names), None)
     talk = next((known for known in ("messages", "conversations") if known in rows.features), None)
     if column is None and talk is None:
         raise UserError(
-            f"judges.neighbors.against: {name} has no column of instructions "
+            f"{name} has no column of instructions "
             f"({', '.join(COLUMNS)}, messages or conversations)"
         )
     wanted = [known for known in ("uuid", column or talk) if known in rows.column_names]

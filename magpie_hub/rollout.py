@@ -108,6 +108,9 @@ class Rollouts:
         gates: Gates for either side; the first that objects names the reason.
         book: Where turns are committed and found.
         tag: Tags first instructions, if the book has a bar that they must reach.
+
+    Attributes:
+        finished: Rows that have lived their lives, passed or rejected.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Rollouts:
         self._book = book
         self._tag = tag
         self._settings = plan.recipe.gates
+        self.finished = 0
         # Lowest row in flight for each first instruction that has passed its gates.
         self._in_flight: dict[bytes, int] = {}
 
@@ -140,6 +144,11 @@ class Rollouts:
             EngineError: The engine failed; finished turns of the row are committed.
             JournalError: A turn could not be committed.
         """
+        passed = await self._live(row_id)
+        self.finished += 1
+        return passed
+
+    async def _live(self, row_id: int) -> bool:
         row = self._plan.row(row_id)
         history: list[tuple[Ids, Ids]] = []
         for turn in range(1, self._book.turns + 1):

@@ -28,6 +28,7 @@ from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Chat, Recipe
 from magpie_hub.rollout import Rollouts
+from magpie_hub.spent import Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +84,12 @@ class Rounds:
             while True:
                 ledger = Ledger(self.book, enough)
                 if not ledger.done:
-                    engine = await engines.generator()
-                    with self.judging.tagging(engine, self.chat) as tag:
-                        await grow(
-                            ledger,
-                            Rollouts(
-                                Plan(self.recipe), self.chat, engine, self.gates, self.book, tag
-                            ),
-                            engine,
-                            min_yield=self.recipe.min_yield,
-                            watch=self.watch,
-                        )
+                    await self._grow(ledger, engines)
                 pool = passing(self.book, enough)
                 chat_of = partial(chat_of_judge, self.recipe, self.chat, self.source, self.home)
-                await self.judging.label(self.book, pool, engines, chat_of, _stages(self.watch))
+                await self.judging.label(
+                    self.book, pool, engines, chat_of, self.say, _stages(self.watch)
+                )
                 with self.judging.verdicts(pool) as verdicts:
                     found = survey(self.book, self.recipe, verdicts)
                 if not found.missing:
@@ -109,6 +102,28 @@ class Rounds:
                     f"{found.passed} of {len(found.pool)} rows pass the selection; "
                     f"generating up to {enough}"
                 )
+
+    async def _grow(self, ledger: Ledger, engines: Engines) -> None:
+        """Generates until the ledger is done."""
+        finished = 0
+        meter = Meter(self.book.later or self.book.first)
+        with meter.stage("generate", self.source.name, lambda: finished) as use:
+            engine = await engines.generator()
+            use.engine(engine)
+            with self.judging.tagging(engine, self.chat) as tag:
+                rollouts = Rollouts(
+                    Plan(self.recipe), self.chat, engine, self.gates, self.book, tag
+                )
+                try:
+                    await grow(
+                        ledger,
+                        rollouts,
+                        engine,
+                        min_yield=self.recipe.min_yield,
+                        watch=self.watch,
+                    )
+                finally:
+                    finished = rollouts.finished
 
     def _more(self, found: Survey) -> int:
         """Rows that must pass the gates so that enough of them will be kept, a few to spare.

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
@@ -116,6 +123,7 @@ def test_generation_goes_on_until_enough_rows_pass_the_selection(
 
 
 def test_a_changed_judge_labels_anew_and_the_others_stay(recipe: Path, tmp_path: Path) -> None:
+    edit(recipe, rows=2)
     before = build(recipe, tmp_path / "before")
     edit(recipe, judges={"tags": {"mode": "explained"}, "language": True})
     after = build(recipe, tmp_path / "after")
@@ -179,3 +187,43 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     with pytest.raises(ModelError, match="no-such-model"):
         asyncio.run(job.run(say=print))
     assert not job.folder.exists()
+
+
+def test_a_run_killed_while_it_labels_goes_on_from_there(recipe: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments of labelling: no committed label is made again."""
+    edit(recipe, rows=160, max_num_seqs=2, judges={"tags": {"mode": "compact"}})
+    out = str(tmp_path / "out")
+    command = [sys.executable, "-m", "magpie_hub", "build", str(recipe), "--out", out]
+    moments, kept, kills = random.Random(3), dict[int, str](), 0
+    for _ in range(2):
+        with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            while process.poll() is None and len(tag_labels(tmp_path)) <= len(kept):
+                time.sleep(0.02)
+            time.sleep(moments.random() * 0.3)
+            if process.poll() is None:
+                process.kill()
+                kills += 1
+        seen = tag_labels(tmp_path)
+        assert {row: seen[row] for row in kept} == kept
+        kept = seen
+    assert kills
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    if len(kept) < 160:
+        assert f"tags: {160 - len(kept)} of 160 rows to label" in done.stderr
+    rows = pq.read_table(tmp_path / "out" / "data" / "default").to_pylist()
+    assert len(rows) == 160
+    assert all(row["input_quality"] or row["judge_failures"] for row in rows)
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert {one["stage"] for one in stats["spent"]} == {"generate", "tags"}
+    assert all(one["decoded_tokens"] > 0 for one in stats["spent"])
+
+
+def tag_labels(folder: Path) -> dict[int, str]:
+    """What the taggers' files hold now."""
+    found: dict[int, str] = {}
+    for path in (folder / "home").glob("journals/*/labels/tags-*.db"):
+        with contextlib.suppress(sqlite3.OperationalError):
+            found |= dict(sqlite3.connect(path).execute("SELECT row_id, label FROM labels"))
+    return found

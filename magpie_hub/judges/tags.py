@@ -26,7 +26,7 @@ from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.words import defuse, special_marks
 from magpie_hub.recipe.selection import Difficulty, Quality
 
-PROMPT = 1
+PROMPT = 2
 """Version of prompt and reply; raised when either would give other labels."""
 
 Mode = Literal["compact", "explained"]
@@ -85,8 +85,11 @@ COLUMNS = (
     "quality_generator",
 )
 
-MAX_TOKENS = {"compact": 32, "explained": 512}
+MAX_TOKENS = {"compact": 32, "explained": 1024}
 """Bounds of a reply; an explained one of ordinary words stays far below."""
+
+LEAST_TOKENS = {"compact": 32, "explained": 256}
+"""Room that a reply must have in the context, or the instruction is too long to be tagged."""
 
 
 class TagsJudge:
@@ -163,11 +166,11 @@ class Tags:
             EngineError: The engine failed.
         """
         prompt = self._prompt(subject.instruction)
-        limit = MAX_TOKENS[self._mode]
-        if len(prompt) + limit > self._engine.info.max_model_len:
+        room = self._engine.info.max_model_len - len(prompt)
+        if room < LEAST_TOKENS[self._mode]:
             return Label(subject.row_id, failure="too_long")
         sampling = Sampling(
-            max_tokens=limit,
+            max_tokens=min(room, MAX_TOKENS[self._mode]),
             temperature=0.0,
             stop_ids=self._chat.stop_ids,
             pattern=reply_pattern(self._mode),

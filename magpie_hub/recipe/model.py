@@ -159,13 +159,33 @@ class Card(Section):
     license: Words | None = Field(None, description="Hub licence id; the generator's by default.")
     language: tuple[Words, ...] = ("en",)
     tags: tuple[Words, ...] = ()
+    blocks: dict[Name, Words] = Field(
+        default_factory=dict,
+        description="Markdown in place of a block of the card's template, by the block's name; "
+        "{{ super() }} stands for what it replaces.",
+    )
+    beside: tuple[Words, ...] = Field(
+        (),
+        description="Instruction sets to show beside this one on the coverage map: "
+        "release folders or dataset names.",
+    )
 
 
 class Hub(Section):
-    """Where `push` publishes."""
+    """Where `push` publishes, and what was reviewed before."""
 
-    repo_id: Words | None = None
+    repo_id: Words | None = Field(
+        None, description="NAMESPACE/NAME; magpie-NAME of whoever pushes by default."
+    )
     private: bool = False
+    collection: Words | None = Field(
+        None, description="Title of the namespace's collection that the dataset is put into."
+    )
+    reviewed: tuple[Words, ...] = Field(
+        (),
+        description="Findings of the scan for secrets and personal data that a person has "
+        "looked at and let pass.",
+    )
 
 
 def _knob(default: Any, help: str, **limits: Any) -> Any:

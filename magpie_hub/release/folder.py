@@ -4,7 +4,7 @@ It is a pure function of the journals, the recipe and the versions of the librar
 it is the same to the byte. What `build --out DIR` leaves is what a push would send::
 
     README.md  data/default/train-00000-of-000NN.parquet  stats.json  manifest.json  recipe.yaml
-               data/raw/train-…
+               data/raw/train-…                            assets/…
 
 The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason.
 """
@@ -17,10 +17,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,16 @@ from magpie_hub.judging import REVISIONS
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
 from magpie_hub.release.card import render_card
+from magpie_hub.release.contents import card_data
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.schema import Row, arrow_schema, suffix, to_row
+from magpie_hub.release.pictures import draw, project
+from magpie_hub.release.stats import describe
+from magpie_hub.schema import Row, arrow_schema, to_row
 from magpie_hub.verdicts import Verdicts
 
 MANIFEST = "manifest.json"
 MADE_BY = "magpie_hub"
+MAPPED = 2_000  # Instructions of each set on the coverage map.
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,14 @@ class Release:
         path: The folder.
         rows: Rows of the dataset.
         funnel: Where the planned rows went.
+        stats: What stands in its ``stats.json``.
         files: Its files, relative to `path`, sorted.
     """
 
     path: Path
     rows: int
     funnel: Funnel
+    stats: Mapping[str, Any]
     files: tuple[str, ...]
 
     @property
@@ -112,7 +119,7 @@ def write_release(job: Job, out: Path) -> Release:
         raise OutputError(f"{out}: the release cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Release(out, release.rows, release.funnel, release.files)
+    return replace(release, path=out)
 
 
 def _swap(staging: Path, out: Path) -> None:
@@ -148,11 +155,10 @@ def _clear_up(out: Path) -> None:
 
 def _write(job: Job, folder: Path) -> Release:
     recipe = job.recipe
-    counts = _Counts(recipe.turns)
     with _opened(job) as (book, verdicts, delivery):
         rows = _Rows(job, book, verdicts)
         shards = write_shards(
-            counts.watch(map(rows.delivered, delivery.row_ids)),
+            map(rows.delivered, delivery.row_ids),
             arrow_schema(recipe.turns, recipe.judges.names),
             folder / "data" / "default",
         )
@@ -164,33 +170,42 @@ def _write(job: Job, folder: Path) -> Release:
         sessions = book.first.sessions()
         chat = book.first.meta("chat")
         judges = book.first.meta(REVISIONS) or {}
-    stats = {
-        "rows": len(delivery.row_ids),
-        "turns": recipe.turns,
-        "funnel": delivery.funnel.to_json(),
-        **counts.to_json(),
-    }
+        stats = describe(folder, book.spent())
+        coverage = _coverage(job, book, delivery)
+    pictures = draw(stats, folder / "assets", coverage=coverage)
+    tag = _data_tag(shards)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
         "method": METHOD,
         "name": recipe.name,
+        "tag": tag,
         "rows": len(delivery.row_ids),
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(recipe),
-        "model": {"name": recipe.model, "revision": job.source.revision},
+        "model": {
+            "name": recipe.model,
+            "revision": job.source.revision,
+            "license": job.source.license,
+        },
         "judges": judges,
         "chat": chat,
         "sessions": sessions,
         "versions": _versions(),
         "funnel": delivery.funnel.to_json(),
+        "pictures": [asdict(picture) for picture in pictures],
+        "changelog": [
+            {
+                "tag": tag,
+                "date": max(session["started"] for session in sessions)[:10],
+                "text": f"{len(delivery.row_ids):,} rows.",
+            }
+        ],
         "files": {},
     }
     _dump(folder / "stats.json", stats)
     (folder / "recipe.yaml").write_text(_recipe_text(job), encoding="utf-8")
-    (folder / "README.md").write_text(
-        render_card(job, stats=stats, manifest=manifest), encoding="utf-8"
-    )
+    (folder / "README.md").write_text(render_card(card_data(folder, manifest)), encoding="utf-8")
     rows_in = _rows_in(shards)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
@@ -199,7 +214,7 @@ def _write(job: Job, folder: Path) -> Release:
         manifest["files"][name] = entry | ({"rows": rows_in[path]} if path in rows_in else {})
     _dump(folder / MANIFEST, manifest)
     names = (*manifest["files"], MANIFEST)
-    return Release(folder, len(delivery.row_ids), delivery.funnel, tuple(sorted(names)))
+    return Release(folder, len(delivery.row_ids), delivery.funnel, stats, tuple(sorted(names)))
 
 
 @contextmanager
@@ -253,29 +268,22 @@ class _Rows:
             yield self.delivered(outcome.row_id) | {"reject_reason": reason}
 
 
-class _Counts:
-    """Sums over the rows while they stream by."""
+def _data_tag(shards: list[Path]) -> str:
+    """Names the data by what it is: the same rows have the same tag, wherever they are pushed."""
+    digest = hashlib.sha256("".join(map(_sha256, shards)).encode())
+    return f"data-{digest.hexdigest()[:12]}"
 
-    def __init__(self, turns: int) -> None:
-        self._columns = [
-            side + what + suffix(turn)
-            for turn in range(1, turns + 1)
-            for side in ("instruction_", "response_")
-            for what in ("tokens", "length")
-        ]
-        self._sums = dict.fromkeys(self._columns, 0)
-        self._rows = 0
 
-    def watch(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self._rows += 1
-            for column in self._columns:
-                self._sums[column] += row[column]
-            yield row
-
-    def to_json(self) -> dict[str, Any]:
-        means = {name: round(total / max(1, self._rows), 2) for name, total in self._sums.items()}
-        return {"total": self._sums, "mean": means}
+def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
+    """Points of the coverage map; none without embeddings, or without what draws them."""
+    judging = job.judging(book)
+    if judging is None or judging.closeness is None or find_spec("sklearn") is None:
+        return {}
+    closeness, name = judging.closeness, job.recipe.card.pretty_name or job.recipe.name
+    sets = {name: closeness.sample(delivery.row_ids, MAPPED)}
+    for other in job.recipe.card.beside:
+        sets[other] = closeness.sample_beside(other, MAPPED)
+    return project(sets, most=MAPPED)
 
 
 def _recipe_text(job: Job) -> str:

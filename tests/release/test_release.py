@@ -7,55 +7,26 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from magpie_hub.book import Book
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, grow
 from magpie_hub.job import Job
-from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.release import Release, write_release
 from magpie_hub.release import folder as folder_module
 from magpie_hub.release.card import size_category
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.rollout import Rollouts
 from magpie_hub.schema import arrow_schema
-from tests.test_generate import ends_with_colon
-from tests.toy import ToyChat, ToyEngine
-
-RECIPE = """
-name: toy
-description: A toy.
-model: toy/model
-rows: 30
-turns: 2
-card: {license: apache-2.0, pretty_name: "A: toy"}
-"""
+from tests.toy_release import toy_job
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Job]:
-    import asyncio
-
-    recipe = parse_recipe(RECIPE, "toy")
-    source = ModelSource("toy/model", "r1", "hub")
-    job = Job(recipe, source, tmp_path / "home", build_gates())
-    with job.book(writable=True) as book:
-        book.first.set_meta("chat", ToyChat().to_json())
-        book.first.begin_session({"engine": "toy", "version": "1", "device": "x", "dtype": "y"})
-        engine = ToyEngine(ends_with_colon(4))
-        rollouts = Rollouts(
-            Plan(recipe), ToyChat(), engine, job.gates, Book(book.first, book.later, 2)
-        )
-        asyncio.run(grow(Ledger(book, 30), rollouts, engine))
-    return job
+def job(tmp_path: Path) -> Job:
+    return toy_job(tmp_path / "home")
 
 
 def content(release: Release) -> dict[str, bytes]:
@@ -66,6 +37,8 @@ def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
     release = write_release(job, tmp_path / "out")
     assert set(release.files) == {
         "README.md",
+        "assets/funnel.png",
+        "assets/lengths.png",
         "data/default/train-00000-of-00001.parquet",
         "data/raw/train-00000-of-00001.parquet",
         "manifest.json",
@@ -163,7 +136,7 @@ def test_a_failure_leaves_the_earlier_release(
     with pytest.raises(OutputError, match="No space left") as caught:
         write_release(job, tmp_path / "out")
     assert "\n" not in str(caught.value)
-    assert content(Release(tmp_path / "out", 0, None, tuple(before))) == before
+    assert content(Release(tmp_path / "out", 0, None, {}, tuple(before))) == before
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
 

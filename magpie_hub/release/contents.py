@@ -1,0 +1,83 @@
+"""What a release folder holds, read back for its card.
+
+The card is rendered from the folder alone, when it is built and again when it is pushed to a
+repository whose name was not known before.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.release.card import CardData
+from magpie_hub.release.info import dataset_info
+
+EXAMPLES = 2
+"""Rows shown on a card."""
+
+
+def card_data(
+    folder: Path, manifest: dict[str, Any] | None = None, *, repo_id: str | None = None
+) -> CardData:
+    """Reads what a card is made of.
+
+    Args:
+        folder: The release.
+        manifest: Its manifest, if that is not written yet.
+        repo_id: Where it is published; the recipe's by default.
+    """
+    recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
+    if manifest is None:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+    return CardData(
+        recipe=recipe,
+        stats=json.loads((folder / "stats.json").read_bytes()),
+        manifest=manifest,
+        info=dataset_info(folder),
+        tag=manifest["tag"],
+        license=manifest["model"]["license"],
+        examples=_examples(folder),
+        pictures=[(one["name"], one["title"], one["alt"]) for one in manifest["pictures"]],
+        repo_id=repo_id or recipe.hub.repo_id,
+        siblings=_siblings(recipe),
+        changelog=manifest["changelog"],
+    )
+
+
+def _examples(folder: Path) -> list[dict[str, Any]]:
+    """The first rows of the dataset."""
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    for shard in sorted((folder / "data" / "default").glob("*.parquet")):
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(EXAMPLES):
+                rows += islice(batch.to_pylist(), EXAMPLES - len(rows))
+                if len(rows) == EXAMPLES:
+                    return rows
+    return rows
+
+
+def _siblings(recipe: Recipe) -> list[dict[str, Any]]:
+    """The variants shipped with the project, if the recipe is one of them."""
+    names = variant_names()
+    if recipe.name not in names:
+        return []
+    siblings = []
+    for name in names:
+        one = load_recipe(find_recipe(name))
+        siblings.append(
+            {
+                "name": name,
+                "repo_id": one.hub.repo_id,
+                "turns": one.turns,
+                "generator": one.model,
+                "rows": one.rows,
+                "description": one.description,
+            }
+        )
+    return siblings

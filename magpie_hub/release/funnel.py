@@ -1,0 +1,113 @@
+"""The funnel in words: where the planned rows went, in the order in which they were asked.
+
+A reason is a code ("instruction_2.repetition:loop", "selection.reward"); details behind a colon
+are added up, and stand in `stats.json` and in the config `raw`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+_CODE = re.compile(r"(?P<side>instruction|response)(_(?P<turn>\d+))?\.(?P<what>.+)")
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "empty": "no words",
+        "repetition": "goes round in circles",
+        "cut_off": "ran into the token limit",
+        "leak": "the chat template shows through",
+        "garbage": "noise instead of words",
+        "colon": "ends with a colon",
+        "answer_inside": "holds its own answer",
+        "language": "in a language that was not asked for",
+        "duplicate": "the same as in an earlier row",
+        "quality": "tagged below the bar before a response was paid for",
+    }
+)
+"""What a gate's reason says, by the gate's name."""
+
+SELECTION: Mapping[str, str] = MappingProxyType(
+    {
+        "colon": "the instruction ends with a colon",
+        "language": "in a language that was not asked for",
+        "safety": "not safe, says the guard",
+        "quality": "below the quality asked for",
+        "difficulty": "below the difficulty asked for, or in no part of the mix",
+        "near_duplicate": "nearly the same as an earlier row",
+        "published": "nearly the same as a row already published",
+        "reward": "reward too low",
+        "reward_difference": "not enough better than the base model's answer",
+        "shorter": "passed, but the longest were kept",
+        "mix": "passed, but its part of the mix of difficulties was full",
+        "surplus": "passed, after enough others had",
+        "unjudged": "lacks a label that the selection asks for",
+    }
+)
+"""What a reason of the selection says."""
+
+
+class Step(NamedTuple):
+    """A line of the funnel.
+
+    Attributes:
+        stage: Whose words were looked at ("instruction", "response of turn 2"), or "selection".
+        code: The reason, without details.
+        says: The reason in words; "" if it is not known.
+        rows: Rows that were rejected for it.
+        left: Rows that are left after it.
+    """
+
+    stage: str
+    code: str
+    says: str
+    rows: int
+    left: int
+
+
+def steps(funnel: Mapping[str, Any]) -> list[Step]:
+    """The lines of a funnel, in the order of the stages, of each stage the largest loss first.
+
+    Args:
+        funnel: `planned`, `rejected` (rows by reason) and `delivered`.
+    """
+    rejected: Counter[str] = Counter()
+    for reason, rows in funnel["rejected"].items():
+        rejected[_bare(reason)] += rows
+    order = sorted(rejected.items(), key=lambda item: (_place(item[0]), -item[1], item[0]))
+    found, left = [], funnel["planned"]
+    for code, rows in order:
+        left -= rows
+        found.append(Step(_stage(code), code, _says(code), rows, left))
+    return found
+
+
+def _bare(reason: str) -> str:
+    code = reason.split(":", 1)[0]
+    return "selection.unjudged" if code.startswith("selection.unjudged.") else code
+
+
+def _place(code: str) -> tuple[int, int, int]:
+    """Where a reason stands in the order in which rows are looked at: turn, side, last steps."""
+    found = _CODE.fullmatch(code)
+    if found is None:
+        return (2**31, 0, int(code.removeprefix("selection.") in ("shorter", "mix", "surplus")))
+    step = {"duplicate": 1, "quality": 2}.get(found["what"], 0)
+    return (int(found["turn"] or 1), int(found["side"] == "response"), step)
+
+
+def _stage(code: str) -> str:
+    found = _CODE.fullmatch(code)
+    if found is None:
+        return "selection" if code.startswith("selection.") else ""
+    return found["side"] + (f" of turn {found['turn']}" if found["turn"] else "")
+
+
+def _says(code: str) -> str:
+    if code.startswith("selection."):
+        return SELECTION.get(code.removeprefix("selection."), "")
+    found = _CODE.fullmatch(code)
+    return REASONS.get(found["what"], "") if found else ""
