@@ -1,4 +1,4 @@
-"""The two verbs as Python functions: `build` a release, list the `variants`.
+"""The verbs as Python functions: `build` a release, `push` and `verify` it, list the `variants`.
 
 The command line calls the same functions.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magpie_hub.generate import Watcher
+    from magpie_hub.hub import Published, Verified
     from magpie_hub.job import Job, Say
     from magpie_hub.release import Release
+    from magpie_hub.scan import Report
 
 log = logging.getLogger("magpie_hub")
 
@@ -105,6 +107,87 @@ def complete(
             if watch is not None and progress is not None:
                 watch(progress)
     return write_release(job, folder)
+
+
+def push(
+    name: str | Path,
+    folder: str | Path | None = None,
+    *,
+    repo_id: str | None = None,
+    private: bool = False,
+    pull_request: bool = False,
+    tag: str | None = None,
+    dry_run: bool = False,
+    reviewed: Iterable[str] = (),
+    say: Say = log.info,
+) -> Published:
+    """Publishes the release of a variant or of a recipe of your own: one commit, or nothing.
+
+    Args:
+        name: A variant's name or a recipe's path.
+        folder: Its release; ``./<recipe's name>`` by default, as `build` leaves it.
+        repo_id: NAMESPACE/NAME; the recipe's, or the token's owner's ``magpie-<name>`` by default.
+        private: Make the repository private if it is made now.
+        pull_request: Propose the release as a pull request.
+        tag: A tag of your own, beside the one that names the data.
+        dry_run: Only say what would be done.
+        reviewed: Findings of the scan that a person has let pass, beside the recipe's.
+        say: Told what is going on, a line each.
+
+    Raises:
+        UserError: Something is refused; nothing was sent.
+        HubError: The Hub failed; the message says what it holds.
+    """
+    from magpie_hub.hub import Push, publish
+    from magpie_hub.job import open_recipe
+
+    recipe = open_recipe(name)
+    place = Path(folder) if folder is not None else Path(recipe.name)
+    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, tuple(reviewed))
+    return publish(wanted, say=say)
+
+
+def verify(repo_id: str, revision: str | None = None) -> Verified:
+    """Checks that a repository on the Hub holds the release that its manifest says it holds.
+
+    Raises:
+        UserError: There is no such repository, revision, or release of ours in it.
+        HubError: The Hub failed.
+    """
+    from magpie_hub import hub
+
+    return hub.verify(repo_id, revision)
+
+
+def card(folder: str | Path, repo_id: str | None = None) -> str:
+    """The dataset card of a release, as a push to that repository would send it.
+
+    Raises:
+        UserError: There is no release in the folder, or it was edited.
+    """
+    from magpie_hub.hub.gate import check_release
+    from magpie_hub.release.card import render_card
+    from magpie_hub.release.contents import card_data
+
+    local = check_release(Path(folder))
+    return render_card(card_data(local.folder, repo_id=repo_id))
+
+
+def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
+    """Looks through a release for secrets and personal data.
+
+    Args:
+        folder: The release.
+        reviewed: Findings that a person has let pass, beside the recipe's.
+
+    Raises:
+        UserError: There is no release in the folder, or a reviewed line is not one.
+    """
+    from magpie_hub.hub.gate import check_release
+    from magpie_hub.scan import scan_release
+
+    local = check_release(Path(folder))
+    return scan_release(local.folder, allow=(*local.recipe.hub.reviewed, *reviewed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import click
 
-from magpie_hub.errors import MagpieError
+from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.recipe.knobs import KNOBS, Knob
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -72,6 +74,12 @@ def _click_type(knob: Knob) -> Any:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
+reviewed_option = click.option(
+    "--reviewed",
+    type=click.Path(path_type=Path),
+    help="File of findings that a person has looked at, a line each, as scan prints them.",
+)
+
 
 @click.group(context_settings=SETTINGS)
 @click.version_option(version("magpie-hub"), prog_name="magpie-hub")
@@ -117,22 +125,178 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
             "path": str(release.path),
             "rows": release.rows,
             "funnel": release.funnel.to_json(),
+            "saved": release.stats["saved"],
             "files": list(release.files),
             "log": str(log),
         }
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        click.echo(_funnel_text(release.funnel.to_json()))
+        click.echo(_funnel_text(release.stats))
         click.echo(f"release: {release.path}")
         click.echo(f"card:    {release.card}")
     click.echo(f"engine log: {log}", err=True)
 
 
-def _funnel_text(funnel: dict[str, Any]) -> str:
+def _funnel_text(stats: Mapping[str, Any]) -> str:
+    funnel, saved = stats["funnel"], stats["saved"]
     lines = [f"{funnel['planned']:>9,} rows planned"]
     lines += [f"{-count:>9,} {reason}" for reason, count in funnel["rejected"].items()]
     lines.append(f"{funnel['delivered']:>9,} rows delivered")
+    if saved["rows"]:
+        lines.append(
+            f"{saved['rows']:>9,} of the rejected were never answered: about {saved['tokens']:,} "
+            "tokens saved"
+        )
     return "\n".join(lines)
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.option("--variant", "name", required=True, help="A variant's name or a recipe's path.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="Its release folder; ./NAME by default, as build leaves it.",
+)
+@click.option("--build", "build_first", is_flag=True, help="Build the release first.")
+@click.option("--repo-id", help="NAMESPACE/NAME; the recipe's, or your own magpie-NAME by default.")
+@click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
+@click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
+@click.option("--tag", help="A tag of your own, beside the one that names the data.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@reviewed_option
+@as_json
+def push(
+    name: str,
+    folder: Path | None,
+    build_first: bool,
+    repo_id: str | None,
+    private: bool,
+    pull_request: bool,
+    tag: str | None,
+    dry_run: bool,
+    reviewed: Path | None,
+    as_json: bool,
+) -> None:
+    """Publish a release to the Hub: in one commit, or not at all.
+
+    Sends what is new, removes what is stale, keeps what people have written into the card, reads
+    the commit back and tags it. Pushing what is there already changes nothing. The token is the
+    one of `hf auth login`, HF_TOKEN, or a trusted publisher's in CI.
+    """
+    from magpie_hub import api
+    from magpie_hub.chatter import divert
+    from magpie_hub.progress import LiveLine
+
+    say = partial(click.echo, err=True)
+    if build_first:
+        job, out = api.prepare(name, folder, how="{option}")
+        with divert(_log_path(job.recipe.name)) as terminal:
+            line = LiveLine(terminal)
+            try:
+                api.complete(
+                    job,
+                    out,
+                    say=lambda text: print(text, file=terminal),
+                    watch=line,
+                    main_guarded=True,
+                )
+            finally:
+                line.close()
+    published = api.push(
+        name,
+        folder,
+        repo_id=repo_id,
+        private=private,
+        pull_request=pull_request,
+        tag=tag,
+        dry_run=dry_run,
+        reviewed=_lines(reviewed),
+        say=say,
+    )
+    if as_json:
+        click.echo(json.dumps(asdict(published), ensure_ascii=False))
+        return
+    if published.card_diff:
+        click.echo(published.card_diff)
+    if published.state == "planned":
+        for path in published.added:
+            click.echo(f"would write   {path}")
+    for path in published.deleted:
+        click.echo(f"{'would remove ' if published.state == 'planned' else 'removed'} {path}")
+    click.echo(
+        f"{published.state}: {published.url} ({published.bytes_new / 1e6:,.1f} MB new, "
+        f"{published.bytes_reused / 1e6:,.1f} MB there already)"
+    )
+    if published.commit:
+        click.echo(f"commit {published.commit}, tagged {', '.join(published.tags)}")
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("repo_id", metavar="REPO")
+@click.option("--revision", help="Commit, branch or tag; the main branch by default.")
+@as_json
+def verify(repo_id: str, revision: str | None, as_json: bool) -> None:
+    """Check that REPO on the Hub holds the release that its manifest says it holds."""
+    from magpie_hub import api
+
+    found = api.verify(repo_id, revision)
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        for problem in found.problems:
+            click.echo(problem)
+        state = "not as its manifest says" if found.problems else "as its manifest says"
+        click.echo(
+            f"{found.repo_id} at {found.commit}: {found.name}, {found.rows:,} rows, "
+            f"{found.files} files, {state}"
+        )
+    if found.problems:
+        sys.exit(1)
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--repo-id", help="Where it is to be published; the recipe's by default.")
+def card(folder: Path, repo_id: str | None) -> None:
+    """Print the dataset card of the release in FOLDER, as push would send it."""
+    from magpie_hub import api
+
+    click.echo(api.card(folder, repo_id), nl=False)
+
+
+@magpie_hub.command(context_settings=SETTINGS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@reviewed_option
+@as_json
+def scan(folder: Path, reviewed: Path | None, as_json: bool) -> None:
+    """Look through the release in FOLDER for secrets and personal data.
+
+    Prints what was not reviewed yet, a line each that begins as --reviewed wants it. Exit status 1
+    if there is anything.
+    """
+    from magpie_hub import api
+
+    found = api.scan(folder, _lines(reviewed))
+    if as_json:
+        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+    else:
+        for finding in found.findings:
+            click.echo(f"{finding.mark}  # {finding.shown}  {finding.place}")
+        click.echo(
+            f"{found.rows:,} rows: {sum(found.counts.values())} findings, {found.allowed} reviewed",
+            err=True,
+        )
+    if not found.clean:
+        sys.exit(1)
+
+
+def _lines(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--reviewed {path}: cannot be read: {error}") from None
 
 
 @magpie_hub.command(context_settings=SETTINGS)

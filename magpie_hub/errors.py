@@ -57,5 +57,9 @@ class JournalError(RunError):
     """The journal cannot be read or written."""
 
 
+class HubError(RunError):
+    """The Hub failed or could not be reached; the message says what it holds now."""
+
+
 class YieldError(RunError):
     """Too few rows pass the gates for the run to end in reasonable time."""

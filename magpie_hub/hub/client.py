@@ -1,0 +1,138 @@
+"""The Hub's client, and what it says when it fails: one line of ours, with no token in it.
+
+Tokens come from where `huggingface_hub` looks: HF_TOKEN, the file that `hf auth login` writes, or
+an OIDC exchange in CI (HF_OIDC_RESOURCE). They are never handled here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from magpie_hub.errors import HubError, MagpieError, UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+TIMEOUT = 120.0
+"""Seconds without a byte after which a request is given up; the client itself waits for ever."""
+
+DATASET = "dataset"
+
+_SECRET = re.compile(r"\b(hf_|api_org_|hf_jwt_)\w+|\bey[\w-]{8,}\.[\w-]+\.[\w-]+")
+_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+
+
+class Busy(Exception):
+    """The Hub did not answer, or asks to come again: what was asked for may have been done.
+
+    Attributes:
+        wait: Seconds that it asks to wait; None if it does not say.
+    """
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+class Moved(Exception):
+    """The branch has another head than the one that the commit was made for."""
+
+
+def connect() -> HfApi:
+    """The client, as the environment sets it up."""
+    from huggingface_hub import HfApi, get_session
+
+    get_session().timeout = TIMEOUT
+    return HfApi(library_name="magpie-hub", library_version=version("magpie-hub"))
+
+
+@contextmanager
+def asking(repo_id: str, what: str) -> Iterator[None]:
+    """Turns what the client raises into ours.
+
+    Args:
+        repo_id: The repository that is asked about.
+        what: What is being done, as in "reading".
+
+    Raises:
+        UserError: The Hub refuses, and a person has to do something about it.
+        Moved: A commit was made for a head that is no longer one.
+        Busy: It may be tried again.
+        HubError: Anything else that the Hub answers.
+    """
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,
+        LocalTokenNotFoundError,
+        OfflineModeIsEnabled,
+        OIDCError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        yield
+    except (MagpieError, Moved, Busy):
+        raise
+    except HFValidationError as error:
+        raise UserError(f"{repo_id}: not a repository's name ({clean(error)})") from None
+    except LocalTokenNotFoundError:
+        raise UserError(_LOG_IN) from None
+    except OIDCError as error:
+        raise UserError(f"the OIDC token exchange failed: {clean(error)}") from None
+    except OfflineModeIsEnabled:
+        raise UserError("HF_HUB_OFFLINE is set; unset it to reach the Hub") from None
+    except HfHubHTTPError as error:
+        status, text = error.response.status_code, clean(error)
+        if status == 412:
+            raise Moved(text) from None
+        if status in _AGAIN:
+            raise Busy(f"{what} {repo_id}: {text}", _wait(error)) from None
+        if isinstance(error, GatedRepoError):
+            raise UserError(f"{repo_id}: gated; ask for access on its page") from None
+        if isinstance(error, RepositoryNotFoundError) and status == 404:
+            raise UserError(
+                f"{repo_id}: there is no such dataset, or this token may not see it"
+            ) from None
+        if status == 401:
+            raise UserError(_LOG_IN) from None
+        if status == 403:
+            raise UserError(
+                f"{repo_id}: this token may not do that there ({text}); it needs the write role "
+                "in that namespace"
+            ) from None
+        if status in (400, 422):
+            raise UserError(f"{repo_id}: the Hub refuses it: {text}") from None
+        raise HubError(f"{what} {repo_id} failed: {text}") from None
+    except ValueError as error:
+        # The client's answer to a card that the Hub's check of its YAML rejects.
+        raise UserError(f"{repo_id}: the Hub refuses it: {clean(error)}") from None
+    except (HTTPError, ConnectionError, TimeoutError) as error:
+        raise Busy(f"{what} {repo_id}: {clean(error) or type(error).__name__}") from None
+
+
+_LOG_IN = (
+    "the Hub wants a token that it knows: run hf auth login, or set HF_TOKEN to one with the write "
+    "role"
+)
+
+
+def clean(error: BaseException) -> str:
+    """What an error says, in one line without anything like a token."""
+    return _SECRET.sub("***", " ".join(str(error).split()))[:500]
+
+
+def _wait(error: object) -> float | None:
+    """Seconds after which a rate limit ends, as its answer says."""
+    from huggingface_hub.utils import parse_ratelimit_headers
+
+    headers = error.response.headers  # type: ignore[attr-defined]
+    if (limit := parse_ratelimit_headers(headers)) is not None:
+        return float(limit.reset_in_seconds) + 1
+    after = headers.get("Retry-After", "")
+    return float(after) if after.isdigit() else None

@@ -1,0 +1,139 @@
+"""The gate before a push: is this folder the release that its manifest says it is?
+
+Looks at every byte, sends nothing. What it lets through can be published as it stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import UserError
+from magpie_hub.hub.intent import File
+from magpie_hub.hub.remote import CARD, MANIFEST
+from magpie_hub.release import MADE_BY
+
+if TYPE_CHECKING:
+    from magpie_hub.recipe.model import Recipe
+
+_AGAIN = "build it again (magpie-hub build {name} --out {folder}), which generates nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A release folder that was looked at.
+
+    Attributes:
+        folder: Where it is.
+        recipe: What it was made by.
+        manifest: What it says of itself.
+        files: All of its files but for the card, by path; the card is rendered for the repository.
+    """
+
+    folder: Path
+    recipe: Recipe
+    manifest: dict[str, Any]
+    files: dict[str, File]
+
+
+def check_release(folder: Path) -> Local:
+    """Looks at a release folder.
+
+    Raises:
+        UserError: There is none, or it is not what its manifest says: it was edited after it was
+            built, a file is missing or foreign, or its rows are not those that it counts.
+    """
+    from magpie_hub.recipe import parse_recipe
+
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(content)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: there is no release; build it first (magpie-hub build NAME --out {folder})"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / MANIFEST}: cannot be read: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
+        raise UserError(f"{folder}: not a release of magpie-hub")
+    again = _AGAIN.format(name=manifest.get("name"), folder=folder)
+    files = {}
+    for path, said in manifest["files"].items():
+        files[path] = _look(folder, path, said, again)
+    _refuse_foreign(folder, files, again)
+    _count(folder, manifest, again)
+    recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
+    files.pop(CARD)
+    files[MANIFEST] = File(MANIFEST, content, len(content), hashlib.sha256(content).hexdigest())
+    return Local(folder, recipe, manifest, files)
+
+
+def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
+    """Rows of these configs, as a card counts them.
+
+    Raises:
+        UserError: Its YAML cannot be read, or counts nothing.
+    """
+    from magpie_hub.release.front_matter import read_page
+
+    try:
+        return {
+            info["config_name"]: sum(split["num_examples"] for split in info["splits"])
+            for info in read_page(card).front["dataset_info"]
+            if info["config_name"] in configs
+        }
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"the card's YAML cannot be read: {error}") from None
+
+
+def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
+    source = folder / path
+    try:
+        with source.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        size = source.stat().st_size
+    except OSError:
+        raise UserError(f"{source}: a file of the release is missing; {again}") from None
+    if found != said["sha256"]:
+        hint = (
+            "; words of your own for the card go into the recipe (card.blocks), or into the card "
+            "on the Hub, where a push keeps them"
+            if path == CARD
+            else ""
+        )
+        raise UserError(f"{source}: edited after the release was built{hint}; {again}")
+    return File(path, source, size, found)
+
+
+def _refuse_foreign(folder: Path, files: Iterable[str], again: str) -> None:
+    known = {*files, MANIFEST}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in known and not path.name.startswith("."):
+            raise UserError(f"{path}: not part of the release; take it away, or {again}")
+
+
+def _count(folder: Path, manifest: dict[str, Any], again: str) -> None:
+    """Compares the rows in the files' footers with what manifest, statistics and card say."""
+    import pyarrow.parquet as pq
+
+    rows: dict[str, int] = {}
+    for path, said in manifest["files"].items():
+        if path.endswith(".parquet"):
+            found = pq.read_metadata(folder / path).num_rows
+            if found != said["rows"]:
+                raise UserError(
+                    f"{folder / path}: {found} rows, not the manifest's {said['rows']}; {again}"
+                )
+            config = path.split("/")[1]
+            rows[config] = rows.get(config, 0) + found
+    stats = json.loads((folder / "stats.json").read_bytes())
+    counted = counted_rows((folder / CARD).read_text(encoding="utf-8"), rows)
+    if not rows["default"] == manifest["rows"] == stats["rows"] or counted != rows:
+        raise UserError(
+            f"{folder}: data, manifest, statistics and card count different rows; {again}"
+        )

@@ -1,0 +1,338 @@
+"""Publishing: one commit that makes a repository hold a release, or nothing.
+
+    gate, scan ─► head and tree ─► one commit on that head ─► read back ─► tags ─► collection
+                     ▲                    │
+                     └── moved, no answer ┘   what is there is looked at, never assumed
+
+The client does not repeat a commit whose answer was lost, and the Hub may have made it: so the tree
+is read again and compared with what shall be there, which is also how a push that was killed goes
+on, and how a push of what is there already finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import HubError, UserError
+from magpie_hub.hub.after import check_tag, collect, tag_commit
+from magpie_hub.hub.client import DATASET, Busy, Moved, asking, connect
+from magpie_hub.hub.gate import Local, check_release
+from magpie_hub.hub.intent import Change, File, change
+from magpie_hub.hub.patience import ATTEMPTS, Patience
+from magpie_hub.hub.push import Published, Push, State
+from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read_text
+from magpie_hub.release.card import render_card
+from magpie_hub.release.contents import card_data
+from magpie_hub.release.merge import keep_edits
+from magpie_hub.scan import scan_release
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Say = Callable[[str], None]
+
+SHOWN = 10
+"""Findings of the scan that are shown."""
+
+
+def publish(
+    push: Push,
+    *,
+    say: Say = lambda text: None,
+    api: HfApi | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Published:
+    """Publishes a release.
+
+    Args:
+        push: What, and how.
+        say: Told what is going on, a line each.
+        api: The Hub's client; the environment's by default.
+        sleep: Waits so many seconds.
+
+    Raises:
+        UserError: Something is refused; nothing was sent.
+        HubError: The Hub failed; the message says what it holds.
+    """
+    local = check_release(push.folder)
+    if local.manifest["name"] != push.name:
+        raise UserError(
+            f"{push.folder}: the release of {local.manifest['name']}, not of {push.name}; name "
+            "the folder with --folder"
+        )
+    _scan(local, push.reviewed, say)
+    api = api or connect()
+    repo_id = _repo_id(api, local, push)
+    publisher = _Publisher(local, push, repo_id, api, say, Patience(repo_id, say, sleep))
+    return publisher.run()
+
+
+def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
+    report = scan_release(local.folder, allow=(*local.recipe.hub.reviewed, *reviewed))
+    if report.clean:
+        say(f"scan: {report.rows:,} rows, nothing found that was not reviewed")
+        return
+    for finding in report.findings[:SHOWN]:
+        say(f"  {finding.mark}  {finding.shown}  {finding.place}")
+    number = sum(report.counts.values())
+    raise UserError(
+        f"{local.folder}: the scan found {number} things that may be secrets or personal data; "
+        f"magpie-hub scan {local.folder} lists them: look at each, then name those that may be "
+        "published in the recipe (hub.reviewed) or in a file given with --reviewed"
+    )
+
+
+def _repo_id(api: HfApi, local: Local, push: Push) -> str:
+    named = push.repo_id or local.recipe.hub.repo_id
+    if named:
+        if named.count("/") != 1:
+            raise UserError(f"{named}: a dataset's name is NAMESPACE/NAME")
+        return named
+    name = f"magpie-{local.recipe.name}"
+    try:
+        with asking(name, "asking whose token this is, for"):
+            return f"{api.whoami()['name']}/{name}"
+    except Busy as busy:
+        raise HubError(f"{busy}; nothing was sent, run again") from None
+
+
+def _card(local: Local, repo_id: str) -> str:
+    """The card as it was built, unless it was built for another repository."""
+    if local.recipe.hub.repo_id == repo_id:
+        return (local.folder / CARD).read_text(encoding="utf-8")
+    return render_card(card_data(local.folder, repo_id=repo_id))
+
+
+class _Publisher:
+    """One push, on its way."""
+
+    def __init__(
+        self,
+        local: Local,
+        push: Push,
+        repo_id: str,
+        api: HfApi,
+        say: Say,
+        patience: Patience,
+    ) -> None:
+        self._local = local
+        self._push = push
+        self._repo_id = repo_id
+        self._api = api
+        self._say = say
+        self._patience = patience
+        self._ours = _card(local, repo_id)
+        self._tags = (local.manifest["tag"], *((push.tag,) if push.tag else ()))
+
+    def run(self) -> Published:
+        """Publishes."""
+        ask = self._patience.ask
+        remote = ask(lambda: read_remote(self._api, self._repo_id))
+        if remote is None:
+            ask(self._refuse_model)
+        elif self._push.private and not remote.private:
+            raise UserError(
+                f"{self._repo_id}: the repository is public; make it private on its page, or leave "
+                "--private out"
+            )
+        if self._push.dry_run:
+            return self._plan(remote)
+        if remote is None:
+            ask(self._create)
+        elif (tag := self._push.tag) is not None:
+            ask(lambda: check_tag(self._api, self._repo_id, tag, self._local.files))
+        if self._push.pull_request:
+            return self._propose()
+        done = self._commit_until_there()
+        commit = done.commit
+        assert commit is not None
+        self._patience.holds = f"the release, at commit {commit}"
+        ask(lambda: tag_commit(self._api, self._repo_id, commit, self._tags))
+        if (title := self._local.recipe.hub.collection) is not None:
+            ask(lambda: collect(self._api, self._repo_id, title))
+        return done
+
+    # ---- before anything is sent
+
+    def _refuse_model(self) -> None:
+        with asking(self._repo_id, "reading"):
+            if self._api.repo_exists(self._repo_id, repo_type="model"):
+                raise UserError(
+                    f"{self._repo_id}: a model has this name; name another repository (--repo-id)"
+                )
+
+    def _create(self) -> None:
+        with asking(self._repo_id, "creating"):
+            self._api.create_repo(
+                self._repo_id,
+                repo_type=DATASET,
+                private=self._push.private or self._local.recipe.hub.private,
+                exist_ok=True,
+            )
+
+    def _plan(self, remote: Remote | None) -> Published:
+        intent, found, theirs = self._patience.ask(lambda: self._compare(remote))
+        ours = intent[CARD].source
+        assert isinstance(ours, bytes)
+        diff = difflib.unified_diff(
+            theirs.splitlines(), ours.decode().splitlines(), "there", "new", lineterm=""
+        )
+        if remote is not None and found.nothing:
+            return self._outcome("unchanged", remote.head, found)
+        return self._outcome("planned", None, found, card_diff="\n".join(diff))
+
+    def _compare(self, remote: Remote | None) -> tuple[dict[str, File], Change, str]:
+        """What shall be there, what it takes, and the card that is there now."""
+        card, owned, theirs = self._ours, (), ""
+        if remote is not None:
+            manifest = read_manifest(self._api, remote)
+            self._refuse_foreign(remote, manifest)
+            owned = tuple((manifest or {}).get("files", ()))
+            theirs = read_text(self._api, remote, CARD) or ""
+            card = keep_edits(card, theirs) if theirs else card
+        intent = {**self._local.files, CARD: File.of_text(CARD, card)}
+        return intent, change(intent, remote, owned), theirs
+
+    def _refuse_foreign(self, remote: Remote, manifest: dict[str, Any] | None) -> None:
+        name = self._local.manifest["name"]
+        if manifest is not None and manifest.get("name") != name:
+            raise UserError(
+                f"{self._repo_id}: it holds the release of {manifest.get('name')}, not of {name}; "
+                "name another repository (--repo-id)"
+            )
+        if manifest is None and any(path.startswith("data/") for path in remote.files):
+            raise UserError(
+                f"{self._repo_id}: it holds data that magpie-hub did not put there; name another "
+                "repository (--repo-id), or empty its data folder first"
+            )
+
+    # ---- the commit
+
+    def _look(self) -> tuple[Remote, dict[str, File], Change]:
+        remote = read_remote(self._api, self._repo_id)
+        if remote is None:
+            raise HubError(f"{self._repo_id}: the repository is gone")
+        intent, found, _ = self._compare(remote)
+        return remote, intent, found
+
+    def _commit_until_there(self) -> Published:
+        """Commits until the tree is what it shall be, however the answers come."""
+        sent: Change | None = None
+        for attempt in range(ATTEMPTS + 1):
+            remote, intent, found = self._patience.ask(self._look)
+            if found.nothing:
+                state: State = "published" if sent else "unchanged"
+                return self._outcome(state, remote.head, sent or found)
+            self._patience.holds = "what it held before"
+            if attempt == ATTEMPTS:
+                break
+            try:
+                commit = self._commit(remote, found)
+            except Moved:
+                self._say("somebody else committed in between; looking again")
+            except Busy as busy:
+                sent = found
+                self._patience.holds = "the old release or the new one, the answer was lost"
+                self._patience.wait(busy, attempt)
+            else:
+                self._patience.holds = f"the new release, at commit {commit}"
+                self._read_back(intent, commit)
+                return self._outcome("published", commit, found)
+        raise self._patience.give_up(f"{ATTEMPTS} commits did not go through")
+
+    def _commit(self, remote: Remote, found: Change, *, pull_request: bool = False) -> str:
+        """Sends what is new, then commits; returns the commit's id, or the pull request's page."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        adds = [CommitOperationAdd(file.path, file.source) for file in found.add]
+        self._say(
+            f"{len(adds)} files to write ({found.bytes_new / 1e6:,.1f} MB), "
+            f"{len(found.delete)} to remove, {len(found.same)} there already"
+        )
+        with asking(self._repo_id, "publishing"):
+            self._api.preupload_lfs_files(
+                self._repo_id, adds, repo_type=DATASET, create_pr=pull_request, free_memory=False
+            )
+            info = self._api.create_commit(
+                self._repo_id,
+                [*adds, *(CommitOperationDelete(path) for path in found.delete)],
+                commit_message=self._title,
+                commit_description=f"Recipe {self._local.manifest['recipe_fingerprint']}",
+                repo_type=DATASET,
+                parent_commit=remote.head,
+                create_pr=pull_request,
+            )
+        return info.pr_url or "" if pull_request else info.oid
+
+    @property
+    def _title(self) -> str:
+        manifest = self._local.manifest
+        return f"{manifest['name']}: {manifest['rows']:,} rows, {manifest['tag']}"
+
+    def _read_back(self, intent: dict[str, File], commit: str) -> None:
+        """Makes sure that the commit holds what was sent."""
+        written = self._patience.ask(lambda: read_remote(self._api, self._repo_id, commit))
+        if not change(intent, written).nothing:
+            raise HubError(
+                f"{self._repo_id}: commit {commit} does not hold what was sent; look at it with "
+                f"magpie-hub verify {self._repo_id} --revision {commit}"
+            )
+
+    # ---- a pull request
+
+    def _propose(self) -> Published:
+        """Opens a pull request, unless one that holds the release is open."""
+        for attempt in range(ATTEMPTS):
+            remote, intent, found = self._patience.ask(self._look)
+            if found.nothing:
+                return self._outcome("unchanged", remote.head, found)
+            if url := self._patience.ask(lambda: self._open_proposal(intent)):  # noqa: B023
+                return self._outcome("proposed", None, found, url=url)
+            try:
+                url = self._commit(remote, found, pull_request=True)
+            except Moved:
+                self._say("somebody else committed in between; looking again")
+            except Busy as busy:
+                self._patience.wait(busy, attempt)
+            else:
+                return self._outcome("proposed", None, found, url=url)
+        raise self._patience.give_up("no pull request could be opened")
+
+    def _open_proposal(self, intent: dict[str, File]) -> str | None:
+        with asking(self._repo_id, "reading"):
+            for found in self._api.get_repo_discussions(
+                self._repo_id,
+                repo_type=DATASET,
+                discussion_type="pull_request",
+                discussion_status="open",
+            ):
+                if found.title == self._title:
+                    proposed = read_remote(self._api, self._repo_id, f"refs/pr/{found.num}")
+                    if change(intent, proposed).nothing:
+                        return str(found.url)
+        return None
+
+    def _outcome(
+        self,
+        state: State,
+        commit: str | None,
+        found: Change,
+        *,
+        url: str | None = None,
+        card_diff: str = "",
+    ) -> Published:
+        return Published(
+            state,
+            self._repo_id,
+            url or f"{self._api.endpoint}/datasets/{self._repo_id}",
+            commit,
+            self._tags,
+            tuple(file.path for file in found.add),
+            found.delete,
+            found.bytes_new,
+            found.bytes_reused,
+            card_diff,
+        )

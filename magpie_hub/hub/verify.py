@@ -1,0 +1,159 @@
+"""Verifying: does a repository hold the release that its manifest says it holds?
+
+Hashes and sizes come from the Hub's listing and rows from the Parquet footers, so little is read;
+that `load_dataset` takes it is seen by loading the first row of every config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import HubError, UserError
+from magpie_hub.hub.client import Busy, asking, clean, connect
+from magpie_hub.hub.gate import counted_rows
+from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a look at a repository found.
+
+    Attributes:
+        repo_id: Its name.
+        commit: The commit that was looked at.
+        name: The recipe that the release was made by.
+        rows: Rows of the dataset.
+        files: Files that the manifest names.
+        problems: What is not as the manifest says, a line each; none if all is well.
+    """
+
+    repo_id: str
+    commit: str
+    name: str
+    rows: int
+    files: int
+    problems: tuple[str, ...]
+
+
+def verify(
+    repo_id: str, revision: str | None = None, *, api: HfApi | None = None, load: bool = True
+) -> Verified:
+    """Looks at a published release.
+
+    Args:
+        repo_id: The dataset's name.
+        revision: Commit, branch or tag; the main branch by default.
+        api: The Hub's client; the environment's by default.
+        load: Whether to load rows as well, by `datasets`, which knows the environment's Hub alone.
+
+    Raises:
+        UserError: There is no such repository, revision, or release of ours in it.
+        HubError: The Hub failed.
+    """
+    api = api or connect()
+    try:
+        remote = read_remote(api, repo_id, revision)
+        if remote is None:
+            raise UserError(f"{repo_id}: there is no such dataset, or this token may not see it")
+        manifest = read_manifest(api, remote)
+        if manifest is None:
+            raise UserError(f"{repo_id}: it holds no release of magpie-hub ({MANIFEST} is missing)")
+        problems = [*_compare(remote, manifest), *_card(api, remote, manifest)]
+        if not problems:
+            problems = _rows(api, remote, manifest)
+        if not problems and load:
+            problems = _loads(api, remote, manifest)
+    except Busy as busy:
+        raise HubError(f"{busy}; run again") from None
+    return Verified(
+        repo_id,
+        remote.head,
+        manifest["name"],
+        manifest["rows"],
+        len(manifest["files"]),
+        tuple(problems),
+    )
+
+
+def _compare(remote: Remote, manifest: dict[str, Any]) -> list[str]:
+    """Files that are missing or other than the manifest says, and data that it does not name."""
+    problems = []
+    for path, said in manifest["files"].items():
+        entry = remote.files.get(path)
+        if entry is None:
+            problems.append(f"{path} is missing")
+        elif path != CARD and (
+            entry.size != said["bytes"] or entry.sha256 not in (None, said["sha256"])
+        ):
+            problems.append(f"{path} is not the file that the manifest names")
+    problems += [
+        f"{path} is not part of the release"
+        for path in remote.files
+        if path.startswith("data/") and path not in manifest["files"]
+    ]
+    return problems
+
+
+def _card(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+    """What the card counts otherwise than the manifest."""
+    said = _said(manifest)
+    try:
+        counted = counted_rows(read_text(api, remote, CARD) or "", said)
+    except UserError as error:
+        return [str(error)]
+    if counted != said:
+        return [f"the card counts {counted} rows, the manifest {said}"]
+    return []
+
+
+def _said(manifest: dict[str, Any]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for path, said in manifest["files"].items():
+        if path.endswith(".parquet"):
+            config = path.split("/")[1]
+            rows[config] = rows.get(config, 0) + said["rows"]
+    return rows
+
+
+def _rows(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+    """Parquet footers that count otherwise than the manifest."""
+    import pyarrow.parquet as pq
+    from huggingface_hub import HfFileSystem
+
+    problems = []
+    files = HfFileSystem(endpoint=api.endpoint, token=api.token)
+    for path, said in manifest["files"].items():
+        if path.endswith(".parquet"):
+            with (
+                asking(remote.repo_id, "reading"),
+                files.open(f"datasets/{remote.repo_id}@{remote.head}/{path}") as file,
+            ):
+                found = pq.read_metadata(file).num_rows
+            if found != said["rows"]:
+                problems.append(f"{path} has {found} rows, not {said['rows']}")
+    return problems
+
+
+def _loads(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+    """Configs whose first row `load_dataset` does not give."""
+    import datasets
+
+    problems = []
+    for config in _said(manifest):
+        try:
+            rows = datasets.load_dataset(
+                remote.repo_id,
+                config,
+                split="train",
+                revision=remote.head,
+                streaming=True,
+                token=api.token,
+            )
+            next(iter(rows), None)
+        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+            problems.append(f"load_dataset does not take the config {config}: {clean(error)}")
+    return problems
