@@ -143,7 +143,8 @@ def push(
 
     recipe = open_recipe(name)
     place = Path(folder) if folder is not None else Path(recipe.name)
-    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, tuple(reviewed))
+    seen = (*recipe.hub.reviewed, *reviewed)
+    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen)
     return publish(wanted, say=say)
 
 
@@ -178,7 +179,7 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
 
     Args:
         folder: The release.
-        reviewed: Findings that a person has let pass, beside the recipe's.
+        reviewed: Findings that a person has let pass.
 
     Raises:
         UserError: There is no release in the folder, or a reviewed line is not one.
@@ -187,7 +188,7 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
     from magpie_hub.scan import scan_release
 
     local = check_release(Path(folder))
-    return scan_release(local.folder, allow=(*local.recipe.hub.reviewed, *reviewed))
+    return scan_release(local.folder, allow=tuple(reviewed))
 
 
 @dataclass(frozen=True, slots=True)

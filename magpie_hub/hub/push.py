@@ -21,7 +21,7 @@ class Push:
         pull_request: Propose the release as a pull request.
         dry_run: Say what would be done, and do nothing.
         tag: A tag of one's own, beside the one that names the data.
-        reviewed: Findings of the scan that were looked at, beside the recipe's.
+        reviewed: Findings of the scan that a person has let pass.
     """
 
     folder: Path

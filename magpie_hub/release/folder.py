@@ -289,6 +289,8 @@ def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
 def _recipe_text(job: Job) -> str:
     data = job.recipe.model_dump(mode="json", exclude_unset=True)
     data["revision"] = job.source.revision
+    # Hashes of short numbers can be guessed back, so what was reviewed is not published.
+    data.get("hub", {}).pop("reviewed", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 

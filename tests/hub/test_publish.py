@@ -388,7 +388,7 @@ def test_a_card_on_the_hub_that_cannot_be_read_is_not_overwritten(
 ) -> None:
     push(built)
     hub_peer.repo(REPO).commit({"README.md": b"---\ntags: [\n---\nMine."}, "broken", "main")
-    with pytest.raises(UserError, match="YAML") as caught:
+    with pytest.raises(UserError, match="front matter") as caught:
         push(grown)
     assert "\n" not in str(caught.value)
     assert hub_peer.repo(REPO).files()["README.md"].endswith(b"Mine.")
