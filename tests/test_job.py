@@ -67,7 +67,7 @@ def test_opening_a_job_writes_nothing(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on_where_it_was(recipe: Path, tmp_path: Path) -> None:
-    """SIGKILL at ten random moments: exactly the rows, none twice, no committed row again."""
+    """SIGKILL at six random moments: exactly the rows, none twice, no committed row again."""
     command = [
         sys.executable,
         "-m",
@@ -84,7 +84,7 @@ def test_a_killed_run_goes_on_where_it_was(recipe: Path, tmp_path: Path) -> None
     moments = random.Random(5)
     seen: dict[tuple[int, int], str] = {}
     kills = 0
-    for _ in range(10):
+    for _ in range(6):
         with subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_where_it_was(recipe: Path, tmp_path: Path) -> None
         kept = records(tmp_path)
         assert {key: kept[key] for key in seen} == seen
         seen = kept
-    assert kills >= 5
+    assert kills >= 3
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     kept = records(tmp_path)
     assert {key: kept[key] for key in seen} == seen

@@ -1,13 +1,15 @@
 """Rows to Parquet shards, as a publisher of datasets wants them.
 
-zstd; a page index and row groups of 1,000 rows, which the Hub's viewer reads page by page;
+zstd; a page index, by which the Hub's viewer reads a few rows without their row group;
 content-defined chunking, by which a re-upload sends what changed and not what moved; bounded
 shards, named ``train-00000-of-000NN.parquet``. Memory holds one row group.
+
+Row groups are large, because a row that moves into another one moves the pages at its ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,13 @@ from magpie_hub.schema import Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP = 1_000
+BATCH = 1_000
+"""Rows turned into columns at once."""
+
+GROUP_BYTES = 64 * 1024**2
+"""A row group ends with the batch that takes it beyond this, before compression; the Hub's viewer
+reads up to 286 MiB."""
+
 SHARD_BYTES = 256 * 1024**2
 """Upper bound of a shard; the Hub's viewer advises 100 to 300 MB."""
 
@@ -36,14 +44,13 @@ def write_shards(
     Returns:
         The shards in order; one without rows if there are no rows.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    rows = iter(rows)
     parts: list[Path] = []
-    batch = list(islice(rows, ROW_GROUP))
-    while batch or not parts:
+    groups = _groups(iter(rows), schema)
+    group = next(groups, None)
+    while group is not None or not parts:
         part = folder / f"{split}-{len(parts):05d}.part"
         parts.append(part)
         with (
@@ -56,12 +63,26 @@ def write_shards(
                 use_content_defined_chunking=True,
             ) as writer,
         ):
-            while batch and file.tell() < SHARD_BYTES:
-                writer.write_table(pa.Table.from_pylist(batch, schema))
-                batch = list(islice(rows, ROW_GROUP))
+            while group is not None and file.tell() < SHARD_BYTES:
+                writer.write_table(group, row_group_size=max(1, group.num_rows))
+                group = next(groups, None)
     shards = []
     for index, part in enumerate(parts):
         shard = folder / f"{split}-{index:05d}-of-{len(parts):05d}.parquet"
         part.rename(shard)
         shards.append(shard)
     return shards
+
+
+def _groups(rows: Iterator[Row], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows as tables of a row group each."""
+    import pyarrow as pa
+
+    held: list[pa.Table] = []
+    while batch := list(islice(rows, BATCH)):
+        held.append(pa.Table.from_pylist(batch, schema))
+        if sum(table.nbytes for table in held) >= GROUP_BYTES:
+            yield pa.concat_tables(held)
+            held = []
+    if held:
+        yield pa.concat_tables(held)

@@ -184,7 +184,8 @@ def test_shards_are_bounded_and_named_by_their_number(
     from magpie_hub.release import parquet
 
     monkeypatch.setattr(parquet, "SHARD_BYTES", 20_000)
-    monkeypatch.setattr(parquet, "ROW_GROUP", 50)
+    monkeypatch.setattr(parquet, "BATCH", 50)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
     schema = arrow_schema(1)
     rows = ({"row_id": i, "instruction": hashlib.sha512(b"%d" % i).hexdigest()} for i in range(900))
     shards = write_shards(rows, schema, tmp_path)
