@@ -19,8 +19,8 @@ $(READY): pyproject.toml .ci/install.py
 demo: $(READY)  ## Generate 24 conversations with a real small model into ./demo
 	$(BIN)/python .ci/demo.py $(OUT)
 
-test: $(READY)  ## Run every test
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run every test, two files at once
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 matrix: $(READY)  ## Run the builder's tests on older versions of datasets
 	$(BIN)/python .ci/matrix.py

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import random
 import sqlite3
 import subprocess
 import sys
@@ -190,30 +189,24 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
 
 
 def test_a_run_killed_while_it_labels_goes_on_from_there(recipe: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments of labelling: no committed label is made again."""
+    """SIGKILL while labels come in: no committed label is made again."""
     edit(recipe, rows=160, max_num_seqs=2, judges={"tags": {"mode": "compact"}})
     out = str(tmp_path / "out")
     command = [sys.executable, "-m", "magpie_hub", "build", str(recipe), "--out", out]
-    moments, kept, kills = random.Random(3), dict[int, str](), 0
-    for _ in range(2):
-        with subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            while process.poll() is None and len(tag_labels(tmp_path)) <= len(kept):
-                time.sleep(0.02)
-            time.sleep(moments.random() * 0.3)
-            if process.poll() is None:
-                process.kill()
-                kills += 1
-        seen = tag_labels(tmp_path)
-        assert {row: seen[row] for row in kept} == kept
-        kept = seen
-    assert kills
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and len(tag_labels(tmp_path)) < 5:
+            time.sleep(0.01)
+        process.kill()
+    kept = tag_labels(tmp_path)
+    assert 5 <= len(kept) < 160
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    if len(kept) < 160:
-        assert f"tags: {160 - len(kept)} of 160 rows to label" in done.stderr
+    assert f"tags: {160 - len(kept)} of 160 rows to label" in done.stderr
+    after = tag_labels(tmp_path)
+    assert {row: after[row] for row in kept} == kept
     rows = pq.read_table(tmp_path / "out" / "data" / "default").to_pylist()
-    assert len(rows) == 160
+    assert len(rows) == len(after) == 160
     assert all(row["input_quality"] or row["judge_failures"] for row in rows)
     stats = json.loads((tmp_path / "out" / "stats.json").read_text())
     assert {one["stage"] for one in stats["spent"]} == {"generate", "tags"}

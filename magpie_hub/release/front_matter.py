@@ -51,6 +51,10 @@ for _kind, (_pattern, _first) in _RESOLVERS.items():
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
     )
+# A library that vLLM brings (lm-format-enforcer) makes dates into text in PyYAML's own loader.
+_Loader.add_constructor(
+    "tag:yaml.org,2002:timestamp", yaml.constructor.SafeConstructor.construct_yaml_timestamp
+)
 
 
 def read_page(text: str) -> Page:
