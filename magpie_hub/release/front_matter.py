@@ -52,7 +52,10 @@ for _kind, (_pattern, _first) in _RESOLVERS.items():
         f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), list(_first)
     )
 # A library that vLLM brings (lm-format-enforcer) makes dates into text in PyYAML's own loader.
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_timestamp)
+_Loader.yaml_constructors = {
+    **yaml.SafeLoader.yaml_constructors,
+    "tag:yaml.org,2002:timestamp": _Loader.construct_yaml_timestamp,
+}
 
 
 def read_page(text: str) -> Page:
