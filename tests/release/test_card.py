@@ -538,7 +538,7 @@ def test_no_word_breaks_the_yaml(word: str) -> None:
     front = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
     assert list(front) == [*dict.fromkeys(read_page(text).front)]
     assert front["pretty_name"] == front["tags"][5] == front["language"][0]
-    assert front["tags"][6] == "a"
+    assert "a" in front["tags"][5:7]
     assert [one["config_name"] for one in front["configs"]] == ["default"]
     assert DatasetCard(text).data.pretty_name == front["pretty_name"]
 

@@ -42,7 +42,8 @@ def test_shards_and_splits_are_added_up(tmp_path: Path, monkeypatch: pytest.Monk
     from magpie_hub.release import parquet
 
     monkeypatch.setattr(parquet, "SHARD_BYTES", 20_000)
-    monkeypatch.setattr(parquet, "ROW_GROUP", 50)
+    monkeypatch.setattr(parquet, "BATCH", 50)
+    monkeypatch.setattr(parquet, "GROUP_BYTES", 1)
     folder = tmp_path / "data" / "only"
     rows = [{"row_id": n, "instruction": str(n) * 100} for n in range(700)]
     shards = write_shards(rows, arrow_schema(1), folder)
