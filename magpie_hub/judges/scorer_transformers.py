@@ -8,7 +8,6 @@ from typing import Any
 
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError
-from magpie_hub.judges.scorer import Prompt
 from magpie_hub.models import ModelSource
 from magpie_hub.runtime import prepare
 
@@ -67,7 +66,7 @@ class TransformersScorer:
         _widen_head(model)
         return cls(model, BATCH_TOKENS_CPU if device == "cpu" else BATCH_TOKENS_GPU)
 
-    def scores(self, prompts: Sequence[Prompt]) -> list[float]:
+    def scores(self, prompts: Sequence[Sequence[int]]) -> list[float]:
         """Raw logits of one padded batch, halved where the device cannot hold it whole.
 
         Raises:
@@ -89,7 +88,7 @@ class TransformersScorer:
         half = len(prompts) // 2
         return self.scores(prompts[:half]) + self.scores(prompts[half:])
 
-    def _forward(self, prompts: Sequence[Prompt]) -> list[float]:
+    def _forward(self, prompts: Sequence[Sequence[int]]) -> list[float]:
         import torch
 
         pad = self._pad

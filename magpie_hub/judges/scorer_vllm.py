@@ -15,7 +15,6 @@ from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.vllm_settings import environment, plan_arguments, quiet
 from magpie_hub.engine.vllm_thread import end_engine
 from magpie_hub.errors import EngineError
-from magpie_hub.judges.scorer import Prompt
 from magpie_hub.models import ModelSource
 from magpie_hub.models.folder import read_json
 from magpie_hub.runtime import prepare
@@ -103,7 +102,7 @@ class VllmScorer:
                 raise EngineError(f"vLLM did not start {source.name}: {said}") from error
         return cls(llm, set_num_threads)
 
-    def scores(self, prompts: Sequence[Prompt]) -> list[float]:
+    def scores(self, prompts: Sequence[Sequence[int]]) -> list[float]:
         """Raw logits; see `Scorer.scores`."""
         from vllm import PoolingParams
 
@@ -128,7 +127,7 @@ class VllmScorer:
         # On a CPU, vLLM puts a function in its place that does nothing.
         torch.set_num_threads = self._set_num_threads
 
-    def _unpadded(self, prompt: Prompt) -> list[int]:
+    def _unpadded(self, prompt: Sequence[int]) -> list[int]:
         """A prompt up to the token at which transformers reads the score; vLLM takes the last."""
         end = len(prompt)
         while end > 1 and prompt[end - 1] == self._pad:
