@@ -19,8 +19,9 @@ $(READY): pyproject.toml .ci/install.py
 demo: $(READY)  ## Generate 24 conversations with a real small model into ./demo
 	$(BIN)/python .ci/demo.py $(OUT)
 
+# In their order: who starts and ends vLLM in the tests' process comes after who only uses it.
 test: $(READY)  ## Run every test, two files at once
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 matrix: $(READY)  ## Run the builder's tests on older versions of datasets
 	$(BIN)/python .ci/matrix.py
