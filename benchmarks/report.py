@@ -71,6 +71,7 @@ def render(found: dict[str, Any]) -> str:
     """The report."""
     g, j, o, s = found["generate"], found["journal"], found["overhead"], found["start_up"]
     t, c = found["tags"], found["selection"]
+    n, p = found["neighbors"], found["push"]
     ways = [t["three_passes"], t["compact"], t["explained"]]
     decoded, not_cached = (
         " | ".join(str(way[key]) for way in ways) for key in ("decoded", "prompt_tokens_not_cached")
@@ -128,6 +129,22 @@ of the rows: so small a model guesses.
 `benchmarks/selection.py`: {c["rows"]:,} labelled rows, the slowest of the presets:
 **{c["seconds_most"]} s**, {c["peak_mb"]} MB at the peak.
 
+## Near-duplicates
+
+`benchmarks/neighbors.py` ({n["machine"]["processor"]}, {n["machine"]["date"]}): {n["rows"]:,}
+vectors of {n["dim"]} numbers in **{n["seconds"]} s**; {n["recall"]:.2%} of {n["planted"]:,} planted
+near-duplicates found; {n["peak_memory_over_vectors"]} times the vectors' memory. The official way
+(flat search, the nearest 500), measured on a batch and scaled: {n["official_seconds_scaled"]:,} s,
+**{n["times_faster"]} times** as long.
+
+## Pushing
+
+`benchmarks/push.py --megabytes 60` ({p["machine"]["processor"]}, {p["machine"]["date"]}), real
+text, the Hub's own client over Xet to a stand-in on loopback: pushed again, {p["rows"]:,} rows send
+{p["ours_again_sent"]} bytes of data; with {p["inserted"]:,} more in the middle,
+**{p["sent_of_plain_rewrite"]:.1%}** of a plain rewrite's bytes, and
+{p["plain_sent_of_plain_rewrite"]:.1%} without content-defined chunking.
+
 ## Outside the engine
 
 `benchmarks/overhead.py`: **{o["milliseconds_a_row"]} ms** of CPU time a row (plan, prompts, gates,
@@ -164,6 +181,8 @@ def main() -> None:
         "generate": lambda: run("generate.py", *arguments),
         "tags": lambda: run("tags.py"),
         "selection": lambda: run("selection.py"),
+        "neighbors": lambda: run("neighbors.py") | {"machine": machine()},
+        "push": lambda: run("push.py", "--megabytes", "60") | {"machine": machine()},
     }
     kept = json.loads((HERE / "results.json").read_text(encoding="utf-8")) if only else {}
     found = kept | {name: part() for name, part in parts.items() if only in ("", name)}
