@@ -14,12 +14,15 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.recipe.knobs import KNOBS, Knob
+
+if TYPE_CHECKING:
+    from magpie_hub.release import Release
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -102,6 +105,26 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
     as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
     stopped.
     """
+    release, log = _build(name, out, **knobs)
+    if as_json:
+        found = {
+            "path": str(release.path),
+            "rows": release.rows,
+            "funnel": release.funnel.to_json(),
+            "saved": release.stats["saved"],
+            "files": list(release.files),
+            "log": str(log),
+        }
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        click.echo(_funnel_text(release.stats))
+        click.echo(f"release: {release.path}")
+        click.echo(f"card:    {release.card}")
+    click.echo(f"engine log: {log}", err=True)
+
+
+def _build(name: str, out: Path | None, **knobs: Any) -> tuple[Release, Path]:
+    """Builds with a live line; the release, and the log that holds the engine's chatter."""
     from magpie_hub import api
     from magpie_hub.chatter import divert
     from magpie_hub.progress import LiveLine
@@ -120,21 +143,7 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
             )
         finally:
             line.close()
-    if as_json:
-        found = {
-            "path": str(release.path),
-            "rows": release.rows,
-            "funnel": release.funnel.to_json(),
-            "saved": release.stats["saved"],
-            "files": list(release.files),
-            "log": str(log),
-        }
-        click.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        click.echo(_funnel_text(release.stats))
-        click.echo(f"release: {release.path}")
-        click.echo(f"card:    {release.card}")
-    click.echo(f"engine log: {log}", err=True)
+    return release, log
 
 
 def _funnel_text(stats: Mapping[str, Any]) -> str:
@@ -184,24 +193,10 @@ def push(
     one of `hf auth login`, HF_TOKEN, or a trusted publisher's in CI.
     """
     from magpie_hub import api
-    from magpie_hub.chatter import divert
-    from magpie_hub.progress import LiveLine
 
     say = partial(click.echo, err=True)
     if build_first:
-        job, out = api.prepare(name, folder, how="{option}")
-        with divert(_log_path(job.recipe.name)) as terminal:
-            line = LiveLine(terminal)
-            try:
-                api.complete(
-                    job,
-                    out,
-                    say=lambda text: print(text, file=terminal),
-                    watch=line,
-                    main_guarded=True,
-                )
-            finally:
-                line.close()
+        _build(name, folder)
     published = api.push(
         name,
         folder,
