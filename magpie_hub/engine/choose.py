@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from magpie_hub.engine.base import Engine
-from magpie_hub.engine.device import Device, check_fit, find_device
+from magpie_hub.engine.device import Device, check_fit, find_device, settle_dtype
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.transformers_grammar import check_installed
 from magpie_hub.errors import UserError
@@ -117,6 +117,10 @@ async def start_engine(
             raise UserError(f"engine: vllm does not import ({broken}); {_vllm_install(device)}.")
         _check_transformers(constrained)
         name, reason = "transformers", f"vLLM does not import ({broken})"
+    settled = settle_dtype(source, options, device)
+    if settled != options:
+        reason += f", in {settled.dtype} since its CPU has no bfloat16 instructions"
+    options = settled
     say(f"engine {name}: {reason}")
     source = fetch(source, home, trust_remote_code=options.trust_remote_code)
     if name == "transformers":

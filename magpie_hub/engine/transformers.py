@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.engine.device import find_device, settle_dtype
 from magpie_hub.engine.loop import loops
 from magpie_hub.engine.pattern import with_ends
 from magpie_hub.engine.transformers_batch import Batch, Row
@@ -253,6 +254,8 @@ def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]
     try:
         config = transformers.AutoConfig.from_pretrained(source.path, **trust)
         dtype: Any = options.dtype
+        if device == "cpu":
+            dtype = settle_dtype(source, options, find_device()).dtype
         if dtype == "auto" and device == "cpu" and config.dtype == torch.float16:
             # CPUs compute float16 slowly and not in every operator.
             dtype = "float32"

@@ -20,7 +20,7 @@ from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
-from magpie_hub.engine.device import Device, find_device
+from magpie_hub.engine.device import Device, find_device, settle_dtype
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.engine.vllm_process import OwnProcess
@@ -111,6 +111,7 @@ class VllmEngine:
         """
         prepare()
         device = device or find_device()
+        options = settle_dtype(source, options, device)
         in_process = choose_in_process(options, device, main_guarded)
         stats = EngineStats(cached_tokens=0, steps=0, busy_slot_steps=0, running=0)
         with environment(device, in_process=in_process):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from magpie_hub.engine.device import (
     default_context,
     find_device,
     needed_bytes,
+    settle_dtype,
     spread,
     usable_bytes,
     weight_bytes,
@@ -159,3 +161,26 @@ def test_nothing_heavy_is_imported_to_plan(tmp_path: Path) -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    ("machine", "capability", "dtype"),
+    [
+        ("x86_64", "AVX2", "float32"),
+        ("AMD64", "DEFAULT", "float32"),
+        ("x86_64", "AVX512", "auto"),
+        ("aarch64", "DEFAULT", "auto"),
+    ],
+)
+def test_a_cpu_without_16_bit_arithmetic_computes_in_32(
+    monkeypatch: pytest.MonkeyPatch, machine: str, capability: str, dtype: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    small = replace(LLAMA_8B, weight_bytes=270_000_000, parameters=135_000_000)
+    assert settle_dtype(small, EngineOptions(), CPU).dtype == dtype
+    assert settle_dtype(small, EngineOptions(dtype="bfloat16"), CPU).dtype == "bfloat16"
+    assert settle_dtype(small, EngineOptions(), gpus(A10, 1)).dtype == "auto"
+    assert settle_dtype(LLAMA_8B, EngineOptions(), CPU).dtype == "auto", "32 GB are not there"

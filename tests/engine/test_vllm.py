@@ -45,7 +45,8 @@ def run(engine: Engine, prompt: list[int], sampling: Sampling) -> Completion:
 def test_it_is_an_engine_and_says_what_it_is(vllm_engine: Engine) -> None:
     assert isinstance(vllm_engine, Engine)
     info = vllm_engine.info
-    assert (info.name, info.device, info.dtype, info.slots) == ("vllm", "cpu", "bfloat16", 16)
+    assert (info.name, info.device, info.slots) == ("vllm", "cpu", 16)
+    assert info.dtype in ("bfloat16", "float32"), "as this CPU computes it best"
     assert info.max_model_len == 1024
     assert info.settings["enforce_eager"] is True
     assert "model" not in info.settings, "a manifest has no use for a path on this machine"
@@ -62,17 +63,18 @@ def test_other_seeds_draw_other_ids(vllm_engine: Engine, prompt: list[int]) -> N
 
 
 def test_greedy_agrees_with_transformers(
-    answer: Completion, small_model: ModelSource, prompt: list[int]
+    vllm_engine: Engine, answer: Completion, small_model: ModelSource, prompt: list[int]
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(small_model.path, dtype=torch.bfloat16)
+    dtype = vllm_engine.info.dtype
+    model = AutoModelForCausalLM.from_pretrained(small_model.path, dtype=dtype)
     ids = torch.tensor([prompt])
     want = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False
     )
-    # In bf16 two kernels part ways where two tokens are nearly as likely; not in the first few.
+    # In 16 bit two kernels part ways where two tokens are nearly as likely; not in the first few.
     first = want[0, len(prompt) :].tolist()
     assert list(answer.ids[: len(first)]) == [id for id in first if id != IM_END]
 
