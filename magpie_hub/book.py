@@ -16,15 +16,15 @@ rows that pass) never depends on the order in which rows happened to finish.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from magpie_hub.journal import Journal, Mark, TurnRecord
-from magpie_hub.spent import Spent, spent, total
+from magpie_hub.spent import Spent, since, spent, total
 
 DUPLICATE = "instruction.duplicate"
-"""The reason of a row whose first instruction a lower row id has."""
+"""The reason of a row whose first instruction a lower row id, or a published row, has."""
 
 
 SHELVED = "instruction.quality"
@@ -83,10 +83,19 @@ class Book:
         later: Journal of later turns; needed when `turns` > 1.
         turns: Turns of a whole conversation.
         bar: What first instructions must reach before they are answered; None for nothing.
+        start: First row of the book. Rows below it are published already, and count no more.
+        taken: Digests of published first instructions, which no row may repeat.
     """
 
     def __init__(
-        self, first: Journal, later: Journal | None, turns: int, bar: Bar | None = None
+        self,
+        first: Journal,
+        later: Journal | None,
+        turns: int,
+        bar: Bar | None = None,
+        *,
+        start: int = 0,
+        taken: Container[bytes] = (),
     ) -> None:
         if turns > 1 and later is None:
             raise ValueError("conversations of several turns need a journal of later turns")
@@ -94,6 +103,8 @@ class Book:
         self.later = later
         self.turns = turns
         self.bar = bar
+        self.start = start
+        self._taken = taken
 
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """The record of a turn, if it is finished."""
@@ -119,21 +130,24 @@ class Book:
         assert self.later is not None
         return self.later
 
-    def duplicate_of(self, row_id: int, digest: bytes) -> int | None:
-        """The lowest row id below this one with the same first instruction, if there is one."""
-        lowest = self.first.lowest_with(digest)
-        return lowest if lowest is not None and lowest < row_id else None
+    def repeats(self, row_id: int, digest: bytes) -> bool:
+        """Whether a lower row of the book, or a published row, has the same first instruction."""
+        if digest in self._taken:
+            return True
+        lowest = self.first.lowest_with(digest, self.start)
+        return lowest is not None and lowest < row_id
 
-    def outcomes(self, first: int = 0, end: int | None = None) -> Iterator[Outcome]:
+    def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
         """Outcomes of the rows first, first + 1, …, without a gap.
 
         Args:
-            first: First row id.
+            first: First row id; None for the book's first.
             end: Row id to stop before; None goes on to the highest row id that is journaled.
         """
+        first = self.start if first is None else first
         later = _Peekable(self.later.marks(first) if self.later and self.turns > 1 else iter(()))
         expected = first
-        for mark in self.first.marks(first):
+        for mark in self.first.marks(first, self.start):
             while expected < mark.row_id and (end is None or expected < end):
                 yield Outcome(expected, False, None, 0)
                 expected += 1
@@ -151,7 +165,7 @@ class Book:
             return Outcome(row_id, False, None, 0)
         if mark.reason is not None:
             return Outcome(row_id, True, _name(mark.reason), 0)
-        if mark.holder is not None and mark.holder < row_id:
+        if (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken:
             return Outcome(row_id, True, DUPLICATE, 0)
         chars = mark.response_chars
         by_turn = {found.turn: found for found in later}
@@ -164,8 +178,24 @@ class Book:
             chars += found.response_chars
         return Outcome(row_id, True, None, chars)
 
+    def begin(self) -> None:
+        """Notes what the journals' rows have cost so far, if this book is the first to start here.
+
+        What is spent from then on is what the book's own rows cost.
+        """
+        if self.start and self.first.meta(self._before) is None:
+            self.first.set_meta(self._before, [cost.to_json() for cost in self._spent()])
+
     def spent(self) -> list[Spent]:
-        """What the rows of both journals have cost."""
+        """What the book's rows have cost, those below its first row left out."""
+        before = self.first.meta(self._before) if self.start else None
+        return since(self._spent(), [Spent(**cost) for cost in before or ()])
+
+    @property
+    def _before(self) -> str:
+        return f"spent before row {self.start}"
+
+    def _spent(self) -> list[Spent]:
         return total(cost for one in (self.first, self.later) if one for cost in spent(one))
 
     def conversation(self, row_id: int) -> list[TurnRecord]:

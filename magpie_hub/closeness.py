@@ -1,8 +1,8 @@
 """Closeness: embeddings of a journal's instructions, and the neighbour columns of a pool.
 
 Embeddings are made once a row and kept beside the journal, those of the sets that must not be
-repeated likewise. The columns of a pool are a function of these; the last ones computed are kept,
-since a million rows take minutes.
+repeated likewise, and those of published shards on the shelf. The columns of a pool are a function
+of these; the last ones computed are kept, since a million rows take minutes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from magpie_hub.published import read_published
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import Neighbors
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.shelf import Shelved
 from magpie_hub.verdicts import NeighborTable
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ KEPT = 4
 
 Watch = Callable[[str, int, int], None]
 
+_DIM = "dim.json"
+
 
 class Closeness:
     """The neighbours of one journal's rows.
@@ -49,7 +52,8 @@ class Closeness:
         revision: Pinned revision of the embedding model.
         generator: The generator's name, of which uuids are made.
         folder: Where vectors and columns are kept.
-        home: The folder of packaged models.
+        home: The folder of packaged models, and of the shelf.
+        published: Shards of the dataset itself that are published already.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Closeness:
         generator: str,
         folder: Path,
         home: Path,
+        published: Sequence[Shelved] = (),
     ) -> None:
         self._plan = Plan(recipe)
         self._settings = settings
@@ -68,6 +73,8 @@ class Closeness:
         name = fingerprint({"model": settings.model, "revision": revision})
         self._folder = folder / f"neighbors-{name}"
         self._home = home
+        self._published = published
+        self._shelf = home / "shelf" / f"vectors-{name}"
 
     def check(self) -> None:
         """Looks whether what embeds is installed; loads nothing.
@@ -163,10 +170,21 @@ class Closeness:
         )
 
     def sample(self, rows: Sequence[int], most: int) -> Vectors:
-        """Vectors of some of these rows, the same for the same rows."""
-        store = self._store()
-        assert store is not None
-        return store.load(_some(rows, most))
+        """Vectors of some of the published rows and these, the same for the same rows."""
+        import numpy as np
+
+        parts: list[tuple[EmbeddingStore | None, Sequence[int]]] = [
+            (self._shelved(shard), range(shard.rows)) for shard in self._published
+        ]
+        parts.append((self._store(), rows))
+        chosen = _some(range(sum(len(ids) for _, ids in parts)), most)
+        vectors, begin = [], 0
+        for store, ids in parts:
+            assert store is not None
+            end = begin + len(ids)
+            vectors.append(store.load([ids[n - begin] for n in chosen if begin <= n < end]))
+            begin = end
+        return np.concatenate(vectors)
 
     def sample_beside(self, name: str, most: int) -> Vectors:
         """Vectors of some instructions of another set, embedded when it is first asked for.
@@ -197,6 +215,8 @@ class Closeness:
     def _sign(self, rows: bytes) -> str:
         """Names what columns were computed from."""
         settings = self._settings.model_dump(mode="json", exclude={"model", "revision"})
+        if self._published:
+            settings["published"] = [shard.sha256 for shard in self._published]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode() + rows).hexdigest()[:32]
 
     def _load(self) -> Embedder:
@@ -206,23 +226,23 @@ class Closeness:
 
     # ---- vectors
 
-    @property
-    def _dim_file(self) -> Path:
-        return self._folder / "dim.json"
-
-    def _store(self, part: str = "rows") -> EmbeddingStore | None:
+    def _store(self, part: str = "rows", folder: Path | None = None) -> EmbeddingStore | None:
         """The vectors; None while nothing has been embedded."""
         from magpie_hub.neighbors import EmbeddingStore
 
-        if not self._dim_file.exists():
+        folder = folder or self._folder
+        if not (folder / _DIM).exists():
             return None
-        dim = json.loads(self._dim_file.read_text())
-        return EmbeddingStore(self._folder / part, self._settings.model, self._revision, dim)
+        dim = json.loads((folder / _DIM).read_text())
+        return EmbeddingStore(folder / part, self._settings.model, self._revision, dim)
 
-    def _begin(self, embedder: Embedder, part: str = "rows") -> EmbeddingStore:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        _write(self._dim_file, json.dumps(embedder.dim).encode())
-        store = self._store(part)
+    def _begin(
+        self, embedder: Embedder, part: str = "rows", folder: Path | None = None
+    ) -> EmbeddingStore:
+        folder = folder or self._folder
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / _DIM, json.dumps(embedder.dim).encode())
+        store = self._store(part, folder)
         assert store is not None
         return store
 
@@ -230,24 +250,32 @@ class Closeness:
 
     def _prepare_earlier(self) -> None:
         """Embeds the sets that must not be repeated; once, whatever becomes of them later."""
-        unread = self._unread()
-        if not unread:
+        if not self._unread():
             return
         embedder = self._load()
         try:
-            for name in unread:
+            for name in self._unread_sets():
                 pairs = list(read_published(name))
-                store = self._begin(embedder, _slug(name))
-                fresh = store.missing(range(len(pairs))).tolist()
-                for start in range(0, len(fresh), CHUNK):
-                    part = fresh[start : start + CHUNK]
-                    store.put(part, embedder.embed([pairs[place][1] for place in part]))
+                _embed(embedder, self._begin(embedder, _slug(name)), pairs)
                 _write(self._names(name), json.dumps([uuid for uuid, _ in pairs]).encode())
+            for shard in self._unread_shards():
+                store = self._begin(embedder, shard.sha256, self._shelf)
+                _embed(embedder, store, list(shard.instructions()))
         finally:
             embedder.close()
 
-    def _unread(self) -> list[str]:
+    def _unread(self) -> bool:
+        return bool(self._unread_sets() or self._unread_shards())
+
+    def _unread_sets(self) -> list[str]:
         return [name for name in self._settings.against if not self._names(name).exists()]
+
+    def _unread_shards(self) -> list[Shelved]:
+        found = [(shard, self._shelved(shard)) for shard in self._published]
+        return [shard for shard, store in found if store is None or len(store) < shard.rows]
+
+    def _shelved(self, shard: Shelved) -> EmbeddingStore | None:
+        return self._store(shard.sha256, self._shelf)
 
     def _names(self, name: str) -> Path:
         return self._folder / f"{_slug(name)}.json"
@@ -265,7 +293,20 @@ class Closeness:
             known = json.loads(self._names(name).read_text())
             vectors.append(store.load(range(len(known))))
             uuids += known
+        for shard in self._published:
+            store = self._shelved(shard)
+            assert store is not None
+            vectors.append(store.load(range(shard.rows)))
+            uuids += [uuid for uuid, _ in shard.instructions()]
         return Earlier(uuids, np.concatenate(vectors)) if uuids else None
+
+
+def _embed(embedder: Embedder, store: EmbeddingStore, pairs: Sequence[tuple[str, str]]) -> None:
+    """Embeds those of a set's instructions that have no vector yet, by their places."""
+    fresh = store.missing(range(len(pairs))).tolist()
+    for start in range(0, len(fresh), CHUNK):
+        part = fresh[start : start + CHUNK]
+        store.put(part, embedder.embed([pairs[place][1] for place in part]))
 
 
 def _some(rows: Sequence[int], most: int) -> list[int]:

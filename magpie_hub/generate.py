@@ -33,7 +33,7 @@ class Progress:
         passed: Rows that pass so far, those above unfinished rows included.
         settled: Row ids below which all are finished.
         in_flight: Rows being generated.
-        started: Row ids given out so far, in this run and before.
+        started: Rows given out so far, in this run and before.
         finished: Rows finished by this run.
         reasons: Rejected rows by reason, this run and before.
         slots: Slots of the engine.
@@ -85,10 +85,10 @@ class Ledger:
     def __init__(self, book: Book, wanted: int) -> None:
         self._book = book
         self.wanted = wanted
-        self.settled = 0
+        self.settled = book.start
         self.passed = 0
         self.reasons: Counter[str] = Counter()
-        self._next = 0
+        self._next = book.start
         self._in_flight: set[int] = set()
         # Provisional outcomes of finished rows above the lowest unfinished one.
         self._above: dict[int, bool] = {}
@@ -116,8 +116,8 @@ class Ledger:
 
     @property
     def started(self) -> int:
-        """Row ids given out so far."""
-        return self._next
+        """Rows given out so far, in this run and before."""
+        return self._next - self._book.start
 
     def sure_to_pass(self, share: float) -> float:
         """Rows that will pass if no more are started: expected, less one standard deviation.

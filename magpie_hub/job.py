@@ -41,6 +41,7 @@ from magpie_hub.judging import (
     tags_itself,
 )
 from magpie_hub.models import ModelSource, is_remote, pin
+from magpie_hub.past import Past
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
@@ -89,19 +90,26 @@ class Job:
         source: The generator at a pinned revision.
         home: The folder of all journals and packaged models.
         gates: The recipe's gates.
+        past: What is published already, for an increment; None for a dataset of its own.
     """
 
     recipe: Recipe
     source: ModelSource
     home: Path
     gates: GateSet
+    past: Past | None = None
 
     @classmethod
-    def open(cls, recipe: Recipe, home: Path | None = None) -> Job:
+    def open(cls, recipe: Recipe, home: Path | None = None, past: Past | None = None) -> Job:
         """Pins the generator and finds the journals. Loads nothing heavy, writes nothing.
 
         A recipe that names no revision goes on with the revision that its rows were begun with,
         so that a commit to the model's repository does not orphan them.
+
+        Args:
+            recipe: With this run's knobs; its rows are those of the increment, if there is a past.
+            home: The folder of all journals; the environment's by default.
+            past: What is published already, if these rows are to be added to it.
 
         Raises:
             DeviceError: The generator cannot run here, by what the recipe says it needs.
@@ -116,7 +124,7 @@ class Job:
             else:
                 revision = begun.revision
         source = pin(recipe.model, revision)
-        return cls(recipe, source, home, build_gates(recipe.gates.rules))
+        return cls(recipe, source, home, build_gates(recipe.gates.rules), past)
 
     @property
     def folder(self) -> Path:
@@ -150,7 +158,12 @@ class Job:
                     later = stack.enter_context(Journal(path, readonly=not writable))
                 else:
                     later = stack.enter_context(Journal(IN_MEMORY))
-            yield Book(first, later, self.recipe.turns, bar_of(self.recipe, self.source))
+            bar = bar_of(self.recipe, self.source)
+            if self.past is None:
+                yield Book(first, later, self.recipe.turns, bar)
+                return
+            taken = self.past.digests if self.recipe.gates.duplicate else ()
+            yield Book(first, later, self.recipe.turns, bar, start=self.past.start, taken=taken)
 
     def progress(self) -> Progress:
         """What the journals hold for this recipe; no rows at all if nobody has begun."""
@@ -174,7 +187,8 @@ class Job:
         return self._judges(revisions)
 
     def _judges(self, revisions: Mapping[str, str]) -> Judging:
-        return Judging(self.recipe, self.source, self.folder, self.home, revisions)
+        published = self.past.shards if self.past else ()
+        return Judging(self.recipe, self.source, self.folder, self.home, revisions, published)
 
     def _pin_judges(self) -> dict[str, str]:
         """Revisions of the judges' models; those that the journal does not name are looked up."""
@@ -182,7 +196,12 @@ class Job:
         if (self.folder / FIRST).exists():
             with self.book() as book:
                 known = book.first.meta(REVISIONS) or {}
-        return pin_judges(self.recipe, known)
+        return pin_judges(self.recipe, known | self._past_judges)
+
+    @property
+    def _past_judges(self) -> dict[str, str]:
+        """Revisions that published rows were judged with, which an increment keeps to."""
+        return dict(self.past.judges) if self.past else {}
 
     def delivery(self) -> Delivery | None:
         """The dataset's rows, if all that it takes is in the journals and labelled."""
@@ -228,8 +247,9 @@ class Job:
         with self._lock(say), self.book(writable=True) as book:
             self._describe(book, chat)
             # Who held the lock until now may have pinned them first.
-            revisions |= book.first.meta(REVISIONS) or {}
+            revisions |= (book.first.meta(REVISIONS) or {}) | self._past_judges
             book.first.set_meta(REVISIONS, revisions)
+            book.begin()
             rounds = Rounds(
                 self.recipe,
                 self.source,
@@ -249,7 +269,8 @@ class Job:
 
         The rows of one journal are drawn with one chat format.
         """
-        known, derived = book.first.meta("chat"), json.loads(json.dumps(chat.to_json()))
+        derived = json.loads(json.dumps(chat.to_json()))
+        known = book.first.meta("chat") or (self.past.chat if self.past else None)
         if known is not None and known != derived:
             raise JournalError(
                 f"{book.first.path}: these rows were drawn with another chat format than the one "

@@ -90,6 +90,7 @@ class Mark(NamedTuple):
     row_id: int
     turn: int
     reason: str | None
+    digest: bytes | None
     holder: int | None
     response_chars: int
 
@@ -190,19 +191,21 @@ class Journal(Database):
             ).fetchone()
         return None if found is None else _record(found)
 
-    def marks(self, first: int = 0) -> Iterator[Mark]:
-        """Marks of all turns of the rows from `first` on, by row id and turn."""
-        with self._guard():
-            yield from map(
-                Mark._make,
-                self._db.execute(_MARKS, (first,)),
-            )
+    def marks(self, first: int = 0, since: int = 0) -> Iterator[Mark]:
+        """Marks of all turns of the rows from `first` on, by row id and turn.
 
-    def lowest_with(self, digest: bytes) -> int | None:
-        """The lowest row id whose instruction has this digest."""
+        Args:
+            first: First row id.
+            since: Row id from which on holders are looked for.
+        """
+        with self._guard():
+            yield from map(Mark._make, self._db.execute(_MARKS, (since, first)))
+
+    def lowest_with(self, digest: bytes, since: int = 0) -> int | None:
+        """The lowest row id, from `since` on, whose instruction has this digest."""
         with self._guard():
             found = self._db.execute(
-                "SELECT MIN(row_id) FROM turns WHERE digest = ?", (digest,)
+                "SELECT MIN(row_id) FROM turns WHERE digest = ? AND row_id >= ?", (digest, since)
             ).fetchone()
         return None if found is None else found[0]
 
@@ -221,9 +224,10 @@ class Journal(Database):
 
 # One statement, since a look-up a row from Python takes several times as long.
 _MARKS = """
-SELECT row_id, turn, reason,
+SELECT row_id, turn, reason, digest,
     CASE WHEN reason IS NULL AND digest IS NOT NULL
-        THEN (SELECT MIN(row_id) FROM turns AS other WHERE other.digest = turns.digest) END,
+        THEN (SELECT MIN(row_id) FROM turns AS other
+            WHERE other.digest = turns.digest AND other.row_id >= ?) END,
     response_chars
 FROM turns INDEXED BY turns_marks WHERE row_id >= ? ORDER BY row_id, turn
 """

@@ -31,6 +31,7 @@ from magpie_hub.recipe.judges import Tags as TagsSection
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.selection import Quality
 from magpie_hub.rollout import Tag
+from magpie_hub.shelf import Shelved
 from magpie_hub.spent import Meter, Use
 from magpie_hub.verdicts import Verdicts, open_labels
 
@@ -123,6 +124,7 @@ class Judging:
         folder: The journal's folder.
         home: The folder of packaged models.
         revisions: As `pin_judges` returns them.
+        published: Shards of the dataset that are published, which its rows may not repeat.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class Judging:
         folder: Path,
         home: Path,
         revisions: Mapping[str, str],
+        published: Sequence[Shelved] = (),
     ) -> None:
         self._recipe = recipe
         self._generator = generator
@@ -145,7 +148,9 @@ class Judging:
         self.closeness: Closeness | None = None
         if near := recipe.judges.neighbors:
             revision = revisions[_said(near)]
-            self.closeness = Closeness(recipe, near, revision, generator.name, self._folder, home)
+            self.closeness = Closeness(
+                recipe, near, revision, generator.name, self._folder, home, published
+            )
 
     @property
     def paths(self) -> dict[str, Path]:

@@ -70,11 +70,11 @@ class Labels(Database):
             known = {row_id for (row_id,) in self._db.execute("SELECT row_id FROM labels")}
         return [row_id for row_id in row_ids if row_id not in known]
 
-    def all(self) -> Iterator[Label]:
-        """Every label, by row id."""
+    def all(self, first: int = 0) -> Iterator[Label]:
+        """Every label of the rows from `first` on, by row id."""
         with self._guard():
-            query = "SELECT row_id, failure, label FROM labels ORDER BY row_id"
-            yield from map(_label, self._db.execute(query))
+            query = "SELECT row_id, failure, label FROM labels WHERE row_id >= ? ORDER BY row_id"
+            yield from map(_label, self._db.execute(query, (first,)))
 
     def __len__(self) -> int:
         with self._guard():

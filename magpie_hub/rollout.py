@@ -159,7 +159,7 @@ class Rollouts:
                 record = await self._resume(row, record)
             if record.reason is not None or record.response_ids is None:
                 return False
-            if record.digest and self._book.duplicate_of(row_id, record.digest) is not None:
+            if record.digest and self._book.repeats(row_id, record.digest):
                 return False
             history.append((record.instruction_ids, record.response_ids))
         return True
@@ -214,7 +214,7 @@ class Rollouts:
 
         A lower row that turns up later is seen when the book is read: there the rule is exact.
         """
-        if self._book.duplicate_of(row_id, mark) is not None:
+        if self._book.repeats(row_id, mark):
             return False
         holder = self._in_flight.get(mark)
         if holder is not None and holder < row_id:

@@ -110,6 +110,25 @@ def spent(journal: Journal) -> list[Spent]:
     return [Spent(**one) for one in journal.meta(_KEY) or ()]
 
 
+def since(costs: Iterable[Spent], before: Iterable[Spent]) -> list[Spent]:
+    """What has been spent since it stood otherwise, by stage and model."""
+    then = {(cost.stage, cost.model): cost for cost in before}
+    fresh = []
+    for cost in costs:
+        old = then.get((cost.stage, cost.model), Spent(cost.stage, cost.model))
+        less = replace(
+            cost,
+            rows=cost.rows - old.rows,
+            seconds=round(cost.seconds - old.seconds, 3),
+            decoded_tokens=cost.decoded_tokens - old.decoded_tokens,
+            prompt_tokens=cost.prompt_tokens - old.prompt_tokens,
+            cached_tokens=cost.cached_tokens - old.cached_tokens,
+        )
+        if less != Spent(cost.stage, cost.model):
+            fresh.append(less)
+    return fresh
+
+
 def total(costs: Iterable[Spent]) -> list[Spent]:
     """Sums by stage and model, in the order in which they first come."""
     sums: dict[tuple[str, str], Spent] = {}

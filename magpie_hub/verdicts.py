@@ -87,7 +87,7 @@ class Verdicts:
             book: Where the rows' words are.
             texts: Whether the words are looked at too, which takes longer.
         """
-        return Reader(book if texts else None, self._stores, self._neighbors)
+        return Reader(book, self._stores, self._neighbors, texts=texts)
 
     def columns(self, row_id: int) -> dict[str, Any]:
         """Everything that is published of a row's labels, with what failed."""
@@ -115,13 +115,16 @@ class Reader:
 
     def __init__(
         self,
-        book: Book | None,
+        book: Book,
         stores: Mapping[str, Labels | None],
         neighbors: NeighborTable | None,
+        *,
+        texts: bool = False,
     ) -> None:
-        self._book = book
+        self._book = book if texts else None
         self._streams = {
-            judge: _Peekable(store.all() if store else iter(())) for judge, store in stores.items()
+            judge: _Peekable(store.all(book.start) if store else iter(()))
+            for judge, store in stores.items()
         }
         self._neighbors = neighbors
 

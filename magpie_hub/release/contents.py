@@ -37,7 +37,7 @@ def card_data(
         recipe=recipe,
         stats=json.loads((folder / "stats.json").read_bytes()),
         manifest=manifest,
-        info=dataset_info(folder),
+        info=dataset_info(folder, manifest["files"]),
         tag=manifest["tag"],
         license=manifest["model"]["license"],
         examples=_examples(folder),

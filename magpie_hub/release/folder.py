@@ -7,6 +7,7 @@ it is the same to the byte. What `build --out DIR` leaves is what a push would s
                data/raw/train-…                            assets/…
 
 The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason.
+A release that adds to a published one (`Growth`) holds its own shards alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -34,9 +35,16 @@ from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
 from magpie_hub.judging import REVISIONS
 from magpie_hub.plan import Plan
-from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
+from magpie_hub.recipe.fingerprint import (
+    METHOD,
+    fingerprint,
+    first_turn_settings,
+    recipe_fingerprint,
+)
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
+from magpie_hub.release.growth import FIRST_EDITION, Growth
+from magpie_hub.release.info import content_bytes
 from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.pictures import draw, project
 from magpie_hub.release.stats import describe
@@ -54,7 +62,7 @@ class Release:
 
     Attributes:
         path: The folder.
-        rows: Rows of the dataset.
+        rows: Rows of the dataset, those that were published before among them.
         funnel: Where the planned rows went.
         stats: What stands in its ``stats.json``.
         files: Its files, relative to `path`, sorted.
@@ -98,10 +106,15 @@ def check_output(out: Path) -> None:
         raise OutputError(f"{out}: {parent} cannot be written; name another folder")
 
 
-def write_release(job: Job, out: Path) -> Release:
+def write_release(job: Job, out: Path, growth: Growth | None = None) -> Release:
     """Writes the release of a job whose rows are all in its journals.
 
     An earlier release in the same place is replaced in one step; on any failure it stays.
+
+    Args:
+        job: The job.
+        out: The folder.
+        growth: What is published, if the job's rows are added to it or follow it.
 
     Raises:
         OutputError: As in `check_output`, or the disk is full.
@@ -113,7 +126,7 @@ def write_release(job: Job, out: Path) -> Release:
     try:
         _clear_up(out)
         staging.mkdir(parents=True)
-        release = _write(job, staging)
+        release = _write(job, staging, growth)
         _swap(staging, out)
     except OSError as error:
         raise OutputError(f"{out}: the release cannot be written: {error.strerror}") from error
@@ -153,34 +166,57 @@ def _clear_up(out: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _write(job: Job, folder: Path) -> Release:
+def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     recipe = job.recipe
     with _opened(job) as (book, verdicts, delivery):
-        rows = _Rows(job, book, verdicts)
-        shards = write_shards(
-            map(rows.delivered, delivery.row_ids),
-            arrow_schema(recipe.turns, recipe.judges.names),
-            folder / "data" / "default",
-        )
-        shards += write_shards(
-            rows.raw(delivery),
-            arrow_schema(recipe.turns, recipe.judges.names, raw=True),
-            folder / "data" / "raw",
-        )
-        sessions = book.first.sessions()
+        shards = _write_data(_Rows(job, book, verdicts), delivery, folder, growth)
+        sessions: list[Any] = book.first.sessions()
         chat = book.first.meta("chat")
         judges = book.first.meta(REVISIONS) or {}
-        stats = describe(folder, book.spent())
+        costs = book.spent()
         coverage = _coverage(job, book, delivery)
+    stats = describe(shards["default"], shards["raw"], costs)
+    mine = [shard for config in shards.values() for shard in config]
+    tag, date = _data_tag(mine), max(session["started"] for session in sessions)[:10]
+    edition, text = FIRST_EDITION, f"{len(delivery.row_ids):,} rows."
+    start = job.past.start if job.past else 0
+    increment: dict[str, Any] = {
+        "tick": None,
+        "tag": tag,
+        "date": date,
+        "first_row": start,
+        "end_row": start + delivery.funnel.planned,
+        "rows": len(delivery.row_ids),
+        "funnel": delivery.funnel.to_json(),
+        "revision": job.source.revision,
+        "draws": fingerprint(first_turn_settings(recipe, job.source.revision)),
+        "files": [shard.relative_to(folder).as_posix() for shard in mine],
+    }
+    older: list[Any] = []
+    history: list[Any] = []
+    files: dict[str, Any] = {}
+    if growth is not None:
+        drift, warnings = growth.examine(stats)
+        tag, date, edition = growth.tag, growth.date, growth.edition
+        increment |= {"tick": growth.tick, "tag": tag, "date": date, "drift": drift}
+        older = [] if growth.anew else growth.manifest["increments"]
+        history, files = growth.manifest["changelog"], growth.files
+        if not growth.anew:
+            both = {name: [*growth.kept[name], *shards[name]] for name in shards}
+            stats = describe(both["default"], both["raw"], growth.costs(costs))
+        text = _what_came(growth, len(delivery.row_ids), stats["rows"], warnings)
+        sessions = growth.sessions(sessions)
+    changelog = [{"tag": tag, "date": date, "edition": edition, "text": text}, *history]
+    stats["changelog"] = _figures(changelog, [*older, increment])
     pictures = draw(stats, folder / "assets", coverage=coverage)
-    tag = _data_tag(shards)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
         "method": METHOD,
         "name": recipe.name,
         "tag": tag,
-        "rows": len(delivery.row_ids),
+        "edition": edition,
+        "rows": stats["rows"],
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(recipe),
         "model": {
@@ -190,31 +226,58 @@ def _write(job: Job, folder: Path) -> Release:
         },
         "judges": judges,
         "chat": chat,
+        "columns": arrow_schema(recipe.turns, recipe.judges.names).names,
         "sessions": sessions,
         "versions": _versions(),
-        "funnel": delivery.funnel.to_json(),
+        "funnel": stats["funnel"],
         "pictures": [asdict(picture) for picture in pictures],
-        "changelog": [
-            {
-                "tag": tag,
-                "date": max(session["started"] for session in sessions)[:10],
-                "text": f"{len(delivery.row_ids):,} rows.",
-            }
-        ],
-        "files": {},
+        "changelog": changelog,
+        "increments": [*older, increment],
+        "files": files,
     }
     _dump(folder / "stats.json", stats)
-    (folder / "recipe.yaml").write_text(_recipe_text(job), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(_recipe_text(job, stats["rows"]), encoding="utf-8")
     (folder / "README.md").write_text(render_card(card_data(folder, manifest)), encoding="utf-8")
-    rows_in = _rows_in(shards)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         entry = {"sha256": _sha256(path), "bytes": path.stat().st_size}
-        manifest["files"][name] = entry | ({"rows": rows_in[path]} if path in rows_in else {})
+        manifest["files"][name] = entry | (content_bytes(path) if path in mine else {})
     _dump(folder / MANIFEST, manifest)
     names = (*manifest["files"], MANIFEST)
-    return Release(folder, len(delivery.row_ids), delivery.funnel, stats, tuple(sorted(names)))
+    return Release(folder, stats["rows"], delivery.funnel, stats, tuple(sorted(names)))
+
+
+def _write_data(
+    rows: _Rows, delivery: Delivery, folder: Path, growth: Growth | None
+) -> dict[str, list[Path]]:
+    """Writes the shards of both configs; returns them by config."""
+    recipe = rows.recipe
+    shards = {}
+    for config, of in (
+        ("default", map(rows.delivered, delivery.row_ids)),
+        ("raw", rows.raw(delivery)),
+    ):
+        schema = arrow_schema(recipe.turns, recipe.judges.names, raw=config == "raw")
+        before = 0 if growth is None or growth.anew else len(growth.kept[config])
+        shards[config] = write_shards(of, schema, folder / "data" / config, before=before)
+    return shards
+
+
+def _what_came(growth: Growth, rows: int, in_all: int, warnings: Sequence[str]) -> str:
+    """A line of the changelog."""
+    text = f"All {rows:,} rows made anew." if growth.anew else f"{rows:,} rows added: {in_all:,}."
+    return " ".join([text, *(f"Warning: {warning}" for warning in warnings)])
+
+
+def _figures(
+    changelog: Sequence[Mapping[str, Any]], increments: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The changelog in numbers; those of earlier editions stand in their own statistics."""
+    of = {one["tag"]: one for one in increments}
+    return [
+        {**line, **{key: of.get(line["tag"], {}).get(key) for key in ("rows", "revision", "drift")}}
+        for line in changelog
+    ]
 
 
 @contextmanager
@@ -244,6 +307,7 @@ class _Rows:
     """Published rows of a job, by row id."""
 
     def __init__(self, job: Job, book: Book, verdicts: Verdicts) -> None:
+        self.recipe = job.recipe
         self._plan = Plan(job.recipe)
         self._model = job.source.name
         self._book = book
@@ -255,7 +319,7 @@ class _Rows:
         return to_row(
             self._plan.row(row_id),
             self._book.conversation(row_id),
-            self._plan.recipe,
+            self.recipe,
             self._model,
             self._pre_query,
             self._verdicts.columns(row_id),
@@ -263,7 +327,7 @@ class _Rows:
 
     def raw(self, delivery: Delivery) -> Iterator[Row]:
         """Every planned row, with the reason of those that are not delivered."""
-        for outcome in self._book.outcomes(0, delivery.funnel.planned):
+        for outcome in self._book.outcomes(end=self._book.start + delivery.funnel.planned):
             reason = outcome.reason or delivery.selected.reason(outcome.row_id)
             yield self.delivered(outcome.row_id) | {"reject_reason": reason}
 
@@ -286,8 +350,9 @@ def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
     return project(sets, most=MAPPED)
 
 
-def _recipe_text(job: Job) -> str:
+def _recipe_text(job: Job, rows: int) -> str:
     data = job.recipe.model_dump(mode="json", exclude_unset=True)
+    data["rows"] = rows
     data["revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
@@ -301,12 +366,6 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-def _rows_in(shards: list[Path]) -> dict[Path, int]:
-    import pyarrow.parquet as pq
-
-    return {shard: pq.read_metadata(shard).num_rows for shard in shards}
 
 
 def _sha256(path: Path) -> str:

@@ -31,7 +31,7 @@ SHARD_BYTES = 256 * 1024**2
 
 
 def write_shards(
-    rows: Iterable[Row], schema: pa.Schema, folder: Path, split: str = "train"
+    rows: Iterable[Row], schema: pa.Schema, folder: Path, split: str = "train", before: int = 0
 ) -> list[Path]:
     """Writes rows as Parquet shards.
 
@@ -40,6 +40,7 @@ def write_shards(
         schema: Their columns.
         folder: Made if missing; holds nothing else of that split.
         split: Beginning of the file names.
+        before: Shards that come before these, and lie elsewhere.
 
     Returns:
         The shards in order; one without rows if there are no rows.
@@ -67,8 +68,8 @@ def write_shards(
                 writer.write_table(group, row_group_size=max(1, group.num_rows))
                 group = next(groups, None)
     shards = []
-    for index, part in enumerate(parts):
-        shard = folder / f"{split}-{index:05d}-of-{len(parts):05d}.parquet"
+    for index, part in enumerate(parts, before):
+        shard = folder / f"{split}-{index:05d}-of-{before + len(parts):05d}.parquet"
         part.rename(shard)
         shards.append(shard)
     return shards

@@ -8,7 +8,7 @@ texts: a million rows take seconds, and the memory of one column.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,22 +24,43 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 40
 LABELS = ("task_category", "difficulty", "input_quality", "language", "safety_categories")
 NUMBERS = ("min_neighbor_distance", "instruct_reward", "base_reward", "reward_difference")
+RAW = ("reject_reason", "response_tokens")
+"""Columns of the config `raw` that are counted."""
 
 
-def describe(folder: Path, costs: Iterable[Spent] = ()) -> dict[str, Any]:
+def counted_columns(turns: int) -> tuple[str, ...]:
+    """Columns of the config `default` that are counted, a struct's field after a dot."""
+    by_turn = ("instruction_tokens", "response_tokens", "finish_reason")
+    lengths = ("instruction_length", "response_length")
+    return (
+        "gen_input_configs.temperature",
+        "gen_input_configs.top_p",
+        *(name + suffix(turn) for turn in range(1, turns + 1) for name in (*by_turn, *lengths)),
+        *LABELS,
+        *NUMBERS,
+        "safe",
+        "repeat_count",
+        "judge_failures",
+    )
+
+
+def describe(
+    default: Sequence[Path], raw: Sequence[Path], costs: Iterable[Spent] = ()
+) -> dict[str, Any]:
     """Counts a release.
 
     Args:
-        folder: The release, with ``data/default`` and ``data/raw``.
-        costs: What its rows have cost.
+        default: Parquet files of the config `default`, with `counted_columns` at least.
+        raw: Those of the config `raw`, with `RAW` at least.
+        costs: What the rows have cost.
 
     Returns:
         What goes into ``stats.json``; docs/release.md says what each entry means.
     """
-    delivered, raw = _Table(folder / "data" / "default"), _Table(folder / "data" / "raw")
+    delivered, rejected = _Table(default), _Table(raw)
     turns = sum(name.startswith("response_tokens") for name in delivered.names)
-    reasons = Counter[str](raw.values("reject_reason"))
-    rows, planned = delivered.rows, raw.rows
+    reasons = Counter[str](rejected.values("reject_reason"))
+    rows, planned = delivered.rows, rejected.rows
     stats: dict[str, Any] = {
         "rows": rows,
         "turns": turns,
@@ -59,17 +80,17 @@ def describe(folder: Path, costs: Iterable[Spent] = ()) -> dict[str, Any]:
         stats["repeats"] = {str(count): repeats[count] for count in sorted(repeats)}
     stats["failures"] = _failures(delivered)
     stats["spent"] = [cost.to_json() for cost in costs]
-    stats["saved"] = _saved(raw)
+    stats["saved"] = _saved(rejected)
     return stats
 
 
 class _Table:
-    """Columns of one config."""
+    """Columns of one config, of which some files may lack what is not counted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, files: Sequence[Path]) -> None:
         import pyarrow.dataset as ds
 
-        self._dataset: ds.Dataset = ds.dataset(folder, format="parquet")
+        self._dataset: ds.Dataset = ds.dataset([str(file) for file in files], format="parquet")
         self.names: list[str] = self._dataset.schema.names
         self.rows: int = self._dataset.count_rows()
 

@@ -45,6 +45,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def files(folder: Path) -> tuple[list[Path], list[Path]]:
+    default, raw = (sorted((folder / "data" / name).iterdir()) for name in ("default", "raw"))
+    return default, raw
+
+
 def labelled(row_id: int) -> dict[str, Any]:
     failed = row_id % 7 == 0
     return {
@@ -75,7 +80,7 @@ def column(folder: Path, name: str, config: str = "default") -> list[Any]:
 
 
 def test_labels_are_the_files(folder: Path) -> None:
-    labels = describe(folder)["labels"]
+    labels = describe(*files(folder))["labels"]
     for name in ("task_category", "difficulty", "input_quality", "language", "finish_reason"):
         values = column(folder, name)
         assert labels[name]["counts"] == Counter(v for v in values if v is not None)
@@ -88,7 +93,7 @@ def test_labels_are_the_files(folder: Path) -> None:
 
 
 def test_numbers_are_the_files(folder: Path) -> None:
-    stats = describe(folder)
+    stats = describe(*files(folder))
     found = {**stats["numbers"], **stats["lengths"]}
     assert set(stats["numbers"]) == {
         "min_neighbor_distance", "instruct_reward", "base_reward", "reward_difference",
@@ -114,7 +119,7 @@ SIDES = ("instruction", "response")
 
 
 def test_counts_are_the_files(folder: Path) -> None:
-    stats = describe(folder, [Spent("tags", "m", rows=3, seconds=1.5)])
+    stats = describe(*files(folder), [Spent("tags", "m", rows=3, seconds=1.5)])
     reasons = Counter(value for value in column(folder, "reject_reason", "raw") if value)
     assert stats["funnel"] == {"planned": 60, "rejected": dict(reasons), "delivered": 57}
     assert stats["yield"] == 0.95
