@@ -61,5 +61,23 @@ class HubError(RunError):
     """The Hub failed or could not be reached; the message says what it holds now."""
 
 
+class Stale(RunError):
+    """What a release was made to be published on is not what is published any more."""
+
+
+class DriftError(RunError):
+    """New rows differ from the published ones by more than the recipe allows.
+
+    Attributes:
+        report: The figures side by side, in Markdown.
+    """
+
+    exit_code = 3
+
+    def __init__(self, text: str, report: str = "") -> None:
+        super().__init__(text)
+        self.report = report
+
+
 class YieldError(RunError):
     """Too few rows pass the gates for the run to end in reasonable time."""

@@ -1,6 +1,6 @@
-"""What has to be set before torch is loaded, in one place.
+"""What has to be set before torch and vLLM are loaded, in one place.
 
-torch reads these once, when its libraries are loaded. So everything here that is about to import
+torch reads its part once, when its libraries are loaded. So everything here that is about to import
 torch, transformers or vLLM calls `prepare` first, and so does whoever opens a door to it.
 """
 
@@ -16,6 +16,9 @@ SETTINGS = {
     "GOMP_SPINCOUNT": "2000",
     # torch's C++ side prints its warnings on stderr, past every logging setting.
     "TORCH_CPP_LOG_LEVEL": "ERROR",
+    # vLLM gives a grammar 5 seconds to be compiled, against hostile ones. Ours are the judges' own;
+    # that of the tags takes longer on a slow or busy machine, and would end the run.
+    "VLLM_REGEX_COMPILATION_TIMEOUT_S": "120",
 }
 
 

@@ -16,6 +16,7 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.intent import File
 from magpie_hub.hub.remote import CARD, MANIFEST
 from magpie_hub.release import MADE_BY
+from magpie_hub.release.growth import kept_paths
 
 if TYPE_CHECKING:
     from magpie_hub.recipe.model import Recipe
@@ -62,8 +63,12 @@ def check_release(folder: Path) -> Local:
         raise UserError(f"{folder}: not a release of magpie-hub")
     again = _AGAIN.format(name=manifest.get("name"), folder=folder)
     files = {}
+    elsewhere = set(kept_paths(manifest))
     for path, said in manifest["files"].items():
-        files[path] = _look(folder, path, said, again)
+        if path in elsewhere and not (folder / path).exists():
+            files[path] = File(path, None, said["bytes"], said["sha256"])
+        else:
+            files[path] = _look(folder, path, said, again)
     _refuse_foreign(folder, files, again)
     _count(folder, manifest, again)
     recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
@@ -124,7 +129,8 @@ def _count(folder: Path, manifest: dict[str, Any], again: str) -> None:
     rows: dict[str, int] = {}
     for path, said in manifest["files"].items():
         if path.endswith(".parquet"):
-            found = pq.read_metadata(folder / path).num_rows
+            there = (folder / path).exists()
+            found = pq.read_metadata(folder / path).num_rows if there else said["rows"]
             if found != said["rows"]:
                 raise UserError(
                     f"{folder / path}: {found} rows, not the manifest's {said['rows']}; {again}"

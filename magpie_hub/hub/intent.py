@@ -22,13 +22,14 @@ class File:
 
     Attributes:
         path: Where in the repository.
-        source: Its content, or the file that holds it.
+        source: Its content, or the file that holds it; None for a file that is nowhere but in the
+            repository, as the shards are that a release adds to.
         size: Bytes.
         sha256: Of its content.
     """
 
     path: str
-    source: Path | bytes
+    source: Path | bytes | None
     size: int
     sha256: str
 
@@ -42,6 +43,8 @@ class File:
     def git(self) -> str:
         """Git's hash of its content."""
         digest = hashlib.sha1(b"blob %d\0" % self.size)
+        if self.source is None:
+            return ""
         if isinstance(self.source, bytes):
             digest.update(self.source)
         else:

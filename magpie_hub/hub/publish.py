@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.errors import HubError, UserError
+from magpie_hub.errors import HubError, Stale, UserError
 from magpie_hub.hub.after import check_tag, collect, tag_commit
 from magpie_hub.hub.client import DATASET, Busy, Moved, asking, connect
 from magpie_hub.hub.gate import Local, check_release
 from magpie_hub.hub.intent import Change, File, change
+from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.hub.push import Published, Push, State
 from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read_text
@@ -65,7 +66,7 @@ def publish(
         )
     _scan(local, push.reviewed, say)
     api = api or connect()
-    repo_id = _repo_id(api, local, push)
+    repo_id = repo_of(api, local.recipe, push.repo_id)
     publisher = _Publisher(local, push, repo_id, api, say, Patience(repo_id, say, sleep))
     return publisher.run()
 
@@ -83,20 +84,6 @@ def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
         f"magpie-hub scan {local.folder} lists them: look at each, then name those that may be "
         "published in the recipe (hub.reviewed) or in a file given with --reviewed"
     )
-
-
-def _repo_id(api: HfApi, local: Local, push: Push) -> str:
-    named = push.repo_id or local.recipe.hub.repo_id
-    if named:
-        if named.count("/") != 1:
-            raise UserError(f"{named}: a dataset's name is NAMESPACE/NAME")
-        return named
-    name = f"magpie-{local.recipe.name}"
-    try:
-        with asking(name, "asking whose token this is, for"):
-            return f"{api.whoami()['name']}/{name}"
-    except Busy as busy:
-        raise HubError(f"{busy}; nothing was sent, run again") from None
 
 
 def _card(local: Local, repo_id: str) -> str:
@@ -190,11 +177,18 @@ class _Publisher:
         if remote is not None:
             manifest = read_manifest(self._api, remote)
             self._refuse_foreign(remote, manifest)
+            self._refuse_stale(manifest)
             owned = tuple((manifest or {}).get("files", ()))
             theirs = read_text(self._api, remote, CARD) or ""
             card = keep_edits(card, theirs) if theirs else card
         intent = {**self._local.files, CARD: File.of_text(CARD, card)}
-        return intent, change(intent, remote, owned), theirs
+        found = change(intent, remote, owned)
+        if lost := [file.path for file in found.add if file.source is None]:
+            raise UserError(
+                f"{self._repo_id}: it does not hold {lost[0]}, which this release adds to; publish "
+                "the release where it was begun, or build a whole one"
+            )
+        return intent, found, theirs
 
     def _refuse_foreign(self, remote: Remote, manifest: dict[str, Any] | None) -> None:
         name = self._local.manifest["name"]
@@ -207,6 +201,22 @@ class _Publisher:
             raise UserError(
                 f"{self._repo_id}: it holds data that magpie-hub did not put there; name another "
                 "repository (--repo-id), or empty its data folder first"
+            )
+
+    def _refuse_stale(self, manifest: dict[str, Any] | None) -> None:
+        """A release that adds to another is published on top of just that one.
+
+        Raises:
+            Stale: Something else has been published since.
+        """
+        ours = self._local.manifest
+        history = ours["changelog"][1:]
+        if not history or ours == manifest:
+            return
+        if manifest is None or manifest["changelog"] != history:
+            raise Stale(
+                f"{self._repo_id}: another release has been published since this one was made for "
+                "it; run magpie-hub regenerate again, which goes on from what is there now"
             )
 
     # ---- the commit
@@ -247,7 +257,7 @@ class _Publisher:
         """Sends what is new, then commits; returns the commit's id, or the pull request's page."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        adds = [CommitOperationAdd(file.path, file.source) for file in found.add]
+        adds = [CommitOperationAdd(file.path, file.source) for file in found.add if file.source]
         self._say(
             f"{len(adds)} files to write ({found.bytes_new / 1e6:,.1f} MB), "
             f"{len(found.delete)} to remove, {len(found.same)} there already"

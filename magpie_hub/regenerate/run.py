@@ -1,0 +1,357 @@
+"""A tick, from what is published to one commit more, or to none.
+
+    what stands ─► new rows, judged ─► drift gates ─► release folder ─► one commit on what stands
+        ▲                                                                        │
+        └──────────────── something else was published in between ◄──────────────┘
+
+Whatever ends it, the repository holds the old release or the new one; the rows stay in the journal,
+and in the state if the recipe names one. A tick is known by its name, which the manifest records,
+so one that is run twice, or killed and run again, publishes once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub import drift
+from magpie_hub.background import Background
+from magpie_hub.errors import DriftError, Stale, UserError, YieldError
+from magpie_hub.generate import Watcher
+from magpie_hub.home import home
+from magpie_hub.hub import Push, publish
+from magpie_hub.hub.after import known_tags, tag_commit
+from magpie_hub.hub.client import connect
+from magpie_hub.hub.names import repo_of
+from magpie_hub.hub.patience import ATTEMPTS, Patience
+from magpie_hub.job import Job, Say, open_recipe
+from magpie_hub.models import is_remote, pin
+from magpie_hub.past import Past
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.regenerate.standing import Standing, read_standing, shelve, today
+from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, tag_of
+from magpie_hub.release import check_output, write_release
+from magpie_hub.release.growth import Growth
+from magpie_hub.release.stats import RAW, counted_columns
+from magpie_hub.schema import arrow_schema
+from magpie_hub.shelf import NAMES, Shelf
+from magpie_hub.state import State
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+def regenerate(
+    tick: Tick,
+    *,
+    say: Say,
+    watch: Watcher | None = None,
+    api: HfApi | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    environment: Mapping[str, str] = os.environ,
+    how: str = "{name}",
+    main_guarded: bool = False,
+) -> Regenerated:
+    """Runs a tick.
+
+    Args:
+        tick: What is asked.
+        say: Told what is going on, a line each.
+        watch: Told how far the rows are, twice a second.
+        api: The Hub's client; the environment's by default.
+        sleep: Waits so many seconds.
+        environment: For ``MAGPIE_*`` variables.
+        how: How the caller spells a setting in messages.
+        main_guarded: See `Job.run`.
+
+    Raises:
+        UserError: Something that was asked for cannot be; nothing was sent.
+        DriftError: The new rows are refused; nothing was sent, and the report says why.
+        RunError: The run had to stop; run the same tick again to go on.
+    """
+    check_asked(tick)
+    recipe = open_recipe(tick.name, tick.knobs, environment, how)
+    out = tick.out or Path(f"{recipe.name}-next")
+    report = tick.report or Path(f"{recipe.name}-report.md")
+    check_output(out)
+    api = api or connect()
+    repo_id = repo_of(api, recipe, tick.repo_id)
+    run = _Run(tick, recipe, repo_id, out, report, api, say, watch, sleep, main_guarded)
+    with run.lease():
+        return run.until_published()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One tick, on its way."""
+
+    tick: Tick
+    recipe: Recipe
+    repo_id: str
+    out: Path
+    report: Path
+    api: HfApi
+    say: Say
+    watch: Watcher | None
+    sleep: Callable[[float], None]
+    main_guarded: bool
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(self.repo_id, self.say, self.sleep)
+
+    @property
+    def state(self) -> State | None:
+        url = self.tick.state or self.recipe.regenerate.state
+        return State(url, self.repo_id.replace("/", "--")) if url else None
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keeps other runners of this dataset waiting, if there is a place to say so."""
+        if self.state is None:
+            yield
+            return
+        with self.state.lease(self.say):
+            yield
+
+    def until_published(self) -> Regenerated:
+        """Goes on from what stands, again and again while others publish in between."""
+        ask = self.patience.ask
+        day = ask(lambda: today(self.api))
+        name = self.tick.tick or day.isoformat()
+        for _ in range(ATTEMPTS):
+            standing = ask(lambda: read_standing(self.api, self.repo_id, self.recipe.name))
+            if (done := standing.find(name)) is not None:
+                return self._done_before(standing, done)
+            with contextlib.suppress(Stale):
+                return self._once(standing, name, _day(name, day))
+            self.say("another release was published in between; going on from that")
+        raise Stale(
+            f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
+            "the newest of them; run again"
+        )
+
+    def _done_before(self, standing: Standing, done: Mapping[str, Any]) -> Regenerated:
+        """A tick that is published already; its tag may have been missed."""
+        head = standing.remote.head
+        if done["tag"] == standing.manifest["tag"] and self.tick.push:
+            self.patience.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
+        if self.state is not None:
+            self.state.clear(done["tick"])
+        return self._outcome("unchanged", standing.manifest, done, head)
+
+    def _once(self, standing: Standing, name: str, day: date) -> Regenerated:
+        """Builds on what stands, and publishes it there."""
+        tags = self.patience.ask(lambda: known_tags(self.api, self.repo_id))
+        tag = tag_of(day, tags)
+        job, kept = self._job(standing)
+        warnings: list[str] = []
+
+        def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+            found = self._examine(standing, fresh, name, tag)
+            warnings.extend(found.warnings)
+            return found.to_json(), found.warnings
+
+        growth = Growth(
+            standing.manifest, standing.stats, kept, name, tag, day.isoformat(), examine
+        )
+        with self._kept(job, name):
+            try:
+                self._generate(job)
+            except YieldError as error:
+                examine(_so_far(job))
+                raise error from None
+            release = write_release(job, self.out, growth)
+        manifest, added = _manifest(release.path), release.funnel.delivered
+        increment = manifest["increments"][-1]
+        commit = None
+        if self.tick.push:
+            push = Push(
+                self.out,
+                self.recipe.name,
+                self.repo_id,
+                replace=True,
+                reviewed=(*self.recipe.hub.reviewed, *self.tick.reviewed),
+            )
+            commit = publish(push, say=self.say, api=self.api, sleep=self.sleep).commit
+            self._shelve(release.path, increment, int(release.stats["turns"]))
+            if self.state is not None:
+                self.state.clear(name)
+        self.say(f"{added:,} rows, {release.rows:,} in all")
+        return self._outcome(
+            "published" if self.tick.push else "built",
+            manifest,
+            increment,
+            commit,
+            tuple(warnings),
+            built=True,
+        )
+
+    def _job(self, standing: Standing) -> tuple[Job, dict[str, tuple[Path, ...]]]:
+        """The rows to be made, and the shards that stay."""
+        if self.tick.refresh:
+            # The newest revision that the recipe allows, whatever a journal was begun with.
+            rows = standing.manifest["rows"] if "rows" not in self.tick.knobs else self.recipe.rows
+            source = pin(self.recipe.model, self.recipe.revision)
+            changed = {"rows": rows, "revision": source.revision}
+            return Job.open(self.recipe.model_copy(update=changed)), {}
+        _check_recipe(self.recipe, standing)
+        beside = [Path(self.recipe.name), self.out]
+        shards = self.patience.ask(
+            lambda: shelve(self.api, standing, Shelf(home()), beside, self.say)
+        )
+        manifest = standing.manifest
+        past = Past(standing.end, shards["default"], manifest["judges"], manifest["chat"])
+        changed = {
+            "rows": self.tick.grow or self.recipe.regenerate.grow,
+            "revision": manifest["model"]["revision"],
+        }
+        job = Job.open(self.recipe.model_copy(update=changed), past=past)
+        kept = {config: tuple(one.path for one in found) for config, found in shards.items()}
+        return job, kept
+
+    @contextmanager
+    def _kept(self, job: Job, name: str) -> Iterator[None]:
+        """Brings back what another machine has made for this tick, and saves what is made here."""
+        state = self.state
+        if state is None:
+            yield
+            return
+        start = job.past.start if job.past else 0
+        if found := state.restore(job.folder, name, start):
+            self.say(f"{found:,} rows of this tick were made elsewhere; going on from there")
+        every = self.recipe.regenerate.checkpoint_seconds
+        with state.keeping(job.folder, name, start, every=every, say=self.say):
+            yield
+
+    def _generate(self, job: Job) -> None:
+        with Background(job, self.say, main_guarded=self.main_guarded) as run:
+            for progress in run.updates():
+                if self.watch is not None and progress is not None:
+                    self.watch(progress)
+
+    def _examine(
+        self, standing: Standing, fresh: Mapping[str, Any], name: str, tag: str
+    ) -> drift.Examination:
+        """Compares new rows with the published ones, and writes the report.
+
+        Raises:
+            DriftError: They are refused.
+        """
+        found = drift.examine(
+            standing.stats, fresh, self.recipe.regenerate.drift, anew=self.tick.refresh
+        )
+        text = drift.report(
+            found,
+            name=self.recipe.name,
+            tick=name,
+            tag=tag,
+            repo_id=self.repo_id,
+            published_rows=standing.manifest["rows"],
+            new_rows=fresh["rows"],
+        )
+        self.report.write_text(text, encoding="utf-8")
+        if found.failed:
+            raise DriftError(
+                f"{self.repo_id}: nothing is published: {found.failed[0].says} "
+                f"({len(found.failed)} of the gates failed; {self.report} has the figures); it "
+                "holds what it held before, and the new rows stay in the journal",
+                text,
+            )
+        return found
+
+    def _shelve(self, folder: Path, increment: Mapping[str, Any], turns: int) -> None:
+        """Puts the new shards on the shelf, so that the next tick need not read them again."""
+        shelf, files = Shelf(home()), _manifest(folder)["files"]
+        for path in increment["files"]:
+            raw = path.startswith("data/raw/")
+            columns = RAW if raw else (*NAMES, *counted_columns(turns))
+            shelf.put(files[path]["sha256"], folder / path, columns)
+
+    def _outcome(
+        self,
+        state: Any,
+        manifest: Mapping[str, Any],
+        increment: Mapping[str, Any],
+        commit: str | None,
+        warnings: tuple[str, ...] = (),
+        *,
+        built: bool = False,
+    ) -> Regenerated:
+        return Regenerated(
+            state,
+            self.repo_id,
+            increment["tick"],
+            increment["tag"],
+            commit,
+            increment["rows"],
+            manifest["rows"],
+            manifest["edition"],
+            warnings,
+            str(self.out) if built else None,
+            str(self.report) if built else None,
+        )
+
+
+def _check_recipe(recipe: Recipe, standing: Standing) -> None:
+    """Whether rows of this recipe may stand beside the published ones.
+
+    Raises:
+        UserError: They may not.
+    """
+    manifest, repo_id = standing.manifest, standing.remote.repo_id
+    columns = arrow_schema(recipe.turns, recipe.judges.names).names
+    if recipe.model != manifest["model"]["name"]:
+        raise UserError(
+            f"{repo_id}: its rows are of {manifest['model']['name']}, the recipe's generator is "
+            f"{recipe.model}; --refresh makes all rows anew"
+        )
+    if recipe.revision not in (None, manifest["model"]["revision"]) and is_remote(recipe.model):
+        raise UserError(
+            f"{repo_id}: its rows are of revision {manifest['model']['revision']}, the recipe asks "
+            f"for {recipe.revision}; --refresh makes all rows anew"
+        )
+    if columns != manifest["columns"]:
+        other = sorted(set(columns) ^ set(manifest["columns"])) or ["their order"]
+        raise UserError(
+            f"{repo_id}: its columns differ from the recipe's ({', '.join(other[:5])}); other "
+            "turns or judges want --refresh, which makes all rows anew"
+        )
+
+
+def _so_far(job: Job) -> dict[str, Any]:
+    """What can be counted of an increment that too few rows pass to be finished."""
+    progress = job.progress()
+    start = job.past.start if job.past else 0
+    planned = progress.settled - start
+    return {
+        "rows": progress.passed,
+        "yield": progress.passed / planned if planned else 0.0,
+        "funnel": {
+            "planned": planned,
+            "rejected": dict(progress.reasons),
+            "delivered": progress.passed,
+        },
+    }
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    import json
+
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    return found
+
+
+def _day(name: str, today: date) -> date:
+    """The day of a tick: the one that it is named after, else today."""
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return today

@@ -1,0 +1,204 @@
+"""What goes wrong around a tick: it ends in the old release or the new one, and is done once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from magpie_hub.errors import HubError, UserError
+from magpie_hub.hub import verify
+from tests.hub_peer.server import HubPeer
+from tests.regenerate.conftest import REPO, ROWS, Ticker
+
+
+def ticks(peer: HubPeer) -> list[str | None]:
+    found = json.loads(peer.repo(REPO).files()["manifest.json"])["increments"]
+    return [one["tick"] for one in found]
+
+
+def whole(peer: HubPeer) -> bool:
+    return not verify(REPO, api=peer.api("write"), load=False).problems
+
+
+def test_a_release_published_in_between_is_gone_on_from(
+    ticker: Ticker, hub_peer: HubPeer, recipe: Path
+) -> None:
+    other = Ticker(hub_peer, recipe)
+    hub_peer.before("commit", lambda: other("b", grow=5, out=Path("other"), report=Path("o.md")))
+    done = ticker("a", grow=5)
+    assert ticks(hub_peer) == [None, "b", "a"]
+    assert done.rows == ROWS + 10
+    assert "another release was published in between; going on from that" in ticker.said
+    assert whole(hub_peer)
+
+
+def test_a_commit_of_somebody_else_in_between_is_kept(ticker: Ticker, hub_peer: HubPeer) -> None:
+    repo = hub_peer.repo(REPO)
+    hub_peer.before("commit", lambda: repo.commit({"notes.txt": b"mine"}, "notes", "main"))
+    assert ticker("a", grow=5).state == "published"
+    assert repo.files()["notes.txt"] == b"mine"
+    assert whole(hub_peer)
+
+
+@pytest.mark.parametrize("kind", ["503", "lost-504", "lost-connection", "429"])
+@pytest.mark.parametrize("endpoint", ["repo_info", "tree", "refs", "preupload", "commit", "tag"])
+def test_one_fault_anywhere_and_the_tick_is_published_once(
+    ticker: Ticker,
+    hub_peer: HubPeer,
+    endpoint: str,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+    commits = len(hub_peer.repo(REPO).commits)
+    hub_peer.faults.add(endpoint, kind)
+    done = ticker("a", grow=3)
+    assert done.state == "published"
+    assert len(hub_peer.repo(REPO).commits) == commits + 1
+    assert hub_peer.repo(REPO).tags[done.tag] == hub_peer.repo(REPO).head
+    assert whole(hub_peer)
+
+
+def test_a_tag_that_was_missed_is_set_by_the_same_tick(
+    ticker: Ticker, hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+    hub_peer.faults.add("tag", "503", times=100)
+    with pytest.raises(HubError, match="run again"):
+        ticker("a", grow=3)
+    hub_peer.faults.clear()
+    again = ticker("a", grow=3)
+    assert again.state == "unchanged"
+    assert hub_peer.repo(REPO).tags[again.tag] == hub_peer.repo(REPO).head
+
+
+def test_two_schedules_at_once_publish_a_tick_once(
+    ticker: Ticker, hub_peer: HubPeer, recipe: Path
+) -> None:
+    outcomes: list[str] = []
+
+    def one(number: int) -> None:
+        places = {"out": Path(f"out-{number}"), "report": Path(f"report-{number}.md")}
+        outcomes.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) in (["published", "unchanged"], ["published", "published"])
+    assert ticks(hub_peer) == [None, "a"]
+    assert whole(hub_peer)
+
+
+def test_a_wrong_clock_here_changes_nothing(
+    ticker: Ticker, hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day is the Hub's: a runner whose clock is years off names the same tick."""
+    first = ticker(grow=3)
+    import magpie_hub.regenerate.standing as standing
+
+    class Off(standing.datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> Off:
+            return cls(2001, 1, 1)
+
+    monkeypatch.setattr(standing, "datetime", Off)
+    again = ticker(grow=3)
+    assert (again.state, again.tick, again.tag) == ("unchanged", first.tick, first.tag)
+
+
+def test_a_read_only_token_and_none_send_nothing(ticker: Ticker, hub_peer: HubPeer) -> None:
+    head = hub_peer.repo(REPO).head
+    with pytest.raises(UserError, match="write role"):
+        ticker("a", grow=3, token="read", repo_id=REPO)
+    assert hub_peer.repo(REPO).head == head
+
+
+def command(recipe: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "magpie_hub", "regenerate", "--variant", str(recipe)),
+        *("--grow", "60", "--tick", "a", "--push", "--max-num-seqs", "2", *more),
+    ]
+
+
+def test_a_tick_killed_at_any_moment_is_finished_by_the_same_command(
+    ticker: Ticker, hub_peer: HubPeer, recipe: Path, tmp_path: Path
+) -> None:
+    environment = {**hub_peer.environment(home=tmp_path / "hf"), **_home(tmp_path / "home")}
+    kills = 0
+    for wait in (4.0, 6.0, 7.0, 8.0, 9.0):
+        process = subprocess.Popen(
+            command(recipe),
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(wait)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+        assert whole(hub_peer), "the old release or the new one"
+    done = subprocess.run(
+        [*command(recipe), "--json"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert kills
+    assert json.loads(done.stdout)["rows"] == ROWS + 60
+    assert ticks(hub_peer) == [None, "a"]
+    assert whole(hub_peer)
+
+
+def test_a_tick_killed_on_one_machine_is_finished_on_another(
+    ticker: Ticker,
+    hub_peer: HubPeer,
+    recipe: Path,
+    tmp_path: Path,
+    elsewhere: Callable[[], None],
+) -> None:
+    """All that the second machine has is the URL of the state."""
+    state = (tmp_path / "state").as_uri()
+    environment = hub_peer.environment(home=tmp_path / "hf")
+    data = recipe.read_text() + "regenerate: {checkpoint_seconds: 1}\n"
+    recipe.write_text(data)
+    process = subprocess.Popen(
+        command(recipe, "--state", state),
+        cwd=tmp_path,
+        env={**environment, **_home(tmp_path / "home")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list((tmp_path / "state").rglob("*.segment")):
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert ticks(hub_peer) == [None]
+    elsewhere()
+    done = ticker("a", grow=60, state=state)
+    assert done.state == "published"
+    assert [line for line in ticker.said if "were made elsewhere" in line]
+    assert ticks(hub_peer) == [None, "a"]
+    assert whole(hub_peer)
+    assert not list((tmp_path / "state").rglob("*.segment")), "what is published is kept no more"
+
+
+def _home(path: Path) -> dict[str, str]:
+    return {"MAGPIE_HOME": str(path)}
