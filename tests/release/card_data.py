@@ -192,6 +192,7 @@ MANIFEST: dict[str, Any] = {
         "toy/guard": "gua1",
         "toy/embedder": "emb1",
     },
+    "increments": [{"tag": "v1.0.0"}],
     "chat": {"pre_query": {"text": "<|user|>\n", "ids": [1, 2]}},
     "sessions": [
         {
@@ -227,7 +228,14 @@ SIBLINGS = [
         "description": "One turn.",
     },
 ]
-CHANGELOG = [{"tag": "data-3f2a9c0d1e2f", "date": "2026-11-03", "text": "The first release."}]
+CHANGELOG = [
+    {
+        "tag": "data-3f2a9c0d1e2f",
+        "date": "2026-11-03",
+        "edition": "1.0",
+        "text": "The first release.",
+    }
+]
 
 
 def write_data(

@@ -488,7 +488,7 @@ def hostile(draw: Callable[[], str]) -> CardData:
         siblings=[
             sample.SIBLINGS[0] | {"name": "x" + draw(), "generator": draw(), "repo_id": draw()}
         ],
-        changelog=[{"tag": draw(), "date": draw(), "text": draw()}],
+        changelog=[{key: draw() for key in ("tag", "date", "edition", "text")}],
     )
 
 
