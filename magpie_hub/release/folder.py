@@ -34,6 +34,7 @@ from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
 from magpie_hub.judging import REVISIONS
 from magpie_hub.plan import Plan
+from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
@@ -167,13 +168,14 @@ def _write(job: Job, folder: Path) -> Release:
             arrow_schema(recipe.turns, recipe.judges.names, raw=True),
             folder / "data" / "raw",
         )
-        sessions = book.first.sessions()
+        sessions = [_published_session(one) for one in book.first.sessions()]
         chat = book.first.meta("chat")
         judges = book.first.meta(REVISIONS) or {}
         stats = describe(folder, book.spent())
         coverage = _coverage(job, book, delivery)
     pictures = draw(stats, folder / "assets", coverage=coverage)
     tag = _data_tag(shards)
+    recipe_text = _recipe_text(job)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
@@ -182,7 +184,7 @@ def _write(job: Job, folder: Path) -> Release:
         "tag": tag,
         "rows": len(delivery.row_ids),
         "seed": recipe.seed,
-        "recipe_fingerprint": recipe_fingerprint(recipe),
+        "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
         "model": {
             "name": recipe.model,
             "revision": job.source.revision,
@@ -204,7 +206,7 @@ def _write(job: Job, folder: Path) -> Release:
         "files": {},
     }
     _dump(folder / "stats.json", stats)
-    (folder / "recipe.yaml").write_text(_recipe_text(job), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
     (folder / "README.md").write_text(render_card(card_data(folder, manifest)), encoding="utf-8")
     rows_in = _rows_in(shards)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -291,8 +293,19 @@ def _recipe_text(job: Job) -> str:
     data["revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
+    # A server's address is nobody's business, and without it there is no engine server.
+    if data.pop("base_url", None) is not None:
+        data.pop("engine", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _published_session(session: dict[str, Any]) -> dict[str, Any]:
+    """An engine session, without the address of a server."""
+    if session["engine"] != "server":
+        return session
+    settings = {key: value for key, value in session["settings"].items() if key != "base_url"}
+    return session | {"device": "server", "settings": settings}
 
 
 def _versions() -> dict[str, str]:
