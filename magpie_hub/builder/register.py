@@ -8,6 +8,8 @@ one that this version has is filled in place. Tried with datasets 3.6, 4.0, 4.8 
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
+from typing import Any
 
 from magpie_hub.recipe.variants import SUFFIX
 
@@ -53,3 +55,26 @@ def register() -> None:
         found = getattr(packaged_modules, table, None)
         if found is not None:
             found[MODULE] = value
+    _write_no_lock(magpie.__file__)
+
+
+def _write_no_lock(ours: str) -> None:
+    """Keeps `datasets` 3 from leaving a lock beside this package.
+
+    It takes any builder but its own for a script that it has copied, and writes a lock two folders
+    above it whenever one is made: into a checkout, or into site-packages, which may not be
+    writable. An installed package needs none.
+
+    Args:
+        ours: The builder's file.
+    """
+    from datasets import streaming
+
+    lock = getattr(streaming, "lock_importable_file", None)
+    if lock is None:
+        return
+
+    def lock_theirs(file: str) -> Any:
+        return nullcontext() if file == ours else lock(file)
+
+    streaming.lock_importable_file = lock_theirs

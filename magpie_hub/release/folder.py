@@ -35,6 +35,7 @@ from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
 from magpie_hub.judging import REVISIONS
 from magpie_hub.plan import Plan
+from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.fingerprint import (
     METHOD,
     fingerprint,
@@ -170,7 +171,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     recipe = job.recipe
     with _opened(job) as (book, verdicts, delivery):
         shards = _write_data(_Rows(job, book, verdicts), delivery, folder, growth)
-        sessions: list[Any] = book.first.sessions()
+        sessions: list[Any] = [_published_session(one) for one in book.first.sessions()]
         chat = book.first.meta("chat")
         judges = book.first.meta(REVISIONS) or {}
         costs = book.spent()
@@ -209,6 +210,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     changelog = [{"tag": tag, "date": date, "edition": edition, "text": text}, *history]
     stats["changelog"] = _figures(changelog, [*older, increment])
     pictures = draw(stats, folder / "assets", coverage=coverage)
+    recipe_text = _recipe_text(job, stats["rows"])
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
@@ -218,7 +220,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "edition": edition,
         "rows": stats["rows"],
         "seed": recipe.seed,
-        "recipe_fingerprint": recipe_fingerprint(recipe),
+        "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
         "model": {
             "name": recipe.model,
             "revision": job.source.revision,
@@ -236,7 +238,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "files": files,
     }
     _dump(folder / "stats.json", stats)
-    (folder / "recipe.yaml").write_text(_recipe_text(job, stats["rows"]), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
     (folder / "README.md").write_text(render_card(card_data(folder, manifest)), encoding="utf-8")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
@@ -356,8 +358,19 @@ def _recipe_text(job: Job, rows: int) -> str:
     data["revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
+    # A server's address is nobody's business, and without it there is no engine server.
+    if data.pop("base_url", None) is not None:
+        data.pop("engine", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _published_session(session: dict[str, Any]) -> dict[str, Any]:
+    """An engine session, without the address of a server."""
+    if session["engine"] != "server":
+        return session
+    settings = {key: value for key, value in session["settings"].items() if key != "base_url"}
+    return session | {"device": "server", "settings": settings}
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import magpie_hub
 from tests.builder.conftest import Workshop
 
 LOAD = """
@@ -106,6 +108,12 @@ print(json.dumps([list(builder.info.features), datasets.get_dataset_config_names
     assert "instruction_2" in got[0]
     assert sorted(got[1]) == ["tiny", "tiny-mt"]
     assert workshop.generated() == 0
+
+
+def test_loading_leaves_nothing_beside_the_package(workshop: Workshop) -> None:
+    assert len(workshop.run(load(more="rows=2")).json()["ids"]) == 2
+    package = Path(magpie_hub.__file__).parent
+    assert not package.with_suffix(".lock").exists()
 
 
 def last_line(text: str) -> str:

@@ -16,6 +16,7 @@ from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
 from magpie_hub.plan import Plan
 from magpie_hub.recipe import parse_recipe
+from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.release import Release, write_release
 from magpie_hub.release import folder as folder_module
 from magpie_hub.release.card import size_category
@@ -114,6 +115,34 @@ def test_the_recipe_in_it_is_the_recipe(job: Job, tmp_path: Path) -> None:
     release = write_release(job, tmp_path / "out")
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
     assert again == job.recipe.model_copy(update={"revision": "r1"})
+
+
+@pytest.mark.parametrize("engine", ["server", "auto"])
+def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None:
+    address = "http://gpu-box.internal:8000/v1"
+    job = toy_job(tmp_path / "home", f"engine: {engine}\nbase_url: {address}\n")
+    with job.book(writable=True) as book:
+        book.first.begin_session(
+            {
+                "engine": "server",
+                "version": "vLLM 1",
+                "device": address,
+                "dtype": "unknown",
+                "slots": 8,
+                "settings": {"base_url": address, "served_model": "toy/model"},
+            }
+        )
+    release = write_release(job, tmp_path / "out")
+    for name, data in content(release).items():
+        assert b"gpu-box" not in data, name
+    manifest = json.loads((release.path / "manifest.json").read_text())
+    assert manifest["sessions"][-1]["engine"] == "server"
+    assert manifest["sessions"][-1]["settings"] == {"served_model": "toy/model"}
+    again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
+    local = {"revision": "r1", "engine": "auto", "base_url": None}
+    assert again == job.recipe.model_copy(update=local)
+    # Nor can it be guessed back from a hash that holds it.
+    assert manifest["recipe_fingerprint"] == recipe_fingerprint(again)
 
 
 def test_an_earlier_release_is_replaced(job: Job, tmp_path: Path) -> None:
