@@ -291,6 +291,8 @@ def _recipe_text(job: Job) -> str:
     data["revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
+    # Where a schedule keeps its state may be a private bucket, and is nobody's business.
+    data.get("regenerate", {}).pop("state", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
