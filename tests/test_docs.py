@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from magpie_hub.recipe import variant_names
+from magpie_hub.recipe.regenerate import Drift
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,17 @@ def test_the_readme_names_every_variant_and_only_files_that_exist() -> None:
             assert (ROOT / link).exists(), link
 
 
+def test_the_table_of_drift_gates_names_every_bound_with_its_default() -> None:
+    text = (ROOT / "docs" / "release.md").read_text()
+    section = text.split("## Drift gates\n")[1].split("\n## ")[0]
+    said = re.findall(r"`([a-z_]+)` = (null|[\d.]+)", section)
+    defaults = {
+        name: "null" if field.default is None else f"{field.default:g}"
+        for name, field in Drift.model_fields.items()
+    }
+    assert sorted(said) == sorted(defaults.items())
+
+
 def test_no_room_imports_from_a_floor_above() -> None:
     """The floors of docs/architecture.md, lowest first."""
     floors = {
@@ -47,7 +59,7 @@ def test_no_room_imports_from_a_floor_above() -> None:
         },
         5: {"closeness", "generator", "judging", "rounds"},
         6: {"job"},
-        7: {"release", "scan", "background"},
+        7: {"release", "scan", "background", "drift"},
         8: {"api", "builder", "probe", "scaffold", "stream", "hub"},
         9: {"cli", "progress", "chatter", "__main__"},
     }

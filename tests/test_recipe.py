@@ -56,6 +56,19 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
         ),
         ("judges: {tags: {mod: x}}", "judges.tags.mod: unknown key .did you mean mode"),
         ("selection: {min_quality: superb}", "selection.min_quality: should be 'very poor'"),
+        (
+            "regenerate: {grows: 3}",
+            "regenerate.grows: unknown key .did you mean grow.*allowed here: .*state",
+        ),
+        ("regenerate: {grow: 0}", "regenerate.grow: should be greater than or equal to 1, not 0"),
+        ("regenerate: {state: ''}", "regenerate.state: .*at least 1 character"),
+        (
+            "regenerate: {drift: {mixes: 0.3}}",
+            "regenerate.drift.mixes: unknown key .did you mean mix.*allowed here: .*max_unsafe",
+        ),
+        ("regenerate: {drift: {mix: 20}}", "regenerate.drift.mix: .*or equal to 1, not 20"),
+        ("regenerate: {drift: {lengths: .inf}}", "regenerate.drift.lengths: .*finite number"),
+        ("regenerate: {drift: {significance: 0}}", "regenerate.drift.significance: .*than 0"),
         ("respond: {loop: {min_pattern: 9, max_pattern: 3}}", "min_pattern .9. is above"),
         ("gates: {rules: {colons: true}}", "gates: no gate is called 'colons'; there are"),
         ("gates: {rules: {empty: {x: 1}}}", "gates.empty: no parameter is called 'x'"),
@@ -152,6 +165,7 @@ def test_a_multi_turn_variant_has_the_first_turns_of_its_single_turn_one() -> No
         {"judges": {"tags": {}}, "selection": {"min_quality": "good"}},
         {"judges": {"language": True}},
         {"later_turns": {"temperature": 0.5}},
+        {"regenerate": {"grow": 5, "drift": {"mix": None}}},
     ],
 )
 def test_what_costs_no_first_turn(fields: dict[str, object]) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from magpie_hub.recipe.judges import Judges
+from magpie_hub.recipe.regenerate import Regenerate
 from magpie_hub.recipe.section import Name, Section, Words
 from magpie_hub.recipe.selection import Selection
 
@@ -195,8 +196,8 @@ def _knob(default: Any, help: str, **limits: Any) -> Any:
 class Recipe(Section):
     """Everything that determines a dataset.
 
-    Sections follow the flow: instruct, respond, later turns, gates, judges, selection, card, hub.
-    Top-level scalars marked as knobs may be overridden for one run.
+    Sections follow the flow: instruct, respond, later turns, gates, judges, selection, card, hub,
+    regenerate. Top-level scalars marked as knobs may be overridden for one run.
     """
 
     name: Name
@@ -257,6 +258,7 @@ class Recipe(Section):
     selection: Selection = Selection()
     card: Card = Card()
     hub: Hub = Hub()
+    regenerate: Regenerate = Regenerate()
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:

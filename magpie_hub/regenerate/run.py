@@ -156,8 +156,8 @@ class _Run:
 
         def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
             found = self._examine(standing, fresh, name, tag)
-            warnings.extend(found.warnings)
-            return found.to_json(), found.warnings
+            warnings.extend(check.says for check in found.warnings)
+            return found.to_json(), warnings
 
         growth = Growth(
             standing.manifest, standing.stats, kept, name, tag, day.isoformat(), examine

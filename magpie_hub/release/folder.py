@@ -361,6 +361,8 @@ def _recipe_text(job: Job, rows: int) -> str:
     # A server's address is nobody's business, and without it there is no engine server.
     if data.pop("base_url", None) is not None:
         data.pop("engine", None)
+    # Where a schedule keeps its state may be a private bucket, and is nobody's business.
+    data.get("regenerate", {}).pop("state", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 

@@ -145,6 +145,20 @@ def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None
     assert manifest["recipe_fingerprint"] == recipe_fingerprint(again)
 
 
+def test_what_is_nobodys_business_is_in_none_of_its_files(tmp_path: Path) -> None:
+    private = (
+        "hub: {repo_id: ns/toy, reviewed: ['email sha256:0123456789abcdef']}\n"
+        "regenerate: {grow: 7, state: 's3://private-bucket/state'}\n"
+    )
+    release = write_release(toy_job(tmp_path / "home", private), tmp_path / "out")
+    for name, data in content(release).items():
+        assert b"private-bucket" not in data, name
+        assert b"0123456789abcdef" not in data, name
+    again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
+    assert (again.regenerate.grow, again.regenerate.state) == (7, None)
+    assert again.hub.repo_id == "ns/toy"
+
+
 def test_an_earlier_release_is_replaced(job: Job, tmp_path: Path) -> None:
     release = write_release(job, tmp_path / "out")
     (release.path / "data" / "default" / "train-00001-of-00002.parquet").write_text("stale")
