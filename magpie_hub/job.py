@@ -16,22 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-
 from magpie_hub.book import Book
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.database import IN_MEMORY
 from magpie_hub.delivery import Delivery, deliver, wanted_rows
-from magpie_hub.errors import (
-    JournalError,
-    OutputError,
-    RecipeError,
-)
+from magpie_hub.errors import JournalError, RecipeError
 from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.generate import Ledger, Progress, Watcher
 from magpie_hub.generator import check_memory, engine_options, load_chat
 from magpie_hub.home import home as default_home
-from magpie_hub.journal import Journal
+from magpie_hub.journal import FIRST as FIRST
+from magpie_hub.journal import Journal, writer_lock
 from magpie_hub.judging import (
     REVISIONS,
     Judging,
@@ -51,8 +46,6 @@ from magpie_hub.rounds import Rounds, passing
 
 Say = Callable[[str], None]
 """Takes one line for the person who waits."""
-
-FIRST = "first.db"
 
 
 def open_recipe(
@@ -244,7 +237,7 @@ class Job:
             assert chat.next_query
         revisions = self._pin_judges()
         self._judges(revisions).check()
-        with self._lock(say), self.book(writable=True) as book:
+        with writer_lock(self.folder, say), self.book(writable=True) as book:
             self._describe(book, chat)
             # Who held the lock until now may have pinned them first.
             revisions |= (book.first.meta(REVISIONS) or {}) | self._past_judges
@@ -281,28 +274,6 @@ class Job:
         book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
         if book.later is not None:
             book.later.set_meta("settings", later_turn_settings(self.recipe))
-
-    @contextmanager
-    def _lock(self, say: Say) -> Iterator[None]:
-        """Keeps a second writer waiting, and tells it why."""
-        path = self.folder / "writer.lock"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                say(f"another process is generating these rows; waiting for it ({path})")
-                lock.acquire()
-        except OSError as error:
-            raise OutputError(
-                f"{self.folder}: the journal's folder cannot be written ({error.strerror}); "
-                "set MAGPIE_HOME to a folder that can"
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 def journals(home: Path) -> Path:

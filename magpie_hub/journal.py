@@ -7,6 +7,9 @@ readers may look while one writer writes.
 A turn's record is final: `put` refuses to change one. What a changed recipe would draw belongs to
 another fingerprint and so to another file. The one exception is a turn whose response was put off
 (`replace`): it may get its response later.
+
+SQLite's rowids only rise, in `replace` too: whatever was committed since a look at the file has a
+rowid that was not there then.
 """
 
 from __future__ import annotations
@@ -14,17 +17,23 @@ from __future__ import annotations
 import json
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
+
 from magpie_hub.database import Database
 from magpie_hub.engine.base import FinishReason
-from magpie_hub.errors import JournalError
+from magpie_hub.errors import JournalError, OutputError
 
 FORMAT = 1
 """Version of the file's layout."""
+
+FIRST = "first.db"
+"""File name of the journal of first turns."""
 
 _SCHEMA = """
 CREATE TABLE sessions (
@@ -148,20 +157,9 @@ class Journal(Database):
         """
         values = self._values(record)
         with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                gone = self._db.execute(
-                    "DELETE FROM turns WHERE row_id = ? AND turn = ? AND response IS NULL "
-                    "AND substr(reason, 1, ?) = ?",
-                    (record.row_id, record.turn, len(reason), reason),
-                ).rowcount
-                self._db.execute(
-                    f"INSERT INTO turns VALUES ({', '.join('?' * len(values))})", values
-                )
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT" if gone else "ROLLBACK")
+            gone = self._db.execute(
+                _REPLACE, (*values, record.row_id, record.turn, len(reason), reason)
+            ).rowcount
         if not gone:
             raise JournalError(f"{self.path}: row {record.row_id} has its response already")
 
@@ -232,10 +230,54 @@ SELECT row_id, turn, reason, digest,
 FROM turns INDEXED BY turns_marks WHERE row_id >= ? ORDER BY row_id, turn
 """
 
+_COLUMNS = (
+    "row_id, turn, session, reason, digest, instruction, response, instruction_finish, "
+    "response_finish, instruction_ids, response_ids, instruction_tokens, response_tokens, "
+    "response_chars"
+)
+
+# The highest row's successor must not get its rowid, as it would by a deletion and an insertion.
+_REPLACE = f"""
+UPDATE turns SET (rowid, {_COLUMNS}) =
+    ((SELECT MAX(rowid) + 1 FROM turns), {", ".join("?" * (_COLUMNS.count(",") + 1))})
+WHERE row_id = ? AND turn = ? AND response IS NULL AND substr(reason, 1, ?) = ?
+"""
+
 _FIELDS = (
     "row_id, turn, reason, digest, instruction, response, instruction_finish, response_finish, "
     "instruction_ids, response_ids"
 )
+
+
+@contextmanager
+def writer_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Makes this process the one that writes a folder of journals.
+
+    Args:
+        folder: Made if missing.
+        say: Told when another process has to be waited for.
+
+    Raises:
+        OutputError: The folder cannot be made or written.
+    """
+    path = folder / "writer.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(f"another process is generating these rows; waiting for it ({path})")
+            lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the journal's folder cannot be written ({error.strerror}); "
+            "set MAGPIE_HOME to a folder that can"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _record(fields: tuple[Any, ...]) -> TurnRecord:

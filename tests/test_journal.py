@@ -50,6 +50,52 @@ def test_a_turn_is_there_once(tmp_path: Path) -> None:
         assert journal.get(0, 1) == RECORD
 
 
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=25))
+def test_rowids_only_rise(steps) -> None:
+    """What was committed last has the highest rowid, a turn in another's place too."""
+    put_off = replace(RECORD, response=None, response_ids=None, reason="off", digest=None)
+    with Journal(IN_MEMORY) as journal:
+        highest = 0
+        for puts_off, row in steps:
+            known = journal.get(row, 1)
+            if known is None:
+                new = replace(put_off if puts_off else RECORD, row_id=row)
+                journal.put(new)
+            elif known.response is None:
+                new = replace(put_off, row_id=row, reason="off:again") if puts_off else RECORD
+                new = replace(new, row_id=row)
+                journal.replace(new, "off")
+            else:
+                with pytest.raises(JournalError, match="has its response already"):
+                    journal.replace(replace(RECORD, row_id=row), "off")
+                continue
+            (rowid,) = journal._db.execute(
+                "SELECT rowid FROM turns WHERE row_id = ? AND turn = 1", (row,)
+            ).fetchone()
+            assert rowid > highest
+            highest = rowid
+            assert journal.get(row, 1) == new
+
+
+def test_a_turn_takes_the_place_of_one_that_was_put_off_and_of_no_other(tmp_path: Path) -> None:
+    off = replace(RECORD, response=None, response_ids=None, response_finish=None, reason="off:1")
+    with Journal(tmp_path / "j.db") as journal:
+        journal.put(off)
+        for row_id, reason in ((0, "other"), (1, "off")):
+            with pytest.raises(JournalError, match="has its response already"):
+                journal.replace(replace(RECORD, row_id=row_id), reason)
+        assert journal.get(0, 1) == off
+        session = journal.begin_session({"engine": "toy"})
+        journal.replace(RECORD, "off")
+        assert journal.get(0, 1) == RECORD
+        assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, 0, 3)]
+        found = journal._db.execute(
+            "SELECT session, instruction_tokens, response_tokens FROM turns"
+        ).fetchall()
+        assert found == [(session, 2, 3)]
+
+
 def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.db") as writer, Journal(tmp_path / "j.db", readonly=True) as reader:
         writer.put(RECORD)
