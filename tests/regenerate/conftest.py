@@ -13,7 +13,7 @@ from magpie_hub.hub import Push, publish
 from magpie_hub.regenerate import Regenerated, Tick, regenerate
 from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
 from tests.hub_peer.server import HubPeer
-from tests.tiny import write_tiny_model, write_tiny_recipe
+from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe
 
 REPO = "tester/magpie-tiny"
 ROWS = 30
@@ -32,7 +32,7 @@ def recipe(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path
         model,
         rows=ROWS,
         card={"license": "apache-2.0"},
-        gates={"rules": {"empty": True}, "duplicate": True},
+        gates={"rules": GATES_OFF, "duplicate": True},
     )
 
 

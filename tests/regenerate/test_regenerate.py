@@ -136,15 +136,11 @@ def test_another_machine_adds_the_same_rows(
 def test_published_rows_are_not_fetched_where_they_were_made(
     ticker: Ticker, hub_peer: HubPeer, elsewhere: Callable[[], None]
 ) -> None:
-    def read() -> int:
-        return sum(one.bytes_out for one in hub_peer.requests if one.endpoint in ("content", "cdn"))
-
     ticker("a", grow=5)
     assert not [line for line in ticker.said if line.startswith("reading data/")]
     elsewhere()
     ticker("b", grow=5)
     assert len([line for line in ticker.said if line.startswith("reading data/")]) == 4
-    assert read() < sum(map(len, shards(hub_peer).values()))
     ticker.said.clear()
     ticker("c", grow=5)
     assert not [line for line in ticker.said if line.startswith("reading data/")]
