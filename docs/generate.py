@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -32,21 +33,29 @@ Written by `make docs` from the code; a test holds it against the code.
 
 
 def command_help() -> str:
-    """The help text of the command and of each verb."""
-    parts = ["## The command\n"]
-    for name in ("", *magpie_hub.commands):
-        command = magpie_hub.commands[name] if name else magpie_hub
-        path = f"magpie-hub {name}".strip()
-        context = click.Context(
-            command, info_name=path, max_content_width=100, terminal_width=100, **names(command)
-        )
-        parts.append(f"```text\n$ {path} --help\n{command.get_help(context)}\n```\n")
-    return "\n".join(parts)
+    """The help text of the command and of each verb, and of the verbs of groups."""
+    top = context_of(magpie_hub, "magpie-hub")
+    parts = [
+        f"```text\n$ {context.command_path} --help\n{context.get_help()}\n```\n"
+        for context in walk_commands(top)
+    ]
+    return "\n".join(["## The command\n", *parts])
 
 
-def names(command: click.Command) -> dict[str, Any]:
-    """Context settings of a command that its help depends on."""
-    return {"help_option_names": command.context_settings.get("help_option_names", ["--help"])}
+def walk_commands(context: click.Context) -> Iterator[click.Context]:
+    """The context of a command, and those of all commands below it."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name, command in context.command.commands.items():
+            yield from walk_commands(context_of(command, name, context))
+
+
+def context_of(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> click.Context:
+    """The context in which a command writes its help, as wide as in a terminal of 100 columns."""
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    return click.Context(command, parent, name, **settings)
 
 
 def recipe_keys() -> str:

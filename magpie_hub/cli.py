@@ -20,6 +20,7 @@ import click
 
 from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.recipe.knobs import KNOBS, Knob
+from magpie_hub.schedule_cli import schedule
 
 if TYPE_CHECKING:
     from magpie_hub.release import Release
@@ -452,3 +453,6 @@ def _log_path(name: str) -> Path:
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     return home() / "logs" / f"{name}-{stamp}.log"
+
+
+magpie_hub.add_command(schedule)

@@ -1,7 +1,8 @@
 """The Hub's client, and what it says when it fails: one line of ours, with no token in it.
 
 Tokens come from where `huggingface_hub` looks: HF_TOKEN, the file that `hf auth login` writes, or
-an OIDC exchange in CI (HF_OIDC_RESOURCE). They are never handled here.
+an OIDC exchange in CI (HF_OIDC_RESOURCE). They are never handled here; `schedule` alone hands one
+on, as a secret of the job that it makes.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
         HfHubHTTPError,
         HFValidationError,
         HTTPError,
+        LocalEntryNotFoundError,
         LocalTokenNotFoundError,
         OfflineModeIsEnabled,
         OIDCError,
@@ -82,7 +84,7 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
     except HFValidationError as error:
         raise UserError(f"{repo_id}: not a repository's name ({clean(error)})") from None
     except LocalTokenNotFoundError:
-        raise UserError(_LOG_IN) from None
+        raise UserError(LOG_IN) from None
     except OIDCError as error:
         raise UserError(f"the OIDC token exchange failed: {clean(error)}") from None
     except OfflineModeIsEnabled:
@@ -100,7 +102,9 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
                 f"{repo_id}: there is no such dataset, or this token may not see it"
             ) from None
         if status == 401:
-            raise UserError(_LOG_IN) from None
+            raise UserError(LOG_IN) from None
+        if status == 402:
+            raise UserError(f"{repo_id}: the Hub wants to be paid first: {text}") from None
         if status == 403:
             raise UserError(
                 f"{repo_id}: this token may not do that there ({text}); it needs the write role "
@@ -112,14 +116,16 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
     except ValueError as error:
         # The client's answer to a card that the Hub's check of its YAML rejects.
         raise UserError(f"{repo_id}: the Hub refuses it: {clean(error)}") from None
-    except (HTTPError, ConnectionError, TimeoutError) as error:
+    except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        # LocalEntryNotFoundError: the Hub was not to be asked, and the cache lacks the file.
         raise Busy(f"{what} {repo_id}: {clean(error) or type(error).__name__}") from None
 
 
-_LOG_IN = (
+LOG_IN = (
     "the Hub wants a token that it knows: run hf auth login, or set HF_TOKEN to one with the write "
     "role"
 )
+"""What a person is told who has no token."""
 
 
 def clean(error: BaseException) -> str:

@@ -17,8 +17,9 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from tests.hub_peer import card, commit, community, download, lfs, repos, tokens, xet
+from tests.hub_peer import card, commit, community, download, jobs, lfs, repos, tokens, xet
 from tests.hub_peer.faults import Faults
+from tests.hub_peer.jobs import Jobs
 from tests.hub_peer.routing import Call, Handler, Refusal
 from tests.hub_peer.store import Repo, Store
 from tests.hub_peer.tokens import Token, identify, new_token
@@ -26,7 +27,7 @@ from tests.hub_peer.tokens import Token, identify, new_token
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-_ROOMS = (card, commit, community, download, lfs, repos, tokens, xet)
+_ROOMS = (card, commit, community, download, jobs, lfs, repos, tokens, xet)
 ROUTES = [route for room in _ROOMS for route in room.ROUTES]
 
 
@@ -63,6 +64,7 @@ class HubPeer:
         part_size: LFS files of more bytes than this are uploaded in parts.
         trusted: Repositories with a trusted publisher, "datasets/ns/name"; `id_token` is what it
             shows.
+        jobs: Scheduled jobs, and the jobs that they started.
     """
 
     def __init__(self, user: str = "tester", orgs: tuple[str, ...] = ("magpie-test",)) -> None:
@@ -78,6 +80,7 @@ class HubPeer:
             "stranger": new_token("stranger", "stranger", "write"),
         }
         self.trusted: set[str] = set()
+        self.jobs = Jobs()
         self.id_token = "id-token-of-a-ci-job"
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))

@@ -1,0 +1,278 @@
+"""Jobs: the scheduled jobs of one namespace that are ours, found, made and removed.
+
+The Hub keeps a job's environment as it was made with, and shows it in lists: by the variables
+`MARK` and `CONTENT` a schedule is known again, whatever a person has done to its labels since.
+
+Of several with one mark the newest stands, whoever made it, and the older ones are removed. That is
+what an answer that was lost, a removal that failed and two callers at once come down to: nobody
+removes a schedule unless there is a newer one, so that there is always one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import UserError
+from magpie_hub.hub.client import Busy, asking
+from magpie_hub.hub.patience import ATTEMPTS, Patience
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, ScheduledJobInfo
+
+MARK = "MAGPIE_SCHEDULE"
+"""Variable of a job that names its variant and repository: ``air@tester/magpie-air``."""
+
+CONTENT = "MAGPIE_SCHEDULE_CONTENT"
+"""Variable of a job that holds a hash of what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A job that a schedule has started.
+
+    Attributes:
+        id: Its id.
+        at: When it was started.
+        url: Its page, with its log.
+        stage: COMPLETED, ERROR, RUNNING, …; None if that was not asked, or the Hub forgot it.
+        message: What the Hub says to it.
+    """
+
+    id: str
+    at: datetime
+    url: str
+    stage: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A schedule, as the Hub has it.
+
+    Attributes:
+        id: Its id.
+        namespace: Whose it is.
+        name: The variant.
+        repo_id: The dataset.
+        cron: When it runs, in UTC.
+        suspended: Whether it waits to be resumed.
+        flavor: The machine.
+        image: The Docker image.
+        command: What runs in it.
+        content: Hash of what was asked for; empty if it has lost it.
+        created: When it was made.
+        next_run: When it runs next, if the Hub says so.
+        last_run: What it started last.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    repo_id: str
+    cron: str
+    suspended: bool
+    flavor: str
+    image: str
+    command: tuple[str, ...]
+    content: str
+    created: datetime
+    next_run: datetime | None
+    last_run: Run | None
+
+    @property
+    def mark(self) -> str:
+        """Its variant and repository in one word."""
+        return f"{self.name}@{self.repo_id}"
+
+
+class Jobs:
+    """The schedules of one namespace.
+
+    Args:
+        api: The Hub's client.
+        namespace: Whose they are.
+        patience: Asks the Hub until it answers.
+    """
+
+    def __init__(self, api: HfApi, namespace: str, patience: Patience) -> None:
+        self._api = api
+        self.namespace = namespace
+        self._patience = patience
+        self._what = f"the scheduled jobs of {namespace}"
+
+    def find(self, mark: str | None = None) -> list[Scheduled]:
+        """All schedules, or those with a mark; the newest last.
+
+        Raises:
+            UserError: There is no such namespace, or the Hub refuses.
+            HubError: The Hub failed.
+        """
+        found = self._patience.ask(self._list)
+        return [job for job in found if mark in (None, job.mark)]
+
+    def make(
+        self, mark: str, content: str, spec: dict[str, Any], there: Iterable[Scheduled]
+    ) -> list[Scheduled]:
+        """Makes a schedule, once, however the answers come.
+
+        Args:
+            mark: What it is known by.
+            content: Hash of what was asked for.
+            spec: Arguments of `HfApi.create_scheduled_job`.
+            there: What there is already with that mark.
+
+        Returns:
+            All with that mark, the newest last.
+
+        Raises:
+            UserError: The Hub refuses it.
+            HubError: The Hub failed; the message says what the namespace holds.
+        """
+        known = {job.id for job in there}
+        before = self._patience.holds
+        for attempt in range(ATTEMPTS):
+            try:
+                made = [self._post(mark, content, spec)]
+                self._patience.holds = f"the new schedule {made[0].id}, and any older one beside it"
+            except Busy as error:
+                made, busy = [], error
+                self._patience.holds = f"{before}, and perhaps the new schedule too"
+            found = {job.id: job for job in (*made, *self.find(mark))}
+            if found.keys() - known:
+                return sorted(found.values(), key=_age)
+            self._patience.holds = before
+            if attempt == ATTEMPTS - 1:
+                raise self._patience.give_up(str(busy))
+            self._patience.wait(busy, attempt)
+        raise AssertionError
+
+    def remove(self, jobs: Iterable[Scheduled], beside: str = "") -> tuple[str, ...]:
+        """Removes schedules; one that is gone already is as good.
+
+        Args:
+            jobs: Which.
+            beside: What the namespace holds beside them, for the message if the Hub fails.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            HubError: The Hub failed; the message says what the namespace holds.
+        """
+        left = [job.id for job in jobs]
+        gone: tuple[str, ...] = ()
+        while left:
+            self._patience.holds = f"{beside}the schedule {' and '.join(left)}"
+            self._remove_one(left[0])
+            gone += (left.pop(0),)
+        return gone
+
+    def _remove_one(self, schedule_id: str) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                self._delete(schedule_id)
+            except Busy as busy:
+                if all(job.id != schedule_id for job in self.find()):
+                    return
+                if attempt == ATTEMPTS - 1:
+                    raise self._patience.give_up(str(busy)) from None
+                self._patience.wait(busy, attempt)
+            else:
+                return
+
+    def last_run(self, job: Scheduled) -> Run | None:
+        """The last run of a schedule, and what has become of it."""
+        run = job.last_run
+        if run is None:
+            return None
+        stage, message = self._patience.ask(lambda: self._outcome(run.id))
+        return Run(run.id, run.at, run.url, stage, message)
+
+    # ---- single requests
+
+    def _list(self) -> list[Scheduled]:
+        from huggingface_hub.errors import HfHubHTTPError
+
+        with asking(self._what, "reading"):
+            try:
+                jobs = self._api.list_scheduled_jobs(namespace=self.namespace)
+            except HfHubHTTPError as error:
+                if error.response.status_code == 404:
+                    raise UserError(
+                        f"{self.namespace}: there is no such namespace, or this token may not "
+                        "see its jobs; name another (--namespace)"
+                    ) from None
+                raise
+        ours = (job for job in jobs if "@" in (job.job_spec.environment or {}).get(MARK, ""))
+        return sorted(map(self._view, ours), key=_age)
+
+    def _post(self, mark: str, content: str, spec: dict[str, Any]) -> Scheduled:
+        # Labels are for people: they find a schedule by them on the Hub's pages.
+        labels = {"name": _label(f"magpie-{mark}"), "magpie": _label(mark.partition("@")[0])}
+        with asking(self._what, "adding to"):
+            made = self._api.create_scheduled_job(
+                **spec,
+                concurrency=False,
+                env={MARK: mark, CONTENT: content},
+                labels=labels,
+                namespace=self.namespace,
+            )
+        return self._view(made)
+
+    def _delete(self, schedule_id: str) -> None:
+        from huggingface_hub.errors import HfHubHTTPError
+
+        with asking(self._what, "removing from"):
+            try:
+                self._api.delete_scheduled_job(
+                    scheduled_job_id=schedule_id, namespace=self.namespace
+                )
+            except HfHubHTTPError as error:
+                if error.response.status_code != 404:
+                    raise
+
+    def _outcome(self, job_id: str) -> tuple[str | None, str | None]:
+        from huggingface_hub.errors import HfHubHTTPError
+
+        with asking(self._what, "reading"):
+            try:
+                status = self._api.inspect_job(job_id=job_id, namespace=self.namespace).status
+            except HfHubHTTPError as error:
+                if error.response.status_code == 404:
+                    return None, None
+                raise
+        return str(status.stage), status.message
+
+    def _view(self, job: ScheduledJobInfo) -> Scheduled:
+        spec, last = job.job_spec, job.status.last_job
+        environment = spec.environment or {}
+        name, _, repo_id = str(environment.get(MARK, "")).partition("@")
+        pages = f"{self._api.endpoint}/jobs/{self.namespace}"
+        return Scheduled(
+            id=job.id,
+            namespace=self.namespace,
+            name=name,
+            repo_id=repo_id,
+            cron=job.schedule or "",
+            suspended=bool(job.suspend),
+            flavor=str(spec.flavor or ""),
+            image=spec.docker_image or spec.space_id or "",
+            command=tuple(spec.command or ()),
+            content=str(environment.get(CONTENT, "")),
+            created=job.created_at or datetime.min.replace(tzinfo=UTC),
+            next_run=None if job.suspend else job.status.next_job_run_at,
+            last_run=Run(last.id, last.at, f"{pages}/{last.id}") if last else None,
+        )
+
+
+def _label(text: str) -> str:
+    """A text as a label of a job may be: letters, digits, - and _, at most 100 of them."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:100]
+
+
+def _age(job: Scheduled) -> tuple[datetime, str]:
+    return job.created, job.id

@@ -1,0 +1,82 @@
+"""The token that a job is given, looked at before it is: whose it is, and whether it will do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.errors import UserError
+from magpie_hub.hub.client import LOG_IN, asking
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+# Of a trusted publisher in CI, and of a login in the browser.
+_SHORT_LIVED = ("hf_jwt_", "hf_oauth_")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A token of the Hub.
+
+    Attributes:
+        token: The token; no text of this object shows it.
+        owner: Whose it is.
+    """
+
+    token: str = field(repr=False)
+    owner: str
+
+
+def find_secret(api: HfApi, token: str | None = None) -> Secret:
+    """Looks at the token that a job is to be given.
+
+    Args:
+        api: The Hub's client.
+        token: The token; the client's own by default.
+
+    Raises:
+        UserError: There is none, the Hub does not know it, it may not write, or it ends within
+            hours.
+        Busy, HubError: See `asking`.
+    """
+    token = token or _own(api)
+    if token.startswith(_SHORT_LIVED):
+        raise UserError(
+            "the token of this login ends before long, and a schedule goes on: make one on "
+            "https://huggingface.co/settings/tokens, and name the variable that holds it "
+            "(--token-from)"
+        )
+    who = _whoami(api, token)
+    if (who.get("auth", {}).get("accessToken") or {}).get("role") == "read":
+        raise UserError(
+            "the job's token may only read, and a tick publishes: give it one with the write role, "
+            "or a fine-grained one that may write to the dataset (--token-from)"
+        )
+    return Secret(token, str(who["name"]))
+
+
+def caller(api: HfApi) -> str:
+    """Name of whoever asks.
+
+    Raises:
+        UserError: The Hub knows no such token, or there is none.
+        Busy, HubError: See `asking`.
+    """
+    return str(_whoami(api, _own(api))["name"])
+
+
+def _own(api: HfApi) -> str:
+    from huggingface_hub import get_token
+
+    with asking("the Hub", "asking"):
+        token = get_token() if api.token is None or api.token is True else api.token
+    if not token:
+        raise UserError(LOG_IN)
+    return str(token)
+
+
+def _whoami(api: HfApi, token: str) -> dict[str, Any]:
+    with asking("the Hub", "asking"):
+        who: dict[str, Any] = api.whoami(token=token, cache=True)
+    return who

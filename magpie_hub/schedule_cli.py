@@ -1,0 +1,169 @@
+"""The verbs of `magpie-hub schedule`: each parses, calls one function of `hub.schedule`, prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from magpie_hub.errors import UserError
+
+if TYPE_CHECKING:
+    from magpie_hub.hub.schedule import Scheduled
+
+Command = Callable[..., None]
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+namespace_option = click.option(
+    "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."
+)
+
+
+@click.group()
+def schedule() -> None:
+    """Regenerate a variant on HF Jobs, again and again.
+
+    A variant has one schedule for a repository. The Hub starts its job when it is due; what the job
+    runs is `magpie-hub regenerate --push`.
+    """
+
+
+@schedule.command()
+@click.option("--variant", "name", required=True, help="A variant's name.")
+@click.option(
+    "--repo-id", help="Its dataset; the recipe's, or magpie-NAME of the token's owner by default."
+)
+@click.option(
+    "--cron",
+    default="0 3 * * 1",
+    show_default=True,
+    help="When, in UTC: five fields, or @hourly, @daily, @weekly, @monthly, @yearly.",
+)
+@click.option("--grow", type=click.IntRange(1), help="Rows that a tick adds; the recipe's.")
+@click.option(
+    "--state",
+    metavar="URL",
+    help="Where what must survive a job is kept, as in hf://buckets/NAMESPACE/NAME; the recipe's.",
+)
+@click.option("--flavor", help="The machine; the smallest that holds the generator by default.")
+@click.option(
+    "--timeout", default="10h", show_default=True, help="A job that takes longer is ended."
+)
+@click.option("--image", help="Docker image with bash, Python and pip; vLLM's own by default.")
+@click.option(
+    "--requirement",
+    help="What pip installs there, as a wheel's URL or git+https://…; this version by default.",
+)
+@namespace_option
+@click.option(
+    "--suspended/--active",
+    default=None,
+    help="Whether it waits to be resumed; by default that stays, and a new one is active.",
+)
+@click.option(
+    "--token-from",
+    metavar="VARIABLE",
+    help="Variable of your environment whose token the job gets; your own token by default.",
+)
+@click.option("--renew", is_flag=True, help="Replace it even if only the token is new.")
+@as_json
+def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
+    """Schedule a variant, or change its schedule.
+
+    What is there already stays; another schedule for the same repository is replaced. The job gets
+    a token as its secret HF_TOKEN: make a fine-grained one that may write to this dataset, and
+    read gated models if the generator is one.
+    """
+    from magpie_hub.hub.schedule import Schedule
+    from magpie_hub.hub.schedule import create as make
+
+    say = partial(click.echo, err=True)
+    made = make(Schedule(**asked), token=_token(token_from), say=say)
+    if as_json:
+        click.echo(_json(asdict(made)))
+        return
+    click.echo(f"{made.state}: {_text(made.schedule)}")
+    for schedule_id in made.removed:
+        click.echo(f"removed: schedule {schedule_id}")
+    if made.state == "unchanged":
+        click.echo("its token is the one it was made with; --renew gives it today's")
+
+
+@schedule.command()
+@click.option("--variant", "name", help="Only this variant.")
+@click.option("--repo-id", help="Only this dataset.")
+@namespace_option
+@as_json
+def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
+    """Show schedules: when they run next, what became of the last run, and what runs."""
+    from magpie_hub.hub.schedule import show as find
+
+    found = find(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
+    _print(found, as_json)
+    if not found:
+        click.echo("no schedules", err=True)
+
+
+@schedule.command()
+@click.option("--variant", "name", required=True, help="The variant.")
+@click.option("--repo-id", help="Its dataset; needed if it has schedules for several.")
+@namespace_option
+@as_json
+def remove(name: str, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
+    """Remove the schedule of a variant. A job that is running goes on."""
+    from magpie_hub.hub.schedule import remove as take_away
+
+    gone = take_away(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
+    if as_json:
+        _print(gone, as_json)
+        return
+    for job in gone:
+        click.echo(f"removed: {job.name} for {job.repo_id}, schedule {job.id} in {job.namespace}")
+
+
+def _token(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    if not (token := os.environ.get(variable, "").strip()):
+        # Not shown: it may be the token itself.
+        raise UserError("--token-from: it wants the name of a variable that holds a token")
+    return token
+
+
+def _print(jobs: Iterable[Scheduled], as_json: bool) -> None:
+    if as_json:
+        click.echo(_json([asdict(job) for job in jobs]))
+    else:
+        for job in jobs:
+            click.echo(_text(job))
+
+
+def _text(job: Scheduled) -> str:
+    lines = [
+        f"{job.name} for {job.repo_id}, schedule {job.id} in {job.namespace}",
+        f"  when:     {job.cron} (UTC){', suspended' if job.suspended else ''}",
+        f"  next run: {_time(job.next_run)}",
+    ]
+    if run := job.last_run:
+        state = " ".join(filter(None, (run.stage, run.message and f"({run.message})")))
+        lines.append(f"  last run: {_time(run.at)} {state or 'unknown'}, {run.url}")
+    else:
+        lines.append("  last run: none yet")
+    lines.append(f"  where:    {job.flavor}, {job.image}")
+    lines.append(f"  command:  {shlex.join(job.command)}")
+    return "\n".join(lines)
+
+
+def _time(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "-"
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, default=datetime.isoformat)
