@@ -166,6 +166,16 @@ def test_what_follows_from_the_exit_status(status: int, site: Site) -> None:
     assert len(site.calls("gh")) == (2 if status == 3 else 0)
 
 
+def test_another_attempt_of_a_run_keeps_its_own_report(site: Site) -> None:
+    runner = site.runner({"REPORT": REPORT}, event="schedule", variables=OWN)
+    runner.run()
+    runner.environment["REPORT"] = "Passed."
+    assert runner.run()["regenerate"].result == "success"
+    assert runner.artifacts["report"].read_text() == "Passed."
+    first, second = site.calls("magpie-hub")
+    assert first == second
+
+
 def test_without_a_report_the_summary_says_so(site: Site) -> None:
     runner = site.runner({"STATUS_OF_MAGPIE": "2"}, event="schedule", variables=OWN)
     job = runner.run()["regenerate"]
