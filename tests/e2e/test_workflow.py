@@ -16,7 +16,7 @@ from magpie_hub.cli import magpie_hub
 from magpie_hub.recipe import variant_names
 from magpie_hub.release import write_release
 from tests.actions.id_tokens import id_tokens
-from tests.actions.runner import ROOT, read_workflow
+from tests.actions.runner import ROOT, Job, Runner, read_workflow
 from tests.actions.site import REAL, WORKFLOW, Site
 from tests.hub_peer.fixtures import hub_peer  # noqa: F401
 from tests.hub_peer.server import HubPeer
@@ -25,6 +25,7 @@ from tests.toy_release import toy_job
 
 FORK: dict[str, str] = {}
 OWN = {"MAGPIE_VARIANT": "air", "MAGPIE_REPO": "acme/magpie-air"}
+ALREADY = "This tick is published already; nothing was to be done.\n"
 REPORT = "Refused: the mix of categories is another one.\n\n| check | was | is |\n|---|---|---|\n"
 HOSTILE = "a/b'\"; touch pwned; $(touch pwned) `touch pwned` --push\n--refresh"
 
@@ -182,6 +183,8 @@ def test_without_a_report_the_summary_says_so(site: Site) -> None:
     assert job.summary == "No report was written (exit status 2); the log says why.\n"
     assert job.step("Keep the report").result == "success"
     assert not runner.artifacts
+    done = site.runner(event="schedule", variables=OWN).run()["regenerate"]
+    assert (done.result, done.summary) == ("success", ALREADY)
 
 
 def test_a_broken_installation_is_a_failure_that_opens_no_issue(site: Site) -> None:
@@ -329,7 +332,7 @@ def test_the_step_may_publish_with_no_token_stored_anywhere(
     environment = in_the_checkout(hub_peer, tmp_path / "hf") | {"RELEASE": str(release)}
     variables = {"MAGPIE_VARIANT": "toy", "MAGPIE_REPO": "tester/magpie-toy"}
 
-    def attempt() -> Any:
+    def attempt() -> Job:
         with id_tokens(hub_peer.id_token, audience=hub_peer.endpoint) as tokens:
             runner = site.runner(
                 environment, event="schedule", variables=variables, id_tokens=tokens
@@ -367,22 +370,15 @@ def test_a_published_set_grows_by_a_run_and_once_a_run(
         card={"license": "apache-2.0"},
     )
 
-    def magpie(*arguments: object) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-m", "magpie_hub", *map(str, arguments), "--json"],
-            cwd=tmp_path,
-            env=hub_peer.environment(home=tmp_path / "hf")
-            | {"PYTHONPATH": str(ROOT), "MAGPIE_HOME": str(tmp_path / "rows")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    magpie("push", "--build", "--variant", recipe, "--repo-id", repo_id, "--folder", "published")
-    assert magpie("verify", repo_id)["rows"] == 8
+    push = ["push", "--build", "--variant", str(recipe), "--folder", "published"]
+    subprocess.run(
+        [sys.executable, "-m", "magpie_hub", *push, "--repo-id", repo_id],
+        cwd=tmp_path,
+        env=hub_peer.environment(home=tmp_path / "hf"),
+        check=True,
+    )
     hub_peer.trusted.add(f"datasets/{repo_id}")
+    repo = hub_peer.repo(repo_id)
 
     site = Site(tmp_path / "site", magpie=REAL)
     variables = {
@@ -393,23 +389,21 @@ def test_a_published_set_grows_by_a_run_and_once_a_run(
         "MAGPIE_HOME": str(tmp_path / "another-machine"),
     }
 
-    def attempt(run_id: str) -> Any:
+    def attempt() -> tuple[Runner, Job, int]:
+        """Runs the workflow; the rows that are published then."""
         with id_tokens(hub_peer.id_token, audience=hub_peer.endpoint) as tokens:
             runner = site.runner(
-                environment,
-                event="schedule",
-                variables=variables,
-                run_id=run_id,
-                id_tokens=tokens,
+                environment, event="schedule", variables=variables, id_tokens=tokens
             )
             job = runner.run()["regenerate"]
         assert job.outputs["status"] == "0", job.step("Regenerate").log
-        assert job.summary
-        assert runner.artifacts["report"].read_text() == job.summary
-        return magpie("verify", repo_id)["rows"]
+        return runner, job, json.loads(repo.files()["manifest.json"])["rows"]
 
-    assert attempt("4711") == 12
-    head = hub_peer.repo(repo_id).commits[-1]
-    assert attempt("4711") == 12
-    assert hub_peer.repo(repo_id).commits[-1] is head
-    assert attempt("4712") == 16
+    runner, job, rows = attempt()
+    assert rows == 12
+    assert runner.artifacts["report"].read_text() == job.summary != ""
+    commits = list(repo.commits)
+    assert hub_peer.asked("commit")[-1].token == "keyless"
+    _, job, rows = attempt()
+    assert (rows, job.summary) == (12, ALREADY)
+    assert list(repo.commits) == commits
