@@ -34,7 +34,7 @@ def test_no_room_imports_from_a_floor_above() -> None:
         1: {"errors", "recipe", "home", "runtime"},
         2: {"engine", "models", "chat", "database", "language", "neighbors"},
         3: {"gates", "plan", "journal", "book", "judges", "labels", "selection", "spent"},
-        4: {"rollout", "generate", "verdicts", "delivery", "schema", "published", "engines"},
+        4: {"rollout", "generate", "verdicts", "delivery", "schema", "published", "engines", "state"},
         5: {"closeness", "generator", "judging", "rounds"},
         6: {"job"},
         7: {"release", "scan", "background"},
