@@ -8,6 +8,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -186,6 +187,7 @@ class HubPeer:
         )
         config.load()
         state = ServerState()
+        state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         server = await self._loop.create_server(
             lambda: _Protocol(config, state, {}, self._loop), sock=self._socket
         )
