@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,28 @@ ROWS = 30
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return write_tiny_recipe(
-        tmp_path / "tiny.magpie.yaml",
-        model,
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A machine on which the first release was built: recipe, journal, release folder."""
+    place = tmp_path_factory.mktemp("made")
+    recipe = write_tiny_recipe(
+        place / "tiny.magpie.yaml",
+        write_tiny_model(tmp_path_factory.mktemp("tiny")),
         rows=ROWS,
         card={"license": "apache-2.0"},
         gates={"rules": GATES_OFF, "duplicate": True},
     )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAGPIE_HOME", str(place / "home"))
+        build(recipe, place / "tiny")
+    return place
+
+
+@pytest.fixture
+def recipe(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipe, on a copy of that machine."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "tiny.magpie.yaml"
 
 
 class Ticker:
@@ -44,11 +53,6 @@ class Ticker:
         self.recipe = recipe
         self.said: list[str] = []
 
-    def publish(self) -> None:
-        """Publishes the first release."""
-        release = build(self.recipe, say=self.said.append)
-        publish(Push(release.path, "tiny"), api=self.peer.api("write"), say=self.said.append)
-
     def __call__(self, tick: str | None = None, *, token: str = "write", **how: Any) -> Regenerated:
         how = {"push": True, "name": self.recipe, **how}
         asked = Tick(tick=tick, **how)
@@ -58,10 +62,9 @@ class Ticker:
 
 
 @pytest.fixture
-def ticker(hub_peer: HubPeer, recipe: Path) -> Ticker:  # noqa: F811
-    made = Ticker(hub_peer, recipe)
-    made.publish()
-    return made
+def ticker(hub_peer: HubPeer, recipe: Path, tmp_path: Path) -> Ticker:  # noqa: F811
+    publish(Push(tmp_path / "tiny", "tiny"), api=hub_peer.api("write"))
+    return Ticker(hub_peer, recipe)
 
 
 @pytest.fixture

@@ -49,8 +49,13 @@ def test_a_commit_of_somebody_else_in_between_is_kept(ticker: Ticker, hub_peer: 
     assert whole(hub_peer)
 
 
-@pytest.mark.parametrize("kind", ["503", "lost-504", "lost-connection", "429"])
-@pytest.mark.parametrize("endpoint", ["repo_info", "tree", "refs", "preupload", "commit", "tag"])
+@pytest.mark.parametrize(
+    ("endpoint", "kind"),
+    [
+        *(("repo_info", "503"), ("tree", "lost-connection"), ("refs", "429"), ("resolve", "503")),
+        *(("preupload", "lost-504"), ("commit", "503"), ("commit", "lost-504"), ("tag", "429")),
+    ],
+)
 def test_one_fault_anywhere_and_the_tick_is_published_once(
     ticker: Ticker,
     hub_peer: HubPeer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from magpie_hub.cli.options import as_json
 from magpie_hub.errors import UserError
 
 if TYPE_CHECKING:
     from magpie_hub.hub.schedule import Scheduled
 
-Command = Callable[..., None]
-
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 namespace_option = click.option(
     "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."
 )

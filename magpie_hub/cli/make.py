@@ -1,0 +1,139 @@
+"""The verbs that make: `build`, `variants`, `probe`, `init`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from magpie_hub.cli.options import SETTINGS, as_json, knob_options, live, log_path
+
+if TYPE_CHECKING:
+    from magpie_hub.release import Release
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Release folder; ./NAME by default.")
+@knob_options()
+@as_json
+def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
+    """Build the release folder of NAME, generating the rows that the journal lacks.
+
+    The options below, after --out, are the recipe's settings for this run; each may also be given
+    as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
+    stopped.
+    """
+    release, log = build_live(name, out, **knobs)
+    if as_json:
+        found = {
+            "path": str(release.path),
+            "rows": release.rows,
+            "funnel": release.funnel.to_json(),
+            "saved": release.stats["saved"],
+            "files": list(release.files),
+            "log": str(log),
+        }
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        click.echo(_funnel_text(release.stats))
+        click.echo(f"release: {release.path}")
+        click.echo(f"card:    {release.card}")
+    click.echo(f"engine log: {log}", err=True)
+
+
+def build_live(name: str, out: Path | None, **knobs: Any) -> tuple[Release, Path]:
+    """Builds with a live line; the release, and the log that holds the engine's chatter."""
+    from magpie_hub import api
+
+    job, folder = api.prepare(name, out, how="{option}", **knobs)
+    with live(job.recipe.name) as shown:
+        release = api.complete(job, folder, say=shown.say, watch=shown.watch, main_guarded=True)
+    return release, shown.log
+
+
+def _funnel_text(stats: Mapping[str, Any]) -> str:
+    funnel, saved = stats["funnel"], stats["saved"]
+    lines = [f"{funnel['planned']:>9,} rows planned"]
+    lines += [f"{-count:>9,} {reason}" for reason, count in funnel["rejected"].items()]
+    lines.append(f"{funnel['delivered']:>9,} rows delivered")
+    if saved["rows"]:
+        lines.append(
+            f"{saved['rows']:>9,} of the rejected were never answered: about {saved['tokens']:,} "
+            "tokens saved"
+        )
+    return "\n".join(lines)
+
+
+@click.command(context_settings=SETTINGS)
+@as_json
+def variants(as_json: bool) -> None:
+    """List the variants: generator, turns, rows, what they need, what the journal holds."""
+    from magpie_hub import api
+
+    listed = api.variants()
+    if as_json:
+        click.echo(json.dumps([variant.to_json() for variant in listed], ensure_ascii=False))
+        return
+    table = [("VARIANT", "GENERATOR", "TURNS", "ROWS", "NEEDS", "IN THE JOURNAL")]
+    for v in listed:
+        needs = f"{v.memory_gib:g} GiB of device memory" if v.memory_gib else "any machine"
+        held = f"{v.passed:,} first turns" if v.passed else "-"
+        if v.rejected:
+            held += f" (+{v.rejected:,} rejected)"
+        table.append((v.name, v.model, str(v.turns), f"{v.rows:,}", needs, held))
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for row in table:
+        click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("model")
+@click.option(
+    "--samples", type=click.IntRange(1), default=16, show_default=True, help="Instructions drawn."
+)
+@click.option("--recipe", "name", help="Take chat overrides, sampling and gates from this recipe.")
+@knob_options("rows", "oversample", "turns", "min_yield", "model")
+@as_json
+def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: Any) -> None:
+    """Show whether MODEL can be used: its derived chat format, and a few instructions of its own.
+
+    MODEL is a Hub id or a folder.
+    """
+    from magpie_hub.chatter import divert
+    from magpie_hub.probe import choose_model, probe_model
+
+    recipe, source = choose_model(model, name, how="{option}", **knobs)
+    log = log_path("probe")
+    with divert(log) as terminal:
+        found = probe_model(
+            recipe, source, samples=samples, say=lambda text: print(text, file=terminal)
+        )
+    click.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found.to_text())
+    click.echo(f"engine log: {log}", err=True)
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the recipe; the folder's by default.")
+@click.option(
+    "--model",
+    default="HuggingFaceTB/SmolLM2-135M-Instruct",
+    show_default=True,
+    help="The generator: a Hub id or a folder.",
+)
+@click.option(
+    "--rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows delivered."
+)
+def init(folder: Path, name: str | None, model: str, rows: int) -> None:
+    """Write a commented recipe of your own into FOLDER, as a builder that load_dataset takes."""
+    from magpie_hub.scaffold import write_builder
+
+    files = write_builder(folder, name or folder.absolute().name.lower(), model, rows)
+    for path in files:
+        click.echo(f"wrote {path}")
+    recipe = files[0]
+    click.echo(f"next: edit {recipe}, then: magpie-hub build {recipe}")
