@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -44,7 +44,7 @@ from magpie_hub.recipe.fingerprint import (
 )
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
-from magpie_hub.release.growth import FIRST_EDITION, Growth
+from magpie_hub.release.growth import Growth, begin, follow
 from magpie_hub.release.info import content_bytes
 from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.pictures import draw, project
@@ -176,39 +176,28 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         judges = book.first.meta(REVISIONS) or {}
         costs = book.spent()
         coverage = _coverage(job, book, delivery)
-    stats = describe(shards["default"], shards["raw"], costs)
     mine = [shard for config in shards.values() for shard in config]
-    tag, date = _data_tag(mine), max(session["started"] for session in sessions)[:10]
-    edition, text = FIRST_EDITION, f"{len(delivery.row_ids):,} rows."
-    start = job.past.start if job.past else 0
-    increment: dict[str, Any] = {
-        "tick": None,
-        "tag": tag,
-        "date": date,
-        "first_row": start,
-        "end_row": start + delivery.funnel.planned,
+    stats = describe(shards["default"], shards["raw"], costs)
+    increment = {
+        "tag": _data_tag(mine),
+        "date": max(session["started"] for session in sessions)[:10],
+        "first_row": book.start,
+        "end_row": book.start + delivery.funnel.planned,
         "rows": len(delivery.row_ids),
         "funnel": delivery.funnel.to_json(),
         "revision": job.source.revision,
         "draws": fingerprint(first_turn_settings(recipe, job.source.revision)),
         "files": [shard.relative_to(folder).as_posix() for shard in mine],
     }
-    older: list[Any] = []
-    history: list[Any] = []
-    files: dict[str, Any] = {}
-    if growth is not None:
-        drift, warnings = growth.examine(stats)
-        tag, date, edition = growth.tag, growth.date, growth.edition
-        increment |= {"tick": growth.tick, "tag": tag, "date": date, "drift": drift}
-        older = [] if growth.anew else growth.manifest["increments"]
-        history, files = growth.manifest["changelog"], growth.files
+    if growth is None:
+        issue = begin(increment)
+    else:
+        issue = follow(growth, increment, *growth.examine(stats))
+        sessions = growth.sessions(sessions)
         if not growth.anew:
             both = {name: [*growth.kept[name], *shards[name]] for name in shards}
             stats = describe(both["default"], both["raw"], growth.costs(costs))
-        text = _what_came(growth, len(delivery.row_ids), stats["rows"], warnings)
-        sessions = growth.sessions(sessions)
-    changelog = [{"tag": tag, "date": date, "edition": edition, "text": text}, *history]
-    stats["changelog"] = _figures(changelog, [*older, increment])
+    stats["changelog"] = issue.figures
     pictures = draw(stats, folder / "assets", coverage=coverage)
     recipe_text = _recipe_text(job, stats["rows"])
     manifest: dict[str, Any] = {
@@ -216,8 +205,8 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "version": version("magpie-hub"),
         "method": METHOD,
         "name": recipe.name,
-        "tag": tag,
-        "edition": edition,
+        "tag": issue.tag,
+        "edition": issue.edition,
         "rows": stats["rows"],
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
@@ -233,9 +222,9 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "versions": _versions(),
         "funnel": stats["funnel"],
         "pictures": [asdict(picture) for picture in pictures],
-        "changelog": changelog,
-        "increments": [*older, increment],
-        "files": files,
+        "changelog": issue.changelog,
+        "increments": issue.increments,
+        "files": dict(issue.files),
     }
     _dump(folder / "stats.json", stats)
     (folder / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
@@ -263,23 +252,6 @@ def _write_data(
         before = 0 if growth is None or growth.anew else len(growth.kept[config])
         shards[config] = write_shards(of, schema, folder / "data" / config, before=before)
     return shards
-
-
-def _what_came(growth: Growth, rows: int, in_all: int, warnings: Sequence[str]) -> str:
-    """A line of the changelog."""
-    text = f"All {rows:,} rows made anew." if growth.anew else f"{rows:,} rows added: {in_all:,}."
-    return " ".join([text, *(f"Warning: {warning}" for warning in warnings)])
-
-
-def _figures(
-    changelog: Sequence[Mapping[str, Any]], increments: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The changelog in numbers; those of earlier editions stand in their own statistics."""
-    of = {one["tag"]: one for one in increments}
-    return [
-        {**line, **{key: of.get(line["tag"], {}).get(key) for key in ("rows", "revision", "drift")}}
-        for line in changelog
-    ]
 
 
 @contextmanager

@@ -48,20 +48,6 @@ class Growth:
         """Whether all rows are made anew."""
         return not self.kept
 
-    @property
-    def files(self) -> dict[str, Any]:
-        """Entries of the manifest for the files that stay."""
-        if self.anew:
-            return {}
-        paths = [path for one in self.manifest["increments"] for path in one["files"]]
-        return {path: self.manifest["files"][path] for path in paths}
-
-    @property
-    def edition(self) -> str:
-        """Number of the release: major when all rows are new, minor when some are."""
-        major, minor = map(int, self.manifest["edition"].split("."))
-        return f"{major + 1}.0" if self.anew else f"{major}.{minor + 1}"
-
     def costs(self, fresh: Sequence[Spent]) -> list[Spent]:
         """What all rows have cost."""
         old = [] if self.anew else [Spent(**cost) for cost in self.stats["spent"]]
@@ -74,6 +60,85 @@ class Growth:
         old = list(self.manifest["sessions"])
         known = [_bare(session) for session in old]
         return [*old, *(session for session in fresh if _bare(session) not in known)]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A release's place in the history of its dataset.
+
+    Attributes:
+        tag: By which it is pinned.
+        edition: Its number: major when all rows are new, minor when some are.
+        increments: Where its rows come from, in order.
+        changelog: This release and all before it, the newest first.
+        files: Entries of the manifest for the shards that stay where they are.
+    """
+
+    tag: str
+    edition: str
+    increments: Sequence[Mapping[str, Any]]
+    changelog: Sequence[Mapping[str, Any]]
+    files: Mapping[str, Any]
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """The changelog in numbers: rows added, generator's revision, what the gates found.
+
+        Of earlier editions there are none: they stand in the statistics of their own releases.
+        """
+        of = {one["tag"]: one for one in self.increments}
+        keys = ("rows", "revision", "drift")
+        return [
+            {**line, **{key: of.get(line["tag"], {}).get(key) for key in keys}}
+            for line in self.changelog
+        ]
+
+
+def begin(increment: Mapping[str, Any]) -> Issue:
+    """The first release of a dataset."""
+    line = {
+        "tag": increment["tag"],
+        "date": increment["date"],
+        "edition": FIRST_EDITION,
+        "text": f"{increment['rows']:,} rows.",
+    }
+    return Issue(increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {})
+
+
+def follow(
+    growth: Growth, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
+) -> Issue:
+    """The release that comes after what is published.
+
+    Args:
+        growth: What is published, and what comes to it.
+        increment: The new rows.
+        drift: What the manifest says of how they were compared.
+        warnings: What of that a person should read.
+    """
+    manifest, rows = growth.manifest, increment["rows"]
+    major, minor = map(int, manifest["edition"].split("."))
+    older = [] if growth.anew else manifest["increments"]
+    kept = [path for one in older for path in one["files"]]
+    if growth.anew:
+        edition, text = f"{major + 1}.0", f"All {rows:,} rows made anew."
+    else:
+        edition = f"{major}.{minor + 1}"
+        text = f"{rows:,} rows added, {manifest['rows'] + rows:,} in all."
+    named = {"tick": growth.tick, "tag": growth.tag, "date": growth.date}
+    line = {
+        "tag": growth.tag,
+        "date": growth.date,
+        "edition": edition,
+        "text": " ".join([text, *(f"Warning: {warning}." for warning in warnings)]),
+    }
+    return Issue(
+        growth.tag,
+        edition,
+        [*older, {**increment, **named, "drift": drift}],
+        [line, *manifest["changelog"]],
+        {path: manifest["files"][path] for path in kept},
+    )
 
 
 def kept_paths(manifest: Mapping[str, Any]) -> list[str]:
