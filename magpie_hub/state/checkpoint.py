@@ -11,6 +11,7 @@ import json
 import re
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,7 @@ class Checkpoint:
         self._writer = writer
         self._about = {"format": segment.FORMAT, "journal": folder.name, "tick": tick}
         self._db = segment.connect()
+        weakref.finalize(self, self._db.close)
         self._number = 0
         self._meta: dict[str, Meta] = {}  # As the state has it, by file.
 

@@ -13,7 +13,7 @@ import pytest
 from magpie_hub.book import SHELVED
 from magpie_hub.errors import JournalError
 from magpie_hub.journal import FIRST, Journal, writer_lock
-from magpie_hub.state import State
+from magpie_hub.state import State, news
 from magpie_hub.state import checkpoint as checkpoint_module
 from magpie_hub.state.files import files_in, is_kept
 from tests.state.faulty import FAULTS
@@ -326,6 +326,20 @@ def test_another_runner_s_answer_comes_to_who_put_it_off(one: Machine, two: Mach
     assert found[1, 1] == mine
 
 
+def test_a_label_given_before_the_answer_comes_to_who_has_the_answer(
+    one: Machine, two: Machine
+) -> None:
+    with Journal(one.folder / FIRST) as journal:
+        journal.put(shelved(0))
+        label(one.folder, [0])
+        one.save()
+        journal.replace(record(0), SHELVED)
+    one.save()
+    put(two.folder, [0])
+    assert two.restore() == 1
+    assert rows_of(two.folder, TAGS) == [0]
+
+
 def test_a_label_of_a_turn_in_flight_is_saved_with_its_turn(one: Machine, two: Machine) -> None:
     put(one.folder, [0])
     label(one.folder, [0, 1])
@@ -425,6 +439,29 @@ def test_saving_reads_while_another_thread_writes(one: Machine, two: Machine) ->
         assert one.said == []
         assert len(segments(one.url)) > 1
     assert two.restore() == 400
+    assert contents(two.folder) == contents(one.folder)
+
+
+def test_what_comes_while_a_save_looks_is_kept_with_what_it_rests_on(
+    one: Machine, two: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(one.folder, [0])
+    label(one.folder, [0])
+    looks: list[str] = []
+
+    def look(db: sqlite3.Connection, file: str, first_row: int) -> dict[str, str]:
+        found = find(db, file, first_row)
+        looks.append(file)
+        if len(looks) == 1:
+            put(one.folder, [1])
+            label(one.folder, [1])
+        return found
+
+    find = news.find_fresh
+    monkeypatch.setattr(news, "find_fresh", look)
+    one.save()
+    one.save()
+    two.restore()
     assert contents(two.folder) == contents(one.folder)
 
 
