@@ -119,6 +119,7 @@ def push(
     tag: str | None = None,
     dry_run: bool = False,
     reviewed: Iterable[str] = (),
+    replace: bool = False,
     say: Say = log.info,
 ) -> Published:
     """Publishes the release of a variant or of a recipe of your own: one commit, or nothing.
@@ -132,6 +133,7 @@ def push(
         tag: A tag of your own, beside the one that names the data.
         dry_run: Only say what would be done.
         reviewed: Findings of the scan that a person has let pass, beside the recipe's.
+        replace: Publish it even where a release of more rows stands.
         say: Told what is going on, a line each.
 
     Raises:
@@ -144,7 +146,7 @@ def push(
     recipe = open_recipe(name)
     place = Path(folder) if folder is not None else Path(recipe.name)
     seen = (*recipe.hub.reviewed, *reviewed)
-    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen)
+    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen, replace)
     return publish(wanted, say=say)
 
 

@@ -171,6 +171,9 @@ def _funnel_text(stats: Mapping[str, Any]) -> str:
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
 @click.option("--tag", help="A tag of your own, beside the one that names the data.")
+@click.option(
+    "--replace", is_flag=True, help="Publish it even where a release of more rows stands."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @reviewed_option
 @as_json
@@ -182,6 +185,7 @@ def push(
     private: bool,
     pull_request: bool,
     tag: str | None,
+    replace: bool,
     dry_run: bool,
     reviewed: Path | None,
     as_json: bool,
@@ -189,8 +193,9 @@ def push(
     """Publish a release to the Hub: in one commit, or not at all.
 
     Sends what is new, removes what is stale, keeps what people have written into the card, reads
-    the commit back and tags it. Pushing what is there already changes nothing. The token is the
-    one of `hf auth login`, HF_TOKEN, or a trusted publisher's in CI.
+    the commit back and tags it. Pushing what is there already changes nothing, and fewer rows than
+    are there are refused. The token is the one of `hf auth login`, HF_TOKEN, or a trusted
+    publisher's in CI.
     """
     from magpie_hub import api
 
@@ -206,6 +211,7 @@ def push(
         tag=tag,
         dry_run=dry_run,
         reviewed=_lines(reviewed),
+        replace=replace,
         say=say,
     )
     if as_json:

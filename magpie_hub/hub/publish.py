@@ -190,6 +190,7 @@ class _Publisher:
         if remote is not None:
             manifest = read_manifest(self._api, remote)
             self._refuse_foreign(remote, manifest)
+            self._refuse_fewer(manifest or {})
             owned = tuple((manifest or {}).get("files", ()))
             theirs = read_text(self._api, remote, CARD) or ""
             card = keep_edits(card, theirs) if theirs else card
@@ -208,6 +209,18 @@ class _Publisher:
                 f"{self._repo_id}: it holds data that magpie-hub did not put there; name another "
                 "repository (--repo-id), or empty its data folder first"
             )
+
+    def _refuse_fewer(self, manifest: dict[str, Any]) -> None:
+        """Makes sure that whoever loads the dataset finds no fewer rows than before, unasked."""
+        here, there = self._local.manifest["rows"], manifest.get("rows")
+        if not isinstance(there, int) or there <= here:
+            return
+        if not self._push.replace:
+            raise UserError(
+                f"{self._repo_id}: it holds {there:,} rows, and this release has {here:,}; build "
+                f"that many (--rows {there}), or publish the smaller one with --replace"
+            )
+        self._say(f"the {there:,} rows there give way to {here:,}")
 
     # ---- the commit
 

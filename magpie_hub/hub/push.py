@@ -22,6 +22,7 @@ class Push:
         dry_run: Say what would be done, and do nothing.
         tag: A tag of one's own, beside the one that names the data.
         reviewed: Findings of the scan that a person has let pass.
+        replace: Publish it even where a release of more rows stands.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Push:
     dry_run: bool = False
     tag: str | None = None
     reviewed: tuple[str, ...] = ()
+    replace: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,31 @@ def test_from_a_release_to_rows_and_back(hub_peer: HubPeer, built: Path, tmp_pat
     assert run("-m", "magpie_hub", "scan", str(built)) == ""
 
 
+def test_fewer_rows_than_are_there_take_a_word_more(
+    hub_peer: HubPeer, built: Path, grown: Path, tmp_path: Path
+) -> None:
+    def push(folder: Path, *more: str) -> tuple[int, str]:
+        which = ("--variant", str(folder / "recipe.yaml"), "--folder", str(folder))
+        done = subprocess.run(
+            [sys.executable, "-m", "magpie_hub", "push", *which, *more],
+            cwd=tmp_path,
+            env=hub_peer.environment(home=tmp_path / "hf"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    assert push(grown)[0] == 0
+    for more in ((), ("--dry-run",)):
+        status, said = push(built, *more)
+        assert status == 2
+        assert "it holds 40 rows, and this release has 30" in said.splitlines()[-1]
+        assert "Traceback" not in said
+    assert push(built, "--replace")[0] == 0
+    assert json.loads(hub_peer.repo(REPO).files()["manifest.json"])["rows"] == 30
+
+
 def build_and_push(peer: HubPeer, recipe: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Runs `push --build` beside the recipe."""
     command = [sys.executable, "-m", "magpie_hub", "push", "--variant", str(recipe), "--build"]

@@ -311,6 +311,40 @@ def test_a_models_name_is_refused(push: Pusher, hub_peer: HubPeer, built: Path) 
         push(built, repo_id="tester/model")
 
 
+@pytest.mark.parametrize("how", [{}, {"dry_run": True}, {"pull_request": True}])
+def test_a_published_dataset_does_not_shrink_unasked(
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path, how: dict[str, bool]
+) -> None:
+    push(grown)
+    sent = hub_peer.data_sent()
+    with pytest.raises(UserError, match="holds 40 rows, and this release has 30; .*--replace"):
+        push(built, **how)
+    assert holds(hub_peer, grown)
+    assert hub_peer.data_sent() == sent
+    assert not hub_peer.repo(REPO).prs
+
+
+def test_it_shrinks_for_whoever_insists(
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path
+) -> None:
+    push(grown)
+    assert push(built, replace=True, dry_run=True).state == "planned"
+    assert "the 40 rows there give way to 30" in push.said
+    assert holds(hub_peer, grown)
+    assert push(built, replace=True).state == "published"
+    assert holds(hub_peer, built)
+    assert push(built).state == "unchanged"
+
+
+def test_a_bigger_release_that_came_in_between_stays(
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path
+) -> None:
+    hub_peer.before("commit", lambda: Pusher(hub_peer)(grown))
+    with pytest.raises(UserError, match="holds 40 rows"):
+        push(built)
+    assert holds(hub_peer, grown)
+
+
 def test_data_of_somebody_else_is_not_overwritten(
     push: Pusher, hub_peer: HubPeer, built: Path, tmp_path: Path
 ) -> None:
