@@ -1,6 +1,6 @@
 """Runs every benchmark and writes `benchmarks/README.md` and `benchmarks/results.json`.
 
-    make bench            # ten to fifteen minutes on two cores
+    make bench            # a quarter of an hour on two cores
     .venv/bin/python benchmarks/report.py --only generate --eager    # that part anew
 
 Nothing is typed in by hand: the report holds what the commands printed, when and where.
@@ -71,7 +71,7 @@ def render(found: dict[str, Any]) -> str:
     """The report."""
     g, j, o, s = found["generate"], found["journal"], found["overhead"], found["start_up"]
     t, c = found["tags"], found["selection"]
-    n, p = found["neighbors"], found["push"]
+    n, p, u = found["neighbors"], found["push"], found["upload"]
     ways = [t["three_passes"], t["compact"], t["explained"]]
     decoded, not_cached = (
         " | ".join(str(way[key]) for way in ways) for key in ("decoded", "prompt_tokens_not_cached")
@@ -79,6 +79,13 @@ def render(found: dict[str, Any]) -> str:
     readable = " | ".join(f"{way['labels_that_can_be_read']:.1%}" for way in ways)
     agree = ", ".join(
         f"{name} {share:.0%}" for name, share in t["agreement_of_compact_and_explained"].items()
+    )
+    uploads = "\n".join(
+        f"| {name} | {u[f'{way}_seconds']} | {u[f'push_over_{way}']} | {u[f'sending_over_{way}']} |"
+        for way, name in (
+            ("upload_folder", "`HfApi.upload_folder`"),
+            ("create_commit", "one `HfApi.create_commit` of all files"),
+        )
     )
     rows = "\n".join(f"| {key} | {value} |" for key, value in found["machine"].items())
     return f"""# Benchmarks
@@ -145,6 +152,19 @@ text, the Hub's own client over Xet to a stand-in on loopback: pushed again, {p[
 **{p["sent_of_plain_rewrite"]:.1%}** of a plain rewrite's bytes, and
 {p["plain_sent_of_plain_rewrite"]:.1%} without content-defined chunking.
 
+## A push beside the client's own upload
+
+`benchmarks/push.py --upload-megabytes` ({u["machine"]["processor"]}, {u["machine"]["date"]}): a
+release of {u["megabytes"]} MB in {u["shards"]} shards over Xet to the same stand-in, new to it;
+{u["repeats"]} uploads of each kind in turn, medians. Looking is hashing, counting and scanning for
+secrets and personal data; sending is everything after it, reading back and tagging too.
+
+| | seconds | push over it | sending over it |
+|---|---|---|---|
+| push | {u["push_seconds"]} | | |
+| of which looking, sending | {u["push_looking_seconds"]}, {u["push_sending_seconds"]} | | |
+{uploads}
+
 ## Outside the engine
 
 `benchmarks/overhead.py`: **{o["milliseconds_a_row"]} ms** of CPU time a row (plan, prompts, gates,
@@ -183,6 +203,7 @@ def main() -> None:
         "selection": lambda: run("selection.py"),
         "neighbors": lambda: run("neighbors.py") | {"machine": machine()},
         "push": lambda: run("push.py", "--megabytes", "60") | {"machine": machine()},
+        "upload": lambda: run("push.py", "--upload-megabytes") | {"machine": machine()},
     }
     kept = json.loads((HERE / "results.json").read_text(encoding="utf-8")) if only else {}
     found = kept | {name: part() for name, part in parts.items() if only in ("", name)}

@@ -214,13 +214,14 @@ class Judging:
                 store.set_meta("settings", judge.settings())
                 say(f"{name}: {len(todo)} of {len(rows)} rows to label")
                 counted = _Counted(store, name, len(rows) - len(todo), len(rows), watch)
-                base = Labels(paths["base"], readonly=True) if "base" in paths else None
+                # The file of base answers is there once they have been asked for, just before.
+                reads = name == "reward" and "base" in paths
+                base = Labels(paths["base"], readonly=True) if reads else None
                 if name in judge_models(self._recipe):
                     await engines.rest()
                 try:
                     with meter.stage(name, self._model_name(name), partial(len, store)) as use:
-                        read = base if name == "reward" else None
-                        self._run = _Run(engines, chat_of, use, read)
+                        self._run = _Run(engines, chat_of, use, base)
                         await judge.label(_Subjects(book, todo), counted.save)
                 finally:
                     self._run = None

@@ -63,12 +63,9 @@ def test_fewer_rows_than_are_there_take_a_word_more(
     hub_peer: HubPeer, built: Path, grown: Path, tmp_path: Path
 ) -> None:
     def push(folder: Path, *more: str) -> tuple[int, str]:
-        recipe = str(folder / "recipe.yaml")
+        which = ("--variant", str(folder / "recipe.yaml"), "--folder", str(folder))
         done = subprocess.run(
-            [
-                *(sys.executable, "-m", "magpie_hub", "push", "--variant", recipe),
-                *("--folder", str(folder), *more),
-            ],
+            [sys.executable, "-m", "magpie_hub", "push", *which, *more],
             cwd=tmp_path,
             env=hub_peer.environment(home=tmp_path / "hf"),
             capture_output=True,

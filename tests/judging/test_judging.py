@@ -6,73 +6,21 @@ import asyncio
 import contextlib
 import json
 import sqlite3
+import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.job import Job, open_recipe
 from magpie_hub.judges import tags
-from magpie_hub.labels import Labels
 from magpie_hub.recipe.selection import Difficulty, Quality
-from magpie_hub.release import write_release
-from tests.judges.tiny_judges import write_reward_model
-from tests.tiny import write_tiny_model, write_tiny_recipe
-
-EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("tiny"), context=8192)
-
-
-@pytest.fixture(scope="module")
-def reward_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_reward_model(tmp_path_factory.mktemp("reward"))
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, model: Path) -> Path:
-    return write_tiny_recipe(
-        tmp_path / "tiny.magpie.yaml",
-        model,
-        rows=6,
-        max_model_len=4096,
-        judges={"tags": {"mode": "compact"}, "language": True},
-    )
-
-
-def edit(recipe: Path, **fields: object) -> None:
-    data = yaml.safe_load(recipe.read_text())
-    recipe.write_text(yaml.safe_dump({**data, **fields}, sort_keys=False))
-
-
-def build(recipe: Path, out: Path, said: list[str] | None = None) -> dict[str, Any]:
-    """Builds a release; its rows and funnel, and what was generated and labelled in all."""
-    job = Job.open(open_recipe(recipe))
-    asyncio.run(job.run(say=(said if said is not None else []).append))
-    release = write_release(job, out)
-    with job.book() as book:
-        generated = sum(1 for _ in book.first.marks())
-    labelled = Counter[str]()
-    for path in job.folder.glob("labels/*.db"):
-        with Labels(path, readonly=True) as labels:
-            labelled[path.stem.split("-")[0]] += len(labels)
-    return {
-        "rows": pq.read_table(out / "data" / "default").to_pylist(),
-        "raw": pq.read_table(out / "data" / "raw").to_pylist(),
-        "funnel": release.funnel,
-        "generated": generated,
-        "labelled": labelled,
-    }
+from tests.judging.runs import EMBEDDER, build, edit
 
 
 def test_every_row_is_labelled_within_the_enumerations(recipe: Path, tmp_path: Path) -> None:
@@ -108,16 +56,17 @@ def test_a_threshold_reselects_and_nothing_is_generated_or_tagged_again(
 
 
 def test_generation_goes_on_until_enough_rows_pass_the_selection(
-    recipe: Path, tmp_path: Path
+    recipe: Path, tmp_path: Path, reward_model: Path
 ) -> None:
+    edit(recipe, judges={"reward": {"model": str(reward_model)}})
     first = build(recipe, tmp_path / "first")
-    common, _ = Counter(row["difficulty"] for row in first["rows"]).most_common(1)[0]
-    others = get_args(Difficulty)[get_args(Difficulty).index(common) :]
-    edit(recipe, rows=12, selection={"min_difficulty": common})
+    half = statistics.median(row["instruct_reward"] for row in first["rows"])
+    edit(recipe, rows=12, selection={"reward_above": half})
     built = build(recipe, tmp_path / "out")
     assert len(built["rows"]) == 12
-    assert {row["difficulty"] for row in built["rows"]} <= set(others)
+    assert all(row["instruct_reward"] > half for row in built["rows"])
     funnel = built["funnel"]
+    assert set(funnel.rejected) == {"selection.reward"}
     assert funnel.planned == len(built["raw"]) == 12 + sum(funnel.rejected.values())
 
 
