@@ -12,6 +12,8 @@ so one that is run twice, or killed and run again, publishes once.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub import drift
 from magpie_hub.background import Background
-from magpie_hub.errors import DriftError, Stale, UserError, YieldError
+from magpie_hub.errors import DriftError, OutputError, Stale, UserError, YieldError
 from magpie_hub.generate import Watcher
 from magpie_hub.home import home
 from magpie_hub.hub import Push, publish
@@ -36,7 +38,14 @@ from magpie_hub.models import is_remote, pin
 from magpie_hub.past import Past
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.regenerate.standing import Standing, read_standing, shelve, today
-from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, tag_of
+from magpie_hub.regenerate.tick import (
+    Regenerated,
+    Tick,
+    check_asked,
+    check_report,
+    day_of,
+    tag_of,
+)
 from magpie_hub.release import check_output, write_release
 from magpie_hub.release.growth import Growth
 from magpie_hub.release.stats import RAW, counted_columns
@@ -81,11 +90,39 @@ def regenerate(
     out = tick.out or Path(f"{recipe.name}-next")
     report = tick.report or Path(f"{recipe.name}-report.md")
     check_output(out)
+    check_report(report)
     api = api or connect()
     repo_id = repo_of(api, recipe, tick.repo_id)
-    run = _Run(tick, recipe, repo_id, out, report, api, say, watch, sleep, main_guarded)
-    with run.lease():
+    url = tick.state or recipe.regenerate.state
+    state = State(url, repo_id.replace("/", "--")) if url else None
+    run = _Run(tick, recipe, repo_id, out, report, state, api, say, watch, sleep, main_guarded)
+    with _alone(out, say), state.lease(say) if state else contextlib.nullcontext():
         return run.until_published()
+
+
+@contextmanager
+def _alone(out: Path, say: Say) -> Iterator[None]:
+    """Keeps a second tick on this machine from the folder that is about to be published."""
+    import filelock
+
+    name = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
+    path = home() / "ticks" / f"{name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            say(f"another tick is at work on {out}; waiting for it")
+            lock.acquire()
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror}); set MAGPIE_HOME to a folder that can"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +134,7 @@ class _Run:
     repo_id: str
     out: Path
     report: Path
+    state: State | None
     api: HfApi
     say: Say
     watch: Watcher | None
@@ -106,20 +144,6 @@ class _Run:
     @property
     def patience(self) -> Patience:
         return Patience(self.repo_id, self.say, self.sleep)
-
-    @property
-    def state(self) -> State | None:
-        url = self.tick.state or self.recipe.regenerate.state
-        return State(url, self.repo_id.replace("/", "--")) if url else None
-
-    @contextmanager
-    def lease(self) -> Iterator[None]:
-        """Keeps other runners of this dataset waiting, if there is a place to say so."""
-        if self.state is None:
-            yield
-            return
-        with self.state.lease(self.say):
-            yield
 
     def until_published(self) -> Regenerated:
         """Goes on from what stands, again and again while others publish in between."""
@@ -131,7 +155,7 @@ class _Run:
             if (done := standing.find(name)) is not None:
                 return self._done_before(standing, done)
             with contextlib.suppress(Stale):
-                return self._once(standing, name, _day(name, day))
+                return self._once(standing, name, day_of(name, day))
             self.say("another release was published in between; going on from that")
         raise Stale(
             f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
@@ -165,9 +189,10 @@ class _Run:
         with self._kept(job, name):
             try:
                 self._generate(job)
-            except YieldError as error:
-                examine(_so_far(job))
-                raise error from None
+            except YieldError:
+                least = max(self.recipe.min_yield, self.recipe.regenerate.drift.min_yield or 0)
+                self._examine(standing, _so_far(job), name, tag, min_yield=least)
+                raise
             release = write_release(job, self.out, growth)
         manifest, added = _manifest(release.path), release.funnel.delivered
         increment = manifest["increments"][-1]
@@ -177,7 +202,7 @@ class _Run:
                 self.out,
                 self.recipe.name,
                 self.repo_id,
-                replace=True,
+                replace=self.tick.refresh,
                 reviewed=(*self.recipe.hub.reviewed, *self.tick.reviewed),
             )
             commit = publish(push, say=self.say, api=self.api, sleep=self.sleep).commit
@@ -238,16 +263,20 @@ class _Run:
                     self.watch(progress)
 
     def _examine(
-        self, standing: Standing, fresh: Mapping[str, Any], name: str, tag: str
+        self,
+        standing: Standing,
+        fresh: Mapping[str, Any],
+        name: str,
+        tag: str,
+        **bounds: float,
     ) -> drift.Examination:
         """Compares new rows with the published ones, and writes the report.
 
         Raises:
             DriftError: They are refused.
         """
-        found = drift.examine(
-            standing.stats, fresh, self.recipe.regenerate.drift, anew=self.tick.refresh
-        )
+        wanted = self.recipe.regenerate.drift.model_copy(update=bounds)
+        found = drift.examine(standing.stats, fresh, wanted, anew=self.tick.refresh)
         text = drift.report(
             found,
             name=self.recipe.name,
@@ -343,15 +372,5 @@ def _so_far(job: Job) -> dict[str, Any]:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    import json
-
     found: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
     return found
-
-
-def _day(name: str, today: date) -> date:
-    """The day of a tick: the one that it is named after, else today."""
-    try:
-        return date.fromisoformat(name)
-    except ValueError:
-        return today

@@ -43,9 +43,8 @@ class Standing:
         return int(self.manifest["increments"][-1]["end_row"])
 
     def find(self, tick: str) -> Mapping[str, Any] | None:
-        """What a tick has published, if it has."""
-        done = [one for one in self.manifest["increments"] if one["tick"] == tick]
-        return done[-1] if done else None
+        """The changelog's line of what a tick has published, if it has."""
+        return next((one for one in self.manifest["changelog"] if one["tick"] == tick), None)
 
     def shards(self, config: str) -> list[tuple[str, str]]:
         """Path and SHA-256 of a config's shards, in order."""

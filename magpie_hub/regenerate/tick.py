@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,11 +11,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import OutputError, UserError
 
 State = Literal["published", "unchanged", "built"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,25 @@ def check_asked(tick: Tick) -> None:
         raise UserError("grow adds rows and refresh makes all of them anew; choose one of them")
     if tick.grow is not None and tick.grow < 1:
         raise UserError(f"grow: {tick.grow} rows cannot be added; 1 is the least")
+
+
+def check_report(path: Path) -> None:
+    """Makes sure that a report can be written, before anything is made that it would be of.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    folder = path.absolute().parent
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise OutputError(f"{path}: the report cannot be written there; name another file")
+
+
+def day_of(name: str, today: date) -> date:
+    """The day of a tick: the one that it is named after, else today."""
+    if _DAY.fullmatch(name):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(name)
+    return today
 
 
 def tag_of(day: date, taken: set[str]) -> str:

@@ -82,12 +82,12 @@ class Issue:
 
     @property
     def figures(self) -> list[dict[str, Any]]:
-        """The changelog in numbers: rows added, generator's revision, what the gates found.
+        """The changelog, with the generator's revision and what the gates found.
 
         Of earlier editions there are none: they stand in the statistics of their own releases.
         """
         of = {one["tag"]: one for one in self.increments}
-        keys = ("rows", "revision", "drift")
+        keys = ("revision", "drift")
         return [
             {**line, **{key: of.get(line["tag"], {}).get(key) for key in keys}}
             for line in self.changelog
@@ -100,6 +100,8 @@ def begin(increment: Mapping[str, Any]) -> Issue:
         "tag": increment["tag"],
         "date": increment["date"],
         "edition": FIRST_EDITION,
+        "tick": None,
+        "rows": increment["rows"],
         "text": f"{increment['rows']:,} rows.",
     }
     return Issue(increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {})
@@ -130,6 +132,8 @@ def follow(
         "tag": growth.tag,
         "date": growth.date,
         "edition": edition,
+        "tick": growth.tick,
+        "rows": rows,
         "text": " ".join([text, *(f"Warning: {warning}." for warning in warnings)]),
     }
     return Issue(

@@ -16,6 +16,7 @@ import pytest
 
 from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub import verify
+from magpie_hub.state import State
 from tests.hub_peer.server import HubPeer
 from tests.regenerate.conftest import REPO, ROWS, Ticker
 
@@ -178,8 +179,11 @@ def test_a_tick_killed_on_one_machine_is_finished_on_another(
     recipe: Path,
     tmp_path: Path,
     elsewhere: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that the second machine has is the URL of the state."""
+    lease = State.lease
+    monkeypatch.setattr(State, "lease", lambda self, say: lease(self, say, ttl=2.0))
     state = (tmp_path / "state").as_uri()
     environment = hub_peer.environment(home=tmp_path / "hf")
     data = recipe.read_text() + "regenerate: {checkpoint_seconds: 1}\n"

@@ -157,6 +157,7 @@ def test_a_refresh_makes_all_rows_anew(ticker: Ticker, hub_peer: HubPeer, recipe
     assert not set(old["uuid"].to_pylist()) & set(new["uuid"].to_pylist())
     assert [entry["edition"] for entry in manifest(hub_peer)["changelog"]] == ["2.0", "1.1", "1.0"]
     assert verify(REPO, api=hub_peer.api("write"), load=False).problems == ()
+    assert ticker("a", grow=5).state == "unchanged", "a tick of an earlier edition is done too"
     assert ticker("c", grow=5).edition == "2.1"
 
 
@@ -225,6 +226,8 @@ def test_what_is_not_ours_or_half_there_is_refused(ticker: Ticker, hub_peer: Hub
         ({"tick": "../x"}, "not a tick's name"),
         ({"tick": "a", "grow": 5, "refresh": True}, "choose one of them"),
         ({"tick": "a", "grow": 0}, "1 is the least"),
+        ({"tick": "a", "report": Path("/nowhere/x.md")}, "the report cannot be written"),
+        ({"tick": "a", "out": Path("tiny.magpie.yaml")}, "not a folder"),
     ],
 )
 def test_nonsense_is_refused_before_anything(
