@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def magpie(*arguments: object, cwd: Path, **environment: str) -> subprocess.Comp
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=600,
     )
 
 
@@ -176,14 +177,16 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     )
     took = []
     for _ in range(5):
-        begun = time.monotonic()
+        begun = resource.getrusage(resource.RUSAGE_CHILDREN)
         ran = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
         )
-        took.append(time.monotonic() - begun)
+        done = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(done.ru_utime + done.ru_stime - begun.ru_utime - begun.ru_stime)
         assert "Commands:" in ran.stdout, ran.stderr
         assert ran.returncode == 0, ran.stderr
-    # 0.4 s is what is promised on an idle machine; the quickest of five bounds a busy one.
+    # 0.4 s is what is promised on an idle machine. Seconds of the processor, which wait for no
+    # other program; the quickest of five, since a busy machine takes a little more of them.
     assert min(took) < 0.6
 
 
@@ -207,7 +210,7 @@ def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: P
     )
     try:
         interrupt(process, tmp_path)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130, said

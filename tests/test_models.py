@@ -286,7 +286,7 @@ def start(program: str, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 def finish(process: subprocess.Popen[str]) -> Any:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=700)
     assert process.returncode == 0, err
     return json.loads(out)
 

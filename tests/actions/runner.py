@@ -202,7 +202,7 @@ class _Place:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=250,
+            timeout=700,
         )
         self.environment |= _pairs(files["GITHUB_ENV"])
         for folder in files["GITHUB_PATH"].read_text().splitlines():

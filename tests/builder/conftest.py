@@ -62,7 +62,7 @@ class Workshop:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=400,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -56,7 +56,7 @@ def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
             env=environment | more,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=800,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
@@ -143,7 +143,7 @@ def test_probe_shows_the_derived_template(home: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSour
             env=environment,
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=700,
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]

@@ -317,7 +317,7 @@ def run_script(folder: Path, text: str) -> tuple[dict[str, Any], str]:
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         env={**os.environ, "PYTHONPATH": root},
     )
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.container import default_requirement, job_command
+from magpie_hub.hub.container import REPORT, default_requirement, job_command
 
 STUB = f"""#!{sys.executable}
 import os, sys
@@ -127,3 +128,15 @@ def test_places_on_this_machine_are_refused(text: str) -> None:
         job_command("air", "a/b", requirement=text)
     with pytest.raises(UserError, match="--state"):
         job_command("air", "a/b", requirement="magpie-hub", state=text)
+
+
+def test_the_tick_is_one_that_the_command_takes() -> None:
+    from magpie_hub.cli import magpie_hub
+
+    script = job_command("smol", "me/magpie-smol", requirement="x", grow=5, state="s3://b/c")[-1]
+    (step,) = [part for part in script.split("; ") if part.startswith("magpie-hub ")]
+    verb, *words = shlex.split(step.split(" || ")[0])[1:]
+    command = magpie_hub.commands[verb]
+    asked = command.make_context(verb, words).params
+    assert (asked["name"], asked["repo_id"], asked["push"]) == ("smol", "me/magpie-smol", True)
+    assert (asked["grow"], asked["state"], str(asked["report"])) == (5, "s3://b/c", REPORT)

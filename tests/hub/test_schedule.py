@@ -582,7 +582,7 @@ def test_the_command_as_people_run_it(jobs: Scheduler, tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=400,
         )
 
     without = run(None)

@@ -351,7 +351,7 @@ drawn = draw({"funnel": {"planned": 2, "rejected": {"x": 1}, "delivered": 1}}, P
 assert len(drawn) == 1 and looks() == before
 assert "matplotlib.pyplot" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=300)
 
 
 def test_hostile_names_are_drawn_as_they_are_or_escaped(tmp_path: Path) -> None:
