@@ -7,12 +7,13 @@ another thread may write it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -21,24 +22,35 @@ from magpie_hub.database import Database
 from magpie_hub.errors import JournalError
 from magpie_hub.journal import FIRST, writer_lock
 from magpie_hub.state import merge, news, segment
-from magpie_hub.state.files import files_in, open_file
+from magpie_hub.state.files import files_in, holds_labels, open_file
 from magpie_hub.state.place import NEW, Place
 
 ROWS = 5000
-"""Most rows of a segment, so that none grows large; 5 to 50 MB before compression."""
+"""Most rows of a segment, so that none grows large: 5 MB at a kilobyte a row."""
+
+LABELS = "labels.db"
+"""Where labels are put by until all turns are merged: a turn may come after its label, when it took
+the place of one that was put off while that was being saved."""
 
 _NAME = re.compile(r"(\d{6,})-[0-9a-f]{12}\.segment")
-
 
 Meta = dict[str, str]
 """Facts about a journal's file, as it has them."""
 
 
 class _Made(NamedTuple):
-    """A segment's bytes, how many turns and labels it has, and the facts by file."""
+    """A segment.
+
+    Attributes:
+        data: Its bytes.
+        rows: How many turns and labels it has.
+        moved: Whether a turn that was to be copied had another in its place by then.
+        metas: The facts in it, by file.
+    """
 
     data: bytes
     rows: int
+    moved: bool
     metas: dict[str, Meta]
 
 
@@ -76,44 +88,52 @@ class Checkpoint:
                 the next time.
             JournalError: The journal cannot be read.
         """
-        with self._reading():
+        saved, moved = 0, True
+        while moved:
+            moved = False
+            files, metas = self._look()
+            while (made := self._pack(files, metas)) is not None:
+                self._number += 1
+                place.write(f"{self._path}/{self._number:06d}-{self._writer}.segment", made.data)
+                self._db.execute("INSERT INTO saved SELECT file, id FROM taken")
+                self._meta |= made.metas
+                saved += made.rows
+                moved |= made.moved
+        return saved
+
+    def _look(self) -> tuple[list[str], dict[str, Meta]]:
+        """Notes what is new; returns the files and their facts."""
+        with self._guard("no checkpoint can be made"):
             files = files_in(self._folder)
             self._db.execute("DELETE FROM fresh")
-            # What rests on a turn is looked for before turns are, so that its turn is saved too.
             metas = {}
+            # What rests on a turn is looked for before turns are, so that its turn is saved too.
             for file in reversed(files):
                 with self._attached(file):
                     metas[file] = news.find_fresh(self._db, file, self._first_row)
-        saved = 0
-        while (made := self._pack(files, metas)) is not None:
-            self._number += 1
-            place.write(f"{self._path}/{self._number:06d}-{self._writer}.segment", made.data)
-            self._db.execute("INSERT INTO saved SELECT file, id FROM taken")
-            self._meta |= made.metas
-            saved += made.rows
-        return saved
+            return files, metas
 
     def _pack(self, files: list[str], metas: dict[str, Meta]) -> _Made | None:
         """Makes the next segment; None if nothing is new."""
-        rows, told = 0, {}
-        with self._reading(), tempfile.TemporaryDirectory(prefix="magpie-state-") as scratch:
+        taken, copied, told = 0, 0, {}
+        with self._guard("no checkpoint can be made"), _scratch() as scratch:
             self._db.execute("DELETE FROM taken")
             for file in files:
-                taken = news.take(self._db, file, ROWS - rows)
+                of_file = news.take(self._db, file, ROWS - taken)
                 # A file without rows of this tick is not kept, so neither are its facts.
-                if taken or metas[file] != self._meta.get(file, metas[file]):
+                if of_file or metas[file] != self._meta.get(file, metas[file]):
                     told[file] = metas[file]
-                rows += taken
+                taken += of_file
             if not told:
                 return None
-            path = Path(scratch) / "segment.db"
+            path = scratch / "segment.db"
             with segment.attached(self._db, "rwc", segment=path):
                 segment.lay_out(self._db, self._about)
                 for file, meta in told.items():
                     with self._attached(file):
-                        news.copy_rows(self._db, file)
+                        copied += news.copy_rows(self._db, file)
                     news.copy_meta(self._db, file, meta)
-            return _Made(segment.pack(path), rows, told)
+            return _Made(segment.pack(path), copied, copied < taken, told)
 
     def restore(self, place: Place, say: Callable[[str], None]) -> int:
         """Merges what the state holds into the journal on this machine; what is there stays.
@@ -133,7 +153,12 @@ class Checkpoint:
         if not names:
             return 0
         found: set[int] = set()
-        with writer_lock(self._folder, say), contextlib.ExitStack() as stack:
+        with (
+            self._guard("its checkpoint cannot be restored"),
+            writer_lock(self._folder, say),
+            contextlib.ExitStack() as stack,
+            _scratch() as scratch,
+        ):
             here: dict[str, Database] = {}
 
             def open_once(file: str) -> Database:
@@ -143,7 +168,8 @@ class Checkpoint:
 
             open_once(FIRST)
             for name in names:
-                found |= self._merge(place, f"{self._path}/{name}", open_once)
+                found |= self._merge(place, f"{self._path}/{name}", open_once, scratch)
+            found |= self._merge_files(filter(holds_labels, here), scratch / LABELS)
             for file, meta in self._meta.items():
                 for key, value in meta.items():
                     if here[file].meta(key) is None:
@@ -161,35 +187,47 @@ class Checkpoint:
                 names.append(name)
         return sorted(names, key=lambda name: (_number(name), name))
 
-    def _merge(self, place: Place, path: str, open_once: Callable[[str], Database]) -> set[int]:
-        """Merges a segment; the file of first turns is open. Returns what `restore` counts."""
+    def _merge(
+        self, place: Place, path: str, open_once: Callable[[str], Database], scratch: Path
+    ) -> set[int]:
+        """Merges a segment's turns, and puts its labels by; returns rows brought back."""
         data, shown = place.read(path), place.show(path)
         if data is None:
             raise JournalError(f"{shown}: it was removed while it was read; run again")
-        with tempfile.TemporaryDirectory(prefix="magpie-state-") as scratch:
-            unpacked = Path(scratch) / "segment.db"
-            try:
-                segment.unpack(data, unpacked)
-                with segment.attached(self._db, "ro", segment=unpacked):
-                    files = segment.files_of(self._db, self._about)
-                    metas = {file: segment.meta_of(self._db, file) for file in files}
-                for file, meta in metas.items():
-                    if meta.get("format") != str(open_once(file).meta("format")):
-                        raise ValueError(f"{file} has layout {meta.get('format')}")
-            except (ValueError, sqlite3.DatabaseError) as error:
-                raise _refusal(shown, str(error)) from None
-            found: set[int] = set()
-            try:
-                with segment.attached(self._db, "ro", segment=unpacked):
-                    for file in files:
-                        with self._attached(file, "rw"), segment.transaction(self._db):
-                            found |= merge.merge(self._db, file, self._first_row)
-            except sqlite3.DatabaseError as error:
-                raise JournalError(
-                    f"{shown}: cannot be merged into {self._folder}: {error}"
-                ) from error
-            self._meta |= metas
-            return found
+        unpacked = scratch / "segment.db"
+        try:
+            segment.unpack(data, unpacked)
+            with segment.attached(self._db, "ro", segment=unpacked):
+                files = segment.files_of(self._db, self._about)
+                metas = {file: segment.meta_of(self._db, file) for file in files}
+            for file, meta in metas.items():
+                if meta.get("format") != str(open_once(file).meta("format")):
+                    raise ValueError(f"{file} has layout {meta.get('format')}")
+        except (ValueError, sqlite3.DatabaseError) as error:
+            raise _refusal(shown, str(error)) from None
+        try:
+            found = self._merge_files(itertools.filterfalse(holds_labels, files), unpacked)
+            with (
+                segment.attached(self._db, "ro", segment=unpacked),
+                segment.attached(self._db, "rwc", stash=scratch / LABELS),
+            ):
+                merge.put_by_labels(self._db)
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"{shown}: cannot be merged into {self._folder}: {error}") from error
+        self._meta |= metas
+        return found
+
+    def _merge_files(self, files: Iterable[str], path: Path) -> set[int]:
+        """Merges what a segment's file has of some files of the journal."""
+        found: set[int] = set()
+        for file in files:
+            with (
+                segment.attached(self._db, "ro", segment=path),
+                self._attached(file, "rw"),
+                segment.transaction(self._db),
+            ):
+                found |= merge.merge(self._db, file, self._first_row)
+        return found
 
     def _attached(self, file: str, mode: str = "ro") -> contextlib.AbstractContextManager[None]:
         """Attaches a file of the journal, and its first turns where these are in another."""
@@ -198,11 +236,18 @@ class Checkpoint:
         return segment.attached(self._db, mode, **{schema: self._folder / file, "first": first})
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def _guard(self, what: str) -> Iterator[None]:
         try:
             yield
         except (sqlite3.DatabaseError, OSError) as error:
-            raise JournalError(f"{self._folder}: no checkpoint can be made: {error}") from error
+            raise JournalError(f"{self._folder}: {what}: {error}") from error
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="magpie-state-") as folder:
+        yield Path(folder)
 
 
 def _number(name: str) -> int:

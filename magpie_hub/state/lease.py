@@ -68,6 +68,7 @@ class Lease:
         self._sleep = sleep
         self._id = uuid.uuid4().hex
         self._count = 0
+        self._tried = False  # Whether there may be a lease of this runner's to give back.
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -89,6 +90,7 @@ class Lease:
                 self._sleep(self._ttl / 8)
                 continue
             if held is None:
+                self._tried = True
                 if self._place.create(self._path, self._content()) and self._settled():
                     return
                 seen = None
@@ -100,6 +102,7 @@ class Lease:
                     self._say(self._waiting_for(held))
                 waiting = True
             elif self._clock() - since >= self._ttl:
+                self._tried = True
                 self._place.put(self._path, self._content())
                 if self._settled(taken_over=True):
                     return
@@ -136,9 +139,11 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         try:
-            if not self.lost and self._is_mine(self._place.read(self._path)):
+            if self._tried and not self.lost and self._is_mine(self._place.read(self._path)):
                 self._place.remove(self._path)
         except OutputError as error:
+            if self._thread is None:
+                return  # It never was this runner's, for a reason that is on its way up.
             self._say(f"the lease could not be given back, others wait {self._ttl:.0f} s: {error}")
 
     def _main(self) -> None:

@@ -30,6 +30,13 @@ def merge(db: sqlite3.Connection, file: str, first_row: int) -> set[int]:
     return found
 
 
+def put_by_labels(db: sqlite3.Connection) -> None:
+    """Adds a segment's labels to those put by in `stash`, to be merged when all turns are."""
+    columns = "file, basis, row_id, failure, label"
+    db.execute(f"CREATE TABLE IF NOT EXISTS stash.labels ({columns})")
+    db.execute(f"INSERT INTO stash.labels SELECT {columns} FROM segment.labels ORDER BY rowid")
+
+
 def _merge_turns(db: sqlite3.Connection, which: dict[str, str | int]) -> set[int]:
     file = str(which["file"])
     fits = "TRUE" if file == FIRST else f"s.basis = {rests_on(file, 'journal')}"
@@ -96,7 +103,7 @@ def _merge_labels(db: sqlite3.Connection, file: str, first_row: int) -> set[int]
     which = {"file": file, "first_row": first_row}
     db.execute("DELETE FROM accepted")
     db.execute(
-        "INSERT INTO accepted SELECT s.rowid, NULL "
+        "INSERT INTO accepted SELECT MIN(s.rowid), NULL "
         f"{beside.format('LEFT')} AND j.row_id IS NULL GROUP BY s.row_id",
         which,
     )

@@ -66,6 +66,8 @@ def contents(folder: Path) -> dict[str, Any]:
                 rows = db.execute("SELECT row_id, failure, label FROM labels").fetchall()
                 found[name, "rows"] = {row[0]: row for row in rows}
                 continue
+            sessions = db.execute("SELECT started, info FROM sessions").fetchall()
+            assert len(set(sessions)) == len(sessions)  # The tests begin each once.
             rows = db.execute(
                 "SELECT row_id, turn, reason, digest, instruction, response, instruction_finish, "
                 "response_finish, instruction_ids, response_ids, instruction_tokens, "

@@ -239,10 +239,15 @@ def test_sessions_are_matched_and_their_ids_translated(one: Machine, two: Machin
     one.save()
     fill(one.folder, range(3, 6))
     one.save()
+    with Journal(one.folder / FIRST) as journal:
+        journal.begin_session({"engine": "last"})
+        for row_id in range(6, 8):
+            journal.put(record(row_id))
+            one.save()
     two.restore()
     with Journal(two.folder / FIRST, readonly=True) as journal:
         infos = [(one["engine"], one.get("rows")) for one in journal.sessions()]
-    assert infos == [("mine", None), ("toy", 3), ("toy", 6)]
+    assert infos == [("mine", None), ("toy", 3), ("toy", 6), ("last", None)]
     mine, theirs = contents(two.folder), contents(one.folder)
     assert theirs[FIRST, "rows"].items() <= mine[FIRST, "rows"].items()
 
@@ -315,6 +320,7 @@ def test_another_runner_s_answer_comes_to_who_put_it_off(one: Machine, two: Mach
     two.restore()
     with Journal(two.folder / FIRST) as journal:
         journal.replace(record(0), SHELVED)
+        journal.replace(record(1), SHELVED)
     two.save()
     with Journal(one.folder / FIRST) as journal:  # What only this machine has stays.
         journal.replace(shelved(1, PUT_OFF.replace("poor", "fair")), SHELVED)
@@ -462,6 +468,28 @@ def test_what_comes_while_a_save_looks_is_kept_with_what_it_rests_on(
     one.save()
     one.save()
     two.restore()
+    assert contents(two.folder) == contents(one.folder)
+
+
+def test_a_turn_answered_while_it_is_saved_is_saved(
+    one: Machine, two: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(one.folder / FIRST) as journal:
+        journal.put(shelved(0))
+    label(one.folder, [0])
+    looks: list[str] = []
+
+    def take(db: sqlite3.Connection, file: str, most: int) -> int:
+        if not looks:
+            with Journal(one.folder / FIRST) as journal:
+                journal.replace(record(0), SHELVED)
+        looks.append(file)
+        return taken(db, file, most)
+
+    taken = news.take
+    monkeypatch.setattr(news, "take", take)
+    one.save()
+    assert two.restore() == 1
     assert contents(two.folder) == contents(one.folder)
 
 

@@ -76,10 +76,10 @@ def test_a_folder_url_is_a_place_wherever_the_process_stands(
 
 def uses(url: str, folder: Path) -> list[str]:
     """What is said when state at a place is used in each way that asks it."""
-    said = []
+    said, beside = [], []
 
     def lease() -> None:
-        with State(url, NAME).lease(print, ttl=0.1):
+        with State(url, NAME).lease(beside.append, ttl=0.1):
             pass
 
     for use in (lease, lambda: State(url, NAME).restore(folder, "monday", 0)):
@@ -88,6 +88,7 @@ def uses(url: str, folder: Path) -> list[str]:
         said.append(str(caught.value))
         assert "\n" not in said[-1]
         assert len(said[-1]) < 700
+    assert beside == []
     return said
 
 
@@ -150,17 +151,25 @@ def test_a_bucket_that_cannot_be_reached_or_written_is_said(tmp_path: Path) -> N
 
 
 def test_credentials_never_appear(tmp_path: Path) -> None:
+    login = "some%40body:pass%2Fword"
     # Nothing listens there, so every use fails, with the URL in the client's own message.
-    url = "http://some%40body:pass%2Fword@127.0.0.1:9/path?token=s3cret&x=y"
-    said = uses(url, tmp_path)
-    FAULTS.plan(0, forever=True, error=OSError(f"cannot reach {url} as pass/word, s3cret"))
-    said += uses("faulty-store://some%40body:pass%2Fword@bucket/path?token=s3cret", tmp_path)
-    place = Place("faulty-store://some%40body:pass%2Fword@bucket/path")
-    said += [place.shown, State("faulty-store://some%40body:pass%2Fword@bucket", NAME).shown]
-    assert len(said) == 6
+    said = uses(f"http://{login}@127.0.0.1:9/path", tmp_path)
+    said += uses(f"http://{login}@127.0.0.1:9/path?token=s3cret&x=y", tmp_path)
+    for text in (login, "password pass/word", "some@body:pass/word", f"http://{login}@bucket/x"):
+        FAULTS.plan(0, forever=True, error=OSError(f"no luck with {text} today"))
+        said += uses(f"faulty-store://{login}@bucket/path", tmp_path)
+        assert "no luck with" in said[-1]
+        assert "today" in said[-1]
+    # Somebody else's, as of a proxy that the environment names.
+    FAULTS.plan(0, forever=True, error=OSError("no way by http://some:password@proxy:3128/"))
+    said += uses("faulty-store://bucket", tmp_path)
+    assert "proxy:3128" in said[-1]
+    place = Place(f"faulty-store://{login}@bucket/path")
+    said += [place.shown, State(f"faulty-store://{login}@bucket", NAME).shown]
+    assert len(said) == 16
     for line in said:
         for secret in ("pass", "word", "s3cret", "some", "token"):
-            assert secret not in line.replace("s3cret/path", ""), line
+            assert secret not in line.replace("password ***", ""), line
 
 
 def test_a_container_is_no_credential() -> None:
