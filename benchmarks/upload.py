@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/push.py --upload-megabytes                       # 200 MB, 2 minutes
     .venv/bin/python benchmarks/push.py --upload-megabytes 2000 --shards 40
 
-A release of random words goes to a stand-in for the Hub on
-loopback over Xet: by `publish`, by `HfApi.upload_folder`, and by one `create_commit` of all files.
+A release of random words goes to a stand-in for the Hub on loopback over Xet: by `publish`, by
+`HfApi.upload_folder`, and by one `create_commit` of all files.
 The three take turns, each upload in a process of its own with a store and caches that know nothing.
 What a push does besides is timed apart: hashing, counting and scanning before anything is sent.
 """

@@ -35,7 +35,7 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
     try:
         rows = datasets.load_dataset(path, revision=revision or None, split="train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        line = str(error).strip().splitlines()[0]
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{name} does not load: {line}") from error
     column = next((known for known in COLUMNS if known in rows.column_names), None)
     talk = next((known for known in ("messages", "conversations") if known in rows.features), None)

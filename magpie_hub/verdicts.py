@@ -26,6 +26,11 @@ NO_LEADER = -1
 """In `NeighborTable.leader`: the row has no near-duplicate."""
 
 
+UNSCORED = "unscored"
+"""Why a row with a base answer has no base reward: the answer is over the reward model's context,
+or its reward is no number."""
+
+
 @dataclass(frozen=True, slots=True)
 class NeighborTable:
     """Neighbour columns of a pool.
@@ -103,6 +108,8 @@ class Verdicts:
         if self._neighbors is not None:
             columns |= self._neighbors.columns(row_id)
         columns |= difference(columns)
+        if _unscored(columns):
+            failures.append({"judge": "base", "reason": UNSCORED})
         return columns | ({"judge_failures": failures} if self._stores else {})
 
 
@@ -174,6 +181,13 @@ def difference(values: Mapping[str, Any]) -> dict[str, float]:
     """The reward difference (section 3.1 of arXiv 2406.08464v2), where both rewards are there."""
     ours, base = values.get("instruct_reward"), values.get("base_reward")
     return {} if ours is None or base is None else {"reward_difference": ours - base}
+
+
+def _unscored(values: Mapping[str, Any]) -> bool:
+    """Whether a base answer has no reward although the row's own has one."""
+    scored = values.get("instruct_reward") is not None
+    answered = values.get("base_output") is not None
+    return answered and scored and values.get("base_reward") is None
 
 
 @contextmanager

@@ -138,6 +138,16 @@ def test_published_numbers() -> None:
     assert (air.selection.min_difficulty, air.selection.reward_difference_above) == ("medium", 0)
 
 
+@pytest.mark.parametrize("name", ["air", "pro"])
+def test_an_eco_variant_is_the_plain_one_with_tags_before_responses(name: str) -> None:
+    eco, plain = open_recipe(f"{name}-eco", {}, {}), open_recipe(name, {}, {})
+    assert eco.judges.tags is not None
+    assert eco.judges.tags.before_responding
+    assert eco.selection.min_quality is not None
+    for section in ("model", "instruct", "respond", "selection", "oversample", "seed"):
+        assert getattr(eco, section) == getattr(plain, section), section
+
+
 def changed(recipe: Recipe, **fields: object) -> Recipe:
     return Recipe.model_validate({**recipe.model_dump(), **fields})
 

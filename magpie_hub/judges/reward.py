@@ -58,7 +58,8 @@ class RewardJudge:
     A row over the model's context, `options.max_model_len` or `MAX_TOKENS` fails as "too_long", for
     the end of an answer counts; a reward that is no number fails as "not_finite", and words that
     the model's template refuses as "unrenderable".
-    `base_reward` is None where there is no base answer, or one that cannot be scored.
+    `base_reward` is None where there is no base answer, or one that cannot be scored; the reason of
+    the latter is added where labels are joined.
 
     Args:
         model: A Hub id or a folder.

@@ -64,7 +64,8 @@ def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
 
 
 def test_explained_fills_every_published_column(tokenizer: Any) -> None:
-    found, _ = tag(tokenizer, EXPLAINED, Subject(0, "Write a sort."), mode="explained")
+    found, engine = tag(tokenizer, EXPLAINED, Subject(0, "Write a sort."), mode="explained")
+    assert len(engine.samplings) == 1, "one call a row, as in compact mode"
     values = found[0].values
     assert None not in values.values()
     assert values["intent"] == "To sort a list"

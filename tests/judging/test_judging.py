@@ -108,6 +108,10 @@ def test_rewards_and_neighbours_are_published(
         if row["base_reward"] is not None:
             gap = row["instruct_reward"] - row["base_reward"]
             assert row["reward_difference"] == pytest.approx(gap)
+            assert row["judge_failures"] == []
+        else:
+            assert row["reward_difference"] is None
+            assert row["judge_failures"] == [{"judge": "base", "reason": "unscored"}]
         assert row["min_neighbor_distance"] > 0.05
         assert row["repeat_count"] == 0
         assert row["min_similar_uuid"] is None
