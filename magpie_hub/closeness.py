@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
+
 from magpie_hub.errors import UserError
 from magpie_hub.models import fetch, pin
 from magpie_hub.plan import Plan, row_uuid
@@ -258,9 +260,12 @@ class Closeness:
                 pairs = list(read_published(name))
                 _embed(embedder, self._begin(embedder, _slug(name)), pairs)
                 _write(self._names(name), json.dumps([uuid for uuid, _ in pairs]).encode())
-            for shard in self._unread_shards():
-                store = self._begin(embedder, shard.sha256, self._shelf)
-                _embed(embedder, store, list(shard.instructions()))
+            self._shelf.mkdir(parents=True, exist_ok=True)
+            # Journals have a writer each; the shelf is shared by all of them.
+            with filelock.FileLock(self._shelf / "writer.lock"):
+                for shard in self._unread_shards():
+                    store = self._begin(embedder, shard.sha256, self._shelf)
+                    _embed(embedder, store, list(shard.instructions()))
         finally:
             embedder.close()
 

@@ -7,7 +7,7 @@ SHA-256, so a shard is read once a machine, and one that was written here is nev
 
 from __future__ import annotations
 
-import os
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +81,7 @@ class Shelf:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{sha256}.parquet"
-        partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
         wanted = tuple(columns)
         with pq.ParquetFile(shard, pre_buffer=True) as file:
             leaves = [file.schema.column(n).path for n in range(len(file.schema.names))]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.errors import HubError, UserError
+from magpie_hub.errors import HubError, MagpieError, UserError
 from magpie_hub.hub import verify
 from magpie_hub.state import State
 from tests.hub_peer.server import HubPeer
@@ -98,7 +98,10 @@ def test_two_schedules_at_once_publish_a_tick_once(
 
     def one(number: int) -> None:
         places = {"out": Path(f"out-{number}"), "report": Path(f"report-{number}.md")}
-        outcomes.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
+        try:
+            outcomes.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
+        except MagpieError as error:
+            outcomes.append(str(error))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
     for thread in threads:
