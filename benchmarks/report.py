@@ -71,7 +71,12 @@ def render(found: dict[str, Any]) -> str:
     """The report."""
     g, j, o, s = found["generate"], found["journal"], found["overhead"], found["start_up"]
     t, c = found["tags"], found["selection"]
-    n, p, u = found["neighbors"], found["push"], found["upload"]
+    n, p, u, w = (found[part] for part in ("neighbors", "push", "upload", "regenerate"))
+    machines = "\n".join(
+        f"| {name} | {w[key]['seconds']} | {w[key]['generating_seconds']} | "
+        f"{w[key]['bytes_beside_the_new_rows']:,} | {w[key]['of_the_dataset']:.2%} |"
+        for name, key in (("where it was published", "same_machine"), ("new", "new_machine"))
+    )
     ways = [t["three_passes"], t["compact"], t["explained"]]
     decoded, not_cached = (
         " | ".join(str(way[key]) for way in ways) for key in ("decoded", "prompt_tokens_not_cached")
@@ -165,6 +170,17 @@ secrets and personal data; sending is everything after it, reading back and tagg
 | of which looking, sending | {u["push_looking_seconds"]}, {u["push_sending_seconds"]} | | |
 {uploads}
 
+## A tick
+
+`benchmarks/regenerate.py` ({w["machine"]["processor"]}, {w["machine"]["date"]}): {w["added"]:,}
+rows of a tiny model, added to {w["rows"]:,} published ones ({w["dataset_bytes"] / 1e6:.1f} MB of
+Parquet, real text) on the stand-in. A new machine reads the columns that are counted and the first
+instructions, once. Bytes are all that went to and from the Hub, less the new shards' own.
+
+| machine | seconds | of these loading and generating | bytes beside the new rows | of the dataset |
+|---|---|---|---|---|
+{machines}
+
 ## Outside the engine
 
 `benchmarks/overhead.py`: **{o["milliseconds_a_row"]} ms** of CPU time a row (plan, prompts, gates,
@@ -203,6 +219,7 @@ def main() -> None:
         "selection": lambda: run("selection.py"),
         "neighbors": lambda: run("neighbors.py") | {"machine": machine()},
         "push": lambda: run("push.py", "--megabytes", "60") | {"machine": machine()},
+        "regenerate": lambda: run("regenerate.py") | {"machine": machine()},
         "upload": lambda: run("push.py", "--upload-megabytes") | {"machine": machine()},
     }
     kept = json.loads((HERE / "results.json").read_text(encoding="utf-8")) if only else {}
