@@ -110,6 +110,11 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
                 f"{repo_id}: this token may not do that there ({text}); it needs the write role "
                 "in that namespace"
             ) from None
+        if status == 400 and "invalid_grant" in text:
+            raise UserError(
+                f"{repo_id}: the Hub knows no trusted publisher that is this job; compare "
+                "repository, workflow and branch with the dataset's settings (Trusted Publishers)"
+            ) from None
         if status in (400, 422):
             raise UserError(f"{repo_id}: the Hub refuses it: {text}") from None
         raise HubError(f"{what} {repo_id} failed: {text}") from None

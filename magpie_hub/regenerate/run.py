@@ -36,6 +36,7 @@ from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.job import Job, Say, open_recipe
 from magpie_hub.models import is_remote, pin
 from magpie_hub.past import Past
+from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.regenerate.standing import Standing, read_standing, shelve, today
 from magpie_hub.regenerate.tick import (
@@ -176,7 +177,7 @@ class _Run:
         tags = self.patience.ask(lambda: known_tags(self.api, self.repo_id))
         tag = tag_of(day, tags)
         job, kept = self._job(standing)
-        warnings: list[str] = []
+        warnings = _changes(job, standing)
 
         def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
             found = self._examine(standing, fresh, name, tag)
@@ -353,6 +354,14 @@ def _check_recipe(recipe: Recipe, standing: Standing) -> None:
             f"{repo_id}: its columns differ from the recipe's ({', '.join(other[:5])}); other "
             "turns or judges want --refresh, which makes all rows anew"
         )
+
+
+def _changes(job: Job, standing: Standing) -> list[str]:
+    """What a reader of the changelog should know of the recipe, beside what the rows show."""
+    draws = fingerprint(first_turn_settings(job.recipe, job.source.revision))
+    if job.past is None or draws == standing.manifest["increments"][-1]["draws"]:
+        return []
+    return ["the recipe's sampling, seed or gates are not those of the rows before"]
 
 
 def _so_far(job: Job) -> dict[str, Any]:

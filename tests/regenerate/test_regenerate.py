@@ -180,6 +180,17 @@ def test_a_generator_that_went_wrong_is_refused(
     assert not (tmp_path / "tiny-next").exists()
 
 
+def test_rows_of_a_changed_recipe_are_added_with_a_word_of_it(
+    ticker: Ticker, hub_peer: HubPeer, recipe: Path
+) -> None:
+    data = yaml.safe_load(recipe.read_text())
+    data["respond"]["temperature"] = 0.5
+    recipe.write_text(yaml.safe_dump(data))
+    done = ticker("a", grow=3)
+    assert [line for line in done.warnings if "sampling, seed or gates" in line]
+    assert "sampling, seed or gates" in manifest(hub_peer)["changelog"][0]["text"]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
