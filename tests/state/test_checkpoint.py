@@ -280,6 +280,20 @@ def first_of(machine: Machine) -> str:
     return f"000001-{machine.state._writer}.segment"
 
 
+def test_of_two_labels_of_the_same_words_the_first_wins(
+    one: Machine, two: Machine, tmp_path: Path
+) -> None:
+    for machine, words in ((one, "good"), (two, "poor")):
+        put(machine.folder, [0])
+        label(machine.folder, [0], words)
+        machine.save()
+    first = sorted(segments(one.url))[0].split("/")[-1]
+    three = Machine(one.url, tmp_path / "three")
+    three.restore()
+    winner = one if first == first_of(one) else two
+    assert contents(three.folder)[TAGS, "rows"] == contents(winner.folder)[TAGS, "rows"]
+
+
 def test_a_conversation_is_of_one_runner(one: Machine, two: Machine, tmp_path: Path) -> None:
     fill(one.folder, range(2))
     with Journal(two.folder / FIRST) as first, Journal(two.folder / LATER) as later:

@@ -218,7 +218,10 @@ def test_a_process_killed_while_it_saves_leaves_whole_segments(tmp_path: Path) -
     for number, pause in enumerate((0.2, 0.31, 0.47, 0.23)):
         folder = tmp_path / str(number) / "tiny-00"
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, url, str(folder)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, url, str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},  # It leaves its scratch folder behind.
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == f"found {before}\n"
