@@ -1,9 +1,11 @@
-"""Pushes to a peer."""
+"""Pushes to a peer, and what it holds afterwards."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from magpie_hub.hub import Published, Push, publish
 from tests.hub_peer.server import HubPeer
@@ -26,3 +28,36 @@ class Pusher:
             api=self.peer.api(token),
             sleep=self.waited.append,
         )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def holds(peer: HubPeer, folder: Path, repo_id: str = REPO, revision: str = "main") -> bool:
+    """Whether a repository holds a release, to the byte but for the card's repository name."""
+    there, here = peer.repo(repo_id).files(revision), contents(folder)
+    there.pop(".gitattributes", None)
+    there.pop("README.md", None)
+    here.pop("README.md")
+    return bool(there == here)
+
+
+def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares a test the client's own waits."""
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+
+
+def holds_besides(peer: HubPeer, folder: Path, *others: str) -> bool:
+    there = peer.repo(REPO).files()
+    for path in (".gitattributes", "README.md", *others):
+        assert there.pop(path) is not None
+    here = contents(folder)
+    here.pop("README.md")
+    return bool(there == here)
