@@ -465,16 +465,19 @@ def test_saving_reads_while_another_thread_writes(one: Machine, two: Machine) ->
 def test_what_comes_while_a_save_looks_is_kept_with_what_it_rests_on(
     one: Machine, two: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(one.folder, [0])
-    label(one.folder, [0])
+    def come(row_id: int) -> None:
+        put(one.folder, [row_id])
+        put(one.folder, [row_id], LATER, 2)
+        label(one.folder, [row_id])
+
+    come(0)
     looks: list[str] = []
 
     def look(db: sqlite3.Connection, file: str, first_row: int) -> dict[str, str]:
         found = find(db, file, first_row)
         looks.append(file)
         if len(looks) == 1:
-            put(one.folder, [1])
-            label(one.folder, [1])
+            come(1)
         return found
 
     find = news.find_fresh
