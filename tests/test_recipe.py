@@ -33,6 +33,7 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
         ("rows: 3\nrows: 4", "line 5: .*'rows' is given twice"),
         ("rows: [", "line 5: not valid YAML"),
         ("1: x", "the key 1 is not a text"),
+        ("respond: {temperature: 5.0}", "respond.temperature: should be less than or equal to 2"),
         ("chat: 3", "chat: should be a mapping of keys, not 3"),
         ("card: {language: en}", "card.language: should be a list, not 'en'"),
         ("engine: tpu", "engine: should be 'auto', 'vllm', 'transformers' or 'server'"),

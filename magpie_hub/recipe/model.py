@@ -17,7 +17,8 @@ from magpie_hub.recipe.regenerate import Regenerate
 from magpie_hub.recipe.section import Name, Section, Words
 from magpie_hub.recipe.selection import Selection
 
-Temperature = Annotated[float, Field(ge=0, le=5)]
+# vLLM takes no more, nor do servers that speak OpenAI's protocol.
+Temperature = Annotated[float, Field(ge=0, le=2)]
 Mass = Annotated[float, Field(gt=0, le=1)]
 
 
