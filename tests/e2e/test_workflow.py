@@ -341,7 +341,7 @@ def test_the_step_may_publish_with_no_token_stored_anywhere(
 
     refused = attempt()
     assert refused.result == "failure"
-    assert "has no such trusted publisher" in refused.step("Regenerate").log
+    assert "knows no trusted publisher" in refused.step("Regenerate").log
     assert hub_peer.asked("commit") == []
 
     hub_peer.trusted.add("datasets/tester/magpie-toy")
