@@ -36,7 +36,8 @@ def described(draw: st.DrawFn, most: int = 8) -> dict[str, Any]:
             *({"reject_reason": reason} for reason in reasons),
         ]
         _write(Path(folder) / "data" / "raw", raw, arrow_schema(turns, judges, raw=True))
-        return describe(Path(folder))
+        data = Path(folder) / "data"
+        return describe(*(sorted((data / name).iterdir()) for name in ("default", "raw")))
 
 
 def _columns(names: list[str]) -> dict[str, st.SearchStrategy[Any]]:
