@@ -25,7 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub import drift
 from magpie_hub.background import Background
-from magpie_hub.errors import DriftError, OutputError, Stale, UserError, YieldError
+from magpie_hub.errors import (
+    DriftError,
+    MagpieError,
+    OutputError,
+    Stale,
+    UserError,
+    YieldError,
+)
 from magpie_hub.generate import Watcher
 from magpie_hub.home import home
 from magpie_hub.hub import Push, publish
@@ -168,8 +175,7 @@ class _Run:
         head = standing.remote.head
         if done["tag"] == standing.manifest["tag"] and self.tick.push:
             self.patience.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
-        if self.state is not None:
-            self.state.clear(done["tick"])
+        self._clear(done["tick"])
         return self._outcome("unchanged", standing.manifest, done, head)
 
     def _once(self, standing: Standing, name: str, day: date) -> Regenerated:
@@ -208,8 +214,7 @@ class _Run:
             )
             commit = publish(push, say=self.say, api=self.api, sleep=self.sleep).commit
             self._shelve(release.path, increment, int(release.stats["turns"]))
-            if self.state is not None:
-                self.state.clear(name)
+            self._clear(name)
         self.say(f"{added:,} rows, {release.rows:,} in all")
         return self._outcome(
             "published" if self.tick.push else "built",
@@ -256,6 +261,14 @@ class _Run:
         every = self.recipe.regenerate.checkpoint_seconds
         with state.keeping(job.folder, name, start, every=every, say=self.say):
             yield
+
+    def _clear(self, name: str) -> None:
+        """Removes what is kept of a tick that is published; a place that is away is only said."""
+        if self.state is not None:
+            try:
+                self.state.clear(name)
+            except MagpieError as error:
+                self.say(f"{error}; what is left there of this tick is needed no more")
 
     def _generate(self, job: Job) -> None:
         with Background(job, self.say, main_guarded=self.main_guarded) as run:
