@@ -1,6 +1,6 @@
 """What a tick costs beside generating its rows: seconds, and bytes to and from the Hub.
 
-    .venv/bin/python benchmarks/regenerate.py [--rows 20000]
+    .venv/bin/python benchmarks/regenerate.py [--rows 5000]
 
 A dataset of real text is published on a stand-in for the Hub on loopback; then a tick adds 1 % of
 its rows, written by a tiny random model, once on the machine that published and once on a new one.
@@ -122,7 +122,7 @@ def _generating(recipe: Path) -> float:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=5_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_HOME"] = f"{scratch}/hf"
