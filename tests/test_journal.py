@@ -89,7 +89,7 @@ def test_a_turn_takes_the_place_of_one_that_was_put_off_and_of_no_other(tmp_path
         session = journal.begin_session({"engine": "toy"})
         journal.replace(RECORD, "off")
         assert journal.get(0, 1) == RECORD
-        assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, 0, 3)]
+        assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, b"d", 0, 3)]
         found = journal._db.execute(
             "SELECT session, instruction_tokens, response_tokens FROM turns"
         ).fetchall()

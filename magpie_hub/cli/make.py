@@ -39,7 +39,7 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
         }
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        click.echo(_funnel_text(release.stats))
+        click.echo(funnel_text(release.stats))
         click.echo(f"release: {release.path}")
         click.echo(f"card:    {release.card}")
     click.echo(f"engine log: {log}", err=True)
@@ -55,7 +55,8 @@ def build_live(name: str, out: Path | None, **knobs: Any) -> tuple[Release, Path
     return release, shown.log
 
 
-def _funnel_text(stats: Mapping[str, Any]) -> str:
+def funnel_text(stats: Mapping[str, Any]) -> str:
+    """The funnel of a release, a line each reason, and what gates and tags have saved."""
     funnel, saved = stats["funnel"], stats["saved"]
     lines = [f"{funnel['planned']:>9,} rows planned"]
     lines += [f"{-count:>9,} {reason}" for reason, count in funnel["rejected"].items()]

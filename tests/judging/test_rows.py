@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.book import digest
-from magpie_hub.cli import _funnel_text
+from magpie_hub.cli.make import funnel_text
 from magpie_hub.errors import ModelError
 from magpie_hub.job import Job, open_recipe
 from magpie_hub.journal import TurnRecord
@@ -140,7 +140,7 @@ def test_what_is_not_worth_a_response_keeps_its_labels_and_saves_tokens(
     saved = built["stats"]["saved"]
     assert saved["rows"] == 3
     assert saved["tokens"] == round(3 * saved["mean_response_tokens"]) > 0
-    assert f"about {saved['tokens']:,} tokens saved" in _funnel_text(built["stats"])
+    assert f"about {saved['tokens']:,} tokens saved" in funnel_text(built["stats"])
 
 
 MISSING = {"model": "./no-such-model"}
