@@ -23,11 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import filelock
-
 from magpie_hub.database import Database
 from magpie_hub.engine.base import FinishReason
-from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.errors import JournalError
+from magpie_hub.lock import locked
 
 FORMAT = 1
 """Version of the file's layout."""
@@ -261,23 +260,8 @@ def writer_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         OutputError: The folder cannot be made or written.
     """
     path = folder / "writer.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"another process is generating these rows; waiting for it ({path})")
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"{folder}: the journal's folder cannot be written ({error.strerror}); "
-            "set MAGPIE_HOME to a folder that can"
-        ) from error
-    try:
+    with locked(path, f"another process is generating these rows; waiting for it ({path})", say):
         yield
-    finally:
-        lock.release()
 
 
 def _record(fields: tuple[Any, ...]) -> TurnRecord:

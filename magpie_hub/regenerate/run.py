@@ -17,7 +17,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,7 +28,6 @@ from magpie_hub.background import Background
 from magpie_hub.errors import (
     DriftError,
     MagpieError,
-    OutputError,
     Stale,
     UserError,
     YieldError,
@@ -41,6 +40,7 @@ from magpie_hub.hub.client import connect
 from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.job import Job, Say, open_recipe
+from magpie_hub.lock import locked
 from magpie_hub.models import is_remote, pin
 from magpie_hub.past import Past
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
@@ -108,29 +108,11 @@ def regenerate(
         return run.until_published()
 
 
-@contextmanager
-def _alone(out: Path, say: Say) -> Iterator[None]:
+def _alone(out: Path, say: Say) -> AbstractContextManager[None]:
     """Keeps a second tick on this machine from the folder that is about to be published."""
-    import filelock
-
     name = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
     path = home() / "ticks" / f"{name}.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"another tick is at work on {out}; waiting for it")
-            lock.acquire()
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); set MAGPIE_HOME to a folder that can"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return locked(path, f"another tick is at work on {out}; waiting for it", say)
 
 
 @dataclass(frozen=True, slots=True)
