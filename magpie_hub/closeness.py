@@ -260,14 +260,18 @@ class Closeness:
                 pairs = list(read_published(name))
                 _embed(embedder, self._begin(embedder, _slug(name)), pairs)
                 _write(self._names(name), json.dumps([uuid for uuid, _ in pairs]).encode())
-            self._shelf.mkdir(parents=True, exist_ok=True)
-            # Journals have a writer each; the shelf is shared by all of them.
-            with filelock.FileLock(self._shelf / "writer.lock"):
-                for shard in self._unread_shards():
-                    store = self._begin(embedder, shard.sha256, self._shelf)
-                    _embed(embedder, store, list(shard.instructions()))
+            if self._published:
+                self._embed_shelf(embedder)
         finally:
             embedder.close()
+
+    def _embed_shelf(self, embedder: Embedder) -> None:
+        """Embeds the published shards; journals have a writer each, and share the shelf."""
+        self._shelf.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self._shelf / "writer.lock"):
+            for shard in self._unread_shards():
+                store = self._begin(embedder, shard.sha256, self._shelf)
+                _embed(embedder, store, list(shard.instructions()))
 
     def _unread(self) -> bool:
         return bool(self._unread_sets() or self._unread_shards())
