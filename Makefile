@@ -43,8 +43,8 @@ coverage: $(READY)  ## Run every test and show what they reach
 docs: $(READY)  ## Write the generated parts of the docs anew
 	$(BIN)/python docs/generate.py
 
-bench: $(READY)  ## Measure; writes benchmarks/README.md
-	$(BIN)/python benchmarks/report.py --eager
+bench: $(READY)  ## Measure everything, about an hour; writes benchmarks/README.md
+	$(BIN)/python benchmarks/report.py
 
 clean:  ## Remove the environment and what was built
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -53,6 +53,15 @@ def labelled(rows: int, sample: list[tuple[int, str, str, float, float]]) -> Ite
             safe=True,
             language="EN",
         )
+
+
+def section(found: dict[str, Any]) -> str:
+    """This benchmark's part of the report."""
+    return f"""## Selecting
+
+`benchmarks/selection.py`: {found["rows"]:,} labelled rows, the slowest of the presets:
+**{found["seconds_most"]} s**, {found["peak_mb"]} MB at the peak.
+"""
 
 
 def main() -> None:
