@@ -27,15 +27,9 @@ from magpie_hub.generator import check_memory, engine_options, load_chat
 from magpie_hub.home import home as default_home
 from magpie_hub.journal import FIRST as FIRST
 from magpie_hub.journal import Journal, writer_lock
-from magpie_hub.judging import (
-    REVISIONS,
-    Judging,
-    bar_of,
-    judges_pinned,
-    pin_judges,
-    tags_itself,
-)
+from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource, is_remote, pin
+from magpie_hub.panel import REVISIONS, bar_of, judges_pinned, pin_judges, tags_itself
 from magpie_hub.past import Past
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.recipe.knobs import turn_knobs

@@ -1,7 +1,6 @@
 """Judging: the judges of one recipe over the rows of one journal.
 
-Which judges there are and how they are set comes from the recipe; their models' revisions are
-pinned by whoever judges first and written into the journal. Labels lie beside the journal, a file
+Which judges there are comes from the recipe and its panel. Labels lie beside the journal, a file
 for each judge's fingerprint: a changed judge labels anew, and nothing else does.
 """
 
@@ -11,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from magpie_hub.book import Bar, Book
+from magpie_hub.book import Book
 from magpie_hub.closeness import Closeness
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.judges.base import Judge, Label, Subject
@@ -22,14 +21,14 @@ from magpie_hub.judges.language import LanguageJudge
 from magpie_hub.judges.reward import RewardJudge
 from magpie_hub.judges.safety import GuardJudge
 from magpie_hub.judges.scorer import Scorer, open_scorer
-from magpie_hub.judges.tags import Tags, TagsJudge, tag_settings
+from magpie_hub.judges.tags import Tags, TagsJudge
 from magpie_hub.labels import Labels
 from magpie_hub.models import ModelSource, pin
+from magpie_hub.panel import judge_models, said, tags_itself
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import JudgeModel, Neighbors
 from magpie_hub.recipe.judges import Tags as TagsSection
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.recipe.selection import Quality
 from magpie_hub.rollout import Tag
 from magpie_hub.shelf import Shelved
 from magpie_hub.spent import Meter, Use
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
     from magpie_hub.chat.format import ChatFormat
     from magpie_hub.engine.base import Engine
     from magpie_hub.engines import Engines
-
-REVISIONS = "judges"
-"""The journal's meta key of the judges' pinned revisions."""
 
 ENGINE_JUDGES = ("tags", "base", "safety")
 """Judges whose model runs in an engine."""
@@ -53,68 +49,6 @@ ChatOf = Callable[[ModelSource], "ChatFormat"]
 """Derives a model's chat format."""
 
 
-def judge_models(recipe: Recipe) -> dict[str, JudgeModel | TagsSection | Neighbors]:
-    """The models that judge, by judge; the generator is not among them when it tags."""
-    judges, models = recipe.judges, dict[str, JudgeModel | TagsSection | Neighbors]()
-    if judges.tags and not tags_itself(recipe):
-        models["tags"] = judges.tags
-    if judges.reward:
-        if judges.reward.base:
-            models["base"] = judges.reward.base
-        models["reward"] = judges.reward
-    if judges.guard:
-        models["safety"] = judges.guard
-    if judges.neighbors:
-        models["neighbors"] = judges.neighbors
-    return models
-
-
-def tags_itself(recipe: Recipe) -> bool:
-    """Whether the generator is the tagger, so that one engine does both."""
-    tags = recipe.judges.tags
-    return (
-        tags is not None
-        and tags.model in (None, recipe.model)
-        and tags.revision in (None, recipe.revision)
-        and tags.quantization in (None, recipe.quantization)
-    )
-
-
-def bar_of(recipe: Recipe, generator: ModelSource) -> Bar | None:
-    """What a first instruction must reach before it is answered, by the recipe."""
-    tags, least = recipe.judges.tags, recipe.selection.min_quality
-    if tags is None or not tags.before_responding or least is None:
-        return None
-    levels = get_args(Quality)
-    judge = tag_settings(generator.name, generator.revision, tags.mode)
-    return Bar(frozenset(levels[levels.index(least) :]), fingerprint(judge))
-
-
-def pin_judges(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
-    """Pins the judges' models.
-
-    Args:
-        recipe: The recipe.
-        known: Revisions that this journal's rows were judged with, by what the recipe says.
-
-    Returns:
-        Revisions by what the recipe says, the known ones among them.
-
-    Raises:
-        ModelError: A model cannot be found.
-    """
-    pinned = dict(known)
-    for model in judge_models(recipe).values():
-        if _said(model) not in pinned:
-            pinned[_said(model)] = pin(str(model.model), model.revision).revision
-    return pinned
-
-
-def judges_pinned(recipe: Recipe, known: Mapping[str, str]) -> bool:
-    """Whether all judges' revisions are known."""
-    return all(_said(model) in known for model in judge_models(recipe).values())
-
-
 class Judging:
     """A recipe's judges, at pinned revisions.
 
@@ -123,7 +57,7 @@ class Judging:
         generator: Its generator.
         folder: The journal's folder.
         home: The folder of packaged models.
-        revisions: As `pin_judges` returns them.
+        revisions: As `magpie_hub.panel.pin_judges` returns them.
         published: Shards of the dataset that are published, which its rows may not repeat.
     """
 
@@ -147,7 +81,7 @@ class Judging:
         self._judges = {name: self._make(name, models.get(name)) for name in names}
         self.closeness: Closeness | None = None
         if near := recipe.judges.neighbors:
-            revision = revisions[_said(near)]
+            revision = revisions[said(near)]
             self.closeness = Closeness(
                 recipe, near, revision, generator.name, self._folder, home, published
             )
@@ -178,7 +112,7 @@ class Judging:
             model = models.get(name)
             if model is not None and name in ENGINE_JUDGES:
                 assert not isinstance(model, Neighbors)
-                source = pin(str(model.model), self._revisions[_said(model)])
+                source = pin(str(model.model), self._revisions[said(model)])
                 plan_engine(source, self._options(model), constrained=name == "tags")
         if self.closeness is not None:
             self.closeness.check()
@@ -280,10 +214,10 @@ class Judging:
             assert tags is not None
             source = (self._generator.name, self._generator.revision)
             if model is not None:
-                source = (str(model.model), self._revisions[_said(model)])
+                source = (str(model.model), self._revisions[said(model)])
             return TagsJudge(*source, tags.mode, lambda: self._engine("tags"), self._tagger_chat)
         assert isinstance(model, JudgeModel)
-        revision, home = self._revisions[_said(model)], self._home
+        revision, home = self._revisions[said(model)], self._home
         if name == "reward":
             return RewardJudge(
                 model.model,
@@ -346,7 +280,7 @@ class Judging:
             return
         model = judge_models(self._recipe)[name]
         assert not isinstance(model, Neighbors)
-        source = pin(str(model.model), self._revisions[_said(model)])
+        source = pin(str(model.model), self._revisions[said(model)])
         options = self._options(model)
         constrained = name == "tags"
         async with self._run.engines.other(source, options, constrained=constrained) as engine:
@@ -358,7 +292,7 @@ class Judging:
         model = judge_models(self._recipe).get("tags")
         if model is None:
             return self._run.chat_of(self._generator)
-        return self._run.chat_of(pin(str(model.model), self._revisions[_said(model)]))
+        return self._run.chat_of(pin(str(model.model), self._revisions[said(model)]))
 
 
 class _Run:
@@ -410,8 +344,3 @@ class _Counted:
         self._done += len(labels)
         if self._watch is not None:
             self._watch(self._stage, self._done, self._total)
-
-
-def _said(model: JudgeModel | TagsSection | Neighbors) -> str:
-    """A judge's model as the recipe names it."""
-    return f"{model.model}@{model.revision}" if model.revision else str(model.model)

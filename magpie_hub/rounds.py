@@ -23,8 +23,9 @@ from magpie_hub.errors import EngineError, YieldError
 from magpie_hub.gates import GateSet
 from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow
 from magpie_hub.generator import engine_options, load_chat
-from magpie_hub.judging import Judging, judge_models, tags_itself
+from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource
+from magpie_hub.panel import judge_models, tags_itself
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Chat, Recipe
 from magpie_hub.rollout import Rollouts

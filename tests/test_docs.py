@@ -58,7 +58,7 @@ def test_no_room_imports_from_a_floor_above() -> None:
             "shelf",
             "state",
         },
-        5: {"closeness", "generator", "judging", "rounds"},
+        5: {"closeness", "generator", "judging", "panel", "rounds"},
         6: {"job"},
         7: {"release", "scan", "background", "drift"},
         8: {"api", "builder", "probe", "scaffold", "stream", "hub", "regenerate"},

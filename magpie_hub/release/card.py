@@ -20,7 +20,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from magpie_hub.errors import UserError
-from magpie_hub.judging import tags_itself
+from magpie_hub.panel import tags_itself
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.variants import shipped
 from magpie_hub.release import escape, fields, funnel, numerals, tables

@@ -33,7 +33,7 @@ from magpie_hub.book import Book
 from magpie_hub.delivery import Delivery, Funnel
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.job import Job
-from magpie_hub.judging import REVISIONS
+from magpie_hub.panel import REVISIONS
 from magpie_hub.plan import Plan
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.fingerprint import (

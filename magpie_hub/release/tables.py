@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, get_args
 
 from magpie_hub.gates import build_gates
 from magpie_hub.judges.tags import CATEGORIES
-from magpie_hub.judging import judge_models, tags_itself
 from magpie_hub.language import DETECTOR
+from magpie_hub.panel import judge_models, tags_itself
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
 from magpie_hub.schema import LABELS
