@@ -26,6 +26,7 @@ from magpie_hub.errors import UserError
 from magpie_hub.scan.allow import Allowed, read_allowed
 from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
 from magpie_hub.scan.rows import Found, Part, may_be_shown, parts, scan_header, scan_rows
+from magpie_hub.scan.seen import Seen
 from magpie_hub.scan.text import find
 
 Watch = Callable[[int, int], None]
@@ -65,17 +66,18 @@ def scan_release(
     if not tables:
         raise UserError(f"{folder}: there is no Parquet file here; name a release folder")
     todo = [part for table in tables for part in _read(folder, table, parts)]
-    for path in files:
-        name = _name(folder, path)
-        if path in tables:
-            tally.add(name, _read(folder, path, _header))
-        elif path.suffix.lower() not in _IMAGES:
-            tally.add(name, _read(folder, path, _scan_file))
     in_all = sum(part.rows for part in todo)
-    work = partial(_scan_part, folder)
+    work = partial(_scan_part, folder, Seen())
     executor = ThreadPoolExecutor(threads or min(_MOST_THREADS, _processors()))
     try:
-        for part, found in zip(todo, executor.map(work, todo), strict=True):
+        scanned = executor.map(work, todo)  # begun here
+        for path in files:
+            name = _name(folder, path)
+            if path in tables:
+                tally.add(name, _read(folder, path, _header))
+            elif path.suffix.lower() not in _IMAGES:
+                tally.add(name, _read(folder, path, _scan_file))
+        for part, found in zip(todo, scanned, strict=True):
             tally.rows += part.rows
             tally.add(_name(folder, part.path), found)
             if watch is not None:
@@ -157,8 +159,8 @@ def _header(path: Path) -> list[Found]:
     return list(scan_header(path))
 
 
-def _scan_part(folder: Path, part: Part) -> list[Found]:
-    return _read(folder, part.path, lambda _: list(scan_rows(part)))
+def _scan_part(folder: Path, seen: Seen, part: Part) -> list[Found]:
+    return _read(folder, part.path, lambda _: list(scan_rows(part, seen)))
 
 
 def _scan_file(path: Path) -> list[Found]:
