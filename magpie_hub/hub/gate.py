@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from magpie_hub.release.growth import kept_paths
 if TYPE_CHECKING:
     from magpie_hub.recipe.model import Recipe
 
+_MOST_THREADS = 8
 _AGAIN = "build it again (magpie-hub build {name} --out {folder}), which generates nothing"
 
 
@@ -62,13 +65,16 @@ def check_release(folder: Path) -> Local:
     if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
         raise UserError(f"{folder}: not a release of magpie-hub")
     again = _AGAIN.format(name=manifest.get("name"), folder=folder)
-    files = {}
     elsewhere = set(kept_paths(manifest))
-    for path, said in manifest["files"].items():
+
+    def look(path: str) -> File:
+        said = manifest["files"][path]
         if path in elsewhere and not (folder / path).exists():
-            files[path] = File(path, None, said["bytes"], said["sha256"])
-        else:
-            files[path] = _look(folder, path, said, again)
+            return File(path, None, said["bytes"], said["sha256"])
+        return _look(folder, path, said, again)
+
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+        files = {file.path: file for file in threads.map(look, manifest["files"])}
     _refuse_foreign(folder, files, again)
     _count(folder, manifest, again)
     recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
@@ -98,12 +104,10 @@ def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
 def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
     source = folder / path
     try:
-        with source.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        size = source.stat().st_size
+        file = File.read(path, source)
     except OSError:
         raise UserError(f"{source}: a file of the release is missing; {again}") from None
-    if found != said["sha256"]:
+    if file.sha256 != said["sha256"]:
         hint = (
             "; words of your own for the card go into the recipe (card.blocks), or into the card "
             "on the Hub, where a push keeps them"
@@ -111,7 +115,7 @@ def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
             else ""
         )
         raise UserError(f"{source}: edited after the release was built{hint}; {again}")
-    return File(path, source, size, found)
+    return file
 
 
 def _refuse_foreign(folder: Path, files: Iterable[str], again: str) -> None:

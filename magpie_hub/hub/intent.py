@@ -8,12 +8,21 @@ for `load_dataset` would read it.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from magpie_hub.hub.remote import Entry, Remote
+
+Stamp = tuple[int, int, int]
+"""Bytes, nanoseconds of the last change, and inode of a file."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """What tells that a file is no longer the one that was read."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,36 @@ class File:
             repository, as the shards are that a release adds to.
         size: Bytes.
         sha256: Of its content.
+        stamp: How the source looked before it was read for that, as `stamp_of` gives it.
     """
 
     path: str
     source: Path | bytes | None
     size: int
     sha256: str
+    stamp: Stamp | None = None
+
+    @classmethod
+    def read(cls, path: str, source: Path) -> File:
+        """A file as it is now.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with source.open("rb") as file:
+            stamp = stamp_of(os.fstat(file.fileno()))
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(path, source, stamp[0], sha256, stamp)
+
+    @property
+    def was_touched(self) -> bool:
+        """Whether the source has been written to, replaced or removed since it was read."""
+        if self.stamp is None or not isinstance(self.source, Path):
+            return False
+        try:
+            return stamp_of(self.source.stat()) != self.stamp
+        except OSError:
+            return True
 
     @classmethod
     def of_text(cls, path: str, text: str) -> File:

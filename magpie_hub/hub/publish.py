@@ -31,7 +31,7 @@ from magpie_hub.release.merge import keep_edits
 from magpie_hub.scan import scan_release
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 Say = Callable[[str], None]
 
@@ -91,6 +91,16 @@ def _card(local: Local, repo_id: str) -> str:
     if local.recipe.hub.repo_id == repo_id:
         return (local.folder / CARD).read_text(encoding="utf-8")
     return render_card(card_data(local.folder, repo_id=repo_id))
+
+
+def _addition(file: File) -> CommitOperationAdd:
+    """A file for the client, which need not hash it again."""
+    from huggingface_hub import CommitOperationAdd
+
+    assert file.source is not None
+    addition = CommitOperationAdd(file.path, file.source)
+    addition.upload_info.sha256 = bytes.fromhex(file.sha256)
+    return addition
 
 
 class _Publisher:
@@ -268,17 +278,19 @@ class _Publisher:
 
     def _commit(self, remote: Remote, found: Change, *, pull_request: bool = False) -> str:
         """Sends what is new, then commits; returns the commit's id, or the pull request's page."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub import CommitOperationDelete
 
-        adds = [CommitOperationAdd(file.path, file.source) for file in found.add if file.source]
+        adds = [_addition(file) for file in found.add if file.source]
         self._say(
             f"{len(adds)} files to write ({found.bytes_new / 1e6:,.1f} MB), "
             f"{len(found.delete)} to remove, {len(found.same)} there already"
         )
+        self._refuse_touched(found.add)
         with asking(self._repo_id, "publishing"):
             self._api.preupload_lfs_files(
                 self._repo_id, adds, repo_type=DATASET, create_pr=pull_request, free_memory=False
             )
+            self._refuse_touched(found.add)
             info = self._api.create_commit(
                 self._repo_id,
                 [*adds, *(CommitOperationDelete(path) for path in found.delete)],
@@ -289,6 +301,15 @@ class _Publisher:
                 create_pr=pull_request,
             )
         return info.pr_url or "" if pull_request else info.oid
+
+    def _refuse_touched(self, files: Iterable[File]) -> None:
+        """Makes sure that what is committed is what was looked at."""
+        for file in files:
+            if file.was_touched:
+                raise UserError(
+                    f"{file.source}: changed while it was being published, so nothing was; push "
+                    "again once nobody writes there"
+                )
 
     @property
     def _title(self) -> str:
