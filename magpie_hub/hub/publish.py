@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, Stale, UserError
@@ -28,7 +29,7 @@ from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.merge import keep_edits
-from magpie_hub.scan import scan_release
+from magpie_hub.scan import kinds, scan_release
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -58,17 +59,21 @@ def publish(
         UserError: Something is refused; nothing was sent.
         HubError: The Hub failed; the message says what it holds.
     """
-    local = check_release(push.folder)
-    if local.manifest["name"] != push.name:
-        raise UserError(
-            f"{push.folder}: the release of {local.manifest['name']}, not of {push.name}; name "
-            "the folder with --folder"
-        )
-    _scan(local, push.reviewed, say)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(kinds)  # loads the scan's libraries while files are hashed
+        local = check_release(push.folder)
+        if local.manifest["name"] != push.name:
+            raise UserError(
+                f"{push.folder}: the release of {local.manifest['name']}, not of {push.name}; name "
+                "the folder with --folder"
+            )
+        named = push.repo_id or local.recipe.hub.repo_id
+        rendering = beside.submit(_card, local, named) if named else None
+        _scan(local, push.reviewed, say)
     api = api or connect()
-    repo_id = repo_of(api, local.recipe, push.repo_id)
-    publisher = _Publisher(local, push, repo_id, api, say, Patience(repo_id, say, sleep))
-    return publisher.run()
+    repo_id = repo_of(api, local.recipe, named)
+    card = rendering.result() if rendering else _card(local, repo_id)
+    return _Publisher(local, push, repo_id, api, say, Patience(repo_id, say, sleep), card).run()
 
 
 def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
@@ -114,6 +119,7 @@ class _Publisher:
         api: HfApi,
         say: Say,
         patience: Patience,
+        card: str,
     ) -> None:
         self._local = local
         self._push = push
@@ -121,7 +127,7 @@ class _Publisher:
         self._api = api
         self._say = say
         self._patience = patience
-        self._ours = _card(local, repo_id)
+        self._ours = card
         self._tags = (local.manifest["tag"], *((push.tag,) if push.tag else ()))
 
     def run(self) -> Published:

@@ -83,7 +83,8 @@ class HubPeer:
         self.trusted: set[str] = set()
         self.jobs = Jobs()
         self.id_token = "id-token-of-a-ci-job"
-        self._socket = socket.socket()
+        # asyncio sends small answers at once only on a socket that says it is TCP.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         port = self._socket.getsockname()[1]
         self.endpoint, self.cdn = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
