@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +26,7 @@ import yaml
 from magpie_hub.errors import UserError
 from magpie_hub.scan.allow import Allowed, read_allowed
 from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
+from magpie_hub.scan.records import Records
 from magpie_hub.scan.rows import Found, Part, may_be_shown, parts, scan_header, scan_rows
 from magpie_hub.scan.seen import Seen
 from magpie_hub.scan.text import find
@@ -42,6 +44,8 @@ def scan_release(
     allow: Iterable[str] = (),
     watch: Watch | None = None,
     threads: int | None = None,
+    records: Records | None = None,
+    sha256: Callable[[Path], str | None] = lambda path: None,
 ) -> Report:
     """Looks for credentials and personal data in a release.
 
@@ -50,7 +54,10 @@ def scan_release(
         allow: Lines of an allow-list, as `read_allowed` takes them.
         watch: Told now and then how far it is.
         threads: Parts of files that are scanned at a time; as many as there are processors, if
-            None, but no more than eight. Each holds some 50 MB.
+            None, but no more than eight. Each holds some 100 MB.
+        records: What is known of files, and kept of these; nothing by default.
+        sha256: The hash of a file, asked before and after it is scanned; None if it is not known,
+            or no longer the file's.
 
     Returns:
         What was found, the same for any number of threads. Publish only if it is `clean`.
@@ -65,23 +72,39 @@ def scan_release(
     tables = [path for path in files if path.suffix.lower() == ".parquet"]
     if not tables:
         raise UserError(f"{folder}: there is no Parquet file here; name a release folder")
-    todo = [part for table in tables for part in _read(folder, table, parts)]
-    in_all = sum(part.rows for part in todo)
+    cut = {table: _read(folder, table, parts) for table in tables}
+    in_all = sum(part.rows for some in cut.values() for part in some)
+    hashes = {table: sha256(table) if records else None for table in tables}
+    known = {
+        table: found
+        for table, digest in hashes.items()
+        if records and digest and (found := records.find(digest)) is not None
+        if tally.can_tell(found)
+    }
+    todo = [part for table in tables if table not in known for part in cut[table]]
     work = partial(_scan_part, folder, Seen())
     executor = ThreadPoolExecutor(threads or min(_MOST_THREADS, _processors()))
     try:
         scanned = executor.map(work, todo)  # begun here
         for path in files:
             name = _name(folder, path)
-            if path in tables:
+            if path in cut:
                 tally.add(name, _read(folder, path, _header))
             elif path.suffix.lower() not in _IMAGES:
                 tally.add(name, _read(folder, path, _scan_file))
-        for part, found in zip(todo, scanned, strict=True):
-            tally.rows += part.rows
-            tally.add(_name(folder, part.path), found)
-            if watch is not None:
-                watch(tally.rows, in_all)
+        for table in tables:
+            name, found = _name(folder, table), known.get(table)
+            fresh: list[Finding] = []
+            for part in cut[table]:
+                if found is None:
+                    fresh += tally.add(name, next(scanned))
+                tally.rows += part.rows
+                if watch is not None:
+                    watch(tally.rows, in_all)
+            if found is not None:
+                tally.add_known(name, found)
+            elif records and (digest := hashes[table]) and sha256(table) == digest:
+                records.put(digest, fresh)
     finally:
         executor.shutdown(cancel_futures=True)
     return tally.report(time.monotonic() - begun)
@@ -123,14 +146,30 @@ class _Tally:
         self._counts: Counter[str] = Counter()
         self._allowed = 0
 
-    def add(self, name: str, found: Iterable[Found]) -> None:
-        for place, kind, value in found:
-            if self._rules.lets_pass(kind, value):
-                self._allowed += 1
-                continue
-            self._counts[kind] += 1
-            if len(self._findings) < MOST:
-                self._findings.append(to_finding(kind, value, f"{name} {place}"))
+    def add(self, name: str, found: Iterable[Found]) -> list[Finding]:
+        """Counts what was found in a file; gives it back as it may be kept."""
+        kept = [(to_finding(kind, value, place), value) for place, kind, value in found]
+        for one, value in kept:
+            self._count(name, one, self._rules.lets_pass(one.kind, value))
+        return [one for one, _ in kept]
+
+    def can_tell(self, found: Iterable[Finding]) -> bool:
+        """Whether it can be told of values that are not known which of them are allowed."""
+        by_pattern = {kind for kind, _ in self._rules.patterns}
+        return all(one.mark in self._rules.marks or one.kind not in by_pattern for one in found)
+
+    def add_known(self, name: str, found: Iterable[Finding]) -> None:
+        """Counts what was found in a file at another time, and of which that can be told."""
+        for one in found:
+            self._count(name, one, one.mark in self._rules.marks)
+
+    def _count(self, name: str, one: Finding, is_allowed: bool) -> None:
+        if is_allowed:
+            self._allowed += 1
+            return
+        self._counts[one.kind] += 1
+        if len(self._findings) < MOST:
+            self._findings.append(replace(one, place=f"{name} {one.place}"))
 
     def report(self, seconds: float) -> Report:
         counts = MappingProxyType(dict(self._counts.most_common()))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.hub.pusher import REPO, Pusher, contents, holds
@@ -113,3 +115,22 @@ def test_a_private_repository_a_tag_and_a_collection(
     push(folder, tag="v1.0.0")
     assert len(hub_peer.collections) == 1
     assert len(collection["items"]) == 1
+
+
+def test_a_file_is_hashed_once(
+    push: Pusher, transfer: str, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import lfs
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the client hashes a file again")
+
+    hashed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, how: (hashed.append(file.name), digest(file, how))[1]
+    )
+    monkeypatch.setattr(lfs, "sha_fileobj", fail)
+    assert push(built).state == "published"
+    shards = [name for name in hashed if str(name).endswith(".parquet")]
+    assert len(shards) == len(set(shards)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,38 @@ def test_a_card_on_the_hub_that_cannot_be_read_is_not_overwritten(
         push(grown)
     assert "\n" not in str(caught.value)
     assert hub_peer.repo(REPO).files()["README.md"].endswith(b"Mine.")
+
+
+@pytest.mark.parametrize("when", ["scanned", "sent"])
+def test_a_file_that_changes_after_it_was_looked_at_is_not_committed(
+    when: str, push: Pusher, hub_peer: HubPeer, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = release / "data/default/train-00000-of-00001.parquet"
+
+    def spoil() -> None:
+        shard.write_bytes(shard.read_bytes()[:-4] + b"PAR1")  # the same bytes, written anew
+
+    if when == "scanned":
+        module = importlib.import_module("magpie_hub.hub.publish")
+        scan = module.scan_release
+        monkeypatch.setattr(
+            module, "scan_release", lambda *args, **how: (scan(*args, **how), spoil())[0]
+        )
+    else:
+        hub_peer.before("cas_shard", spoil)
+    with pytest.raises(UserError, match="changed while it was being published"):
+        push(release)
+    assert hub_peer.asked("commit") == []
+    assert (hub_peer.data_sent() > 0) == (when == "sent")
+    monkeypatch.undo()
+
+
+def test_a_second_push_does_not_scan_again(
+    push: Pusher, built: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("rows are scanned again")
+
+    assert push(built, dry_run=True).state == "planned"
+    monkeypatch.setattr("magpie_hub.scan.folder.scan_rows", fail)
+    assert push(built).state == "published"
