@@ -122,5 +122,21 @@ def measure(scratch: Path, count: int) -> dict[str, Any]:
     return result
 
 
+def section(found: dict[str, Any]) -> str:
+    """The report's part on what a push sends."""
+    return f"""## Pushing
+
+`benchmarks/push.py --megabytes 60` ({found["machine"]["processor"]}, {found["machine"]["date"]}),
+real text, the Hub's own client over Xet to a stand-in on loopback: pushed again, {found["rows"]:,}
+rows send {found["ours_again_sent"]} bytes of data; with {found["inserted"]:,} more in the middle,
+{found["ours_grown_sent"] / 1e6:.1f} MB of {found["ours_grown_bytes"] / 1e6:.1f} MB.
+
+| sent, of a plain rewrite's bytes | |
+|---|---|
+| a release's shards | **{found["sent_of_plain_rewrite"]:.1%}** |
+| without content-defined chunking | {found["plain_sent_of_plain_rewrite"]:.1%} |
+"""
+
+
 if __name__ == "__main__":
     main()
