@@ -323,7 +323,7 @@ class _Publisher:
         for file in files:
             if file.was_touched:
                 raise UserError(
-                    f"{file.source}: changed while it was being published, so nothing was; push "
+                    f"{self._local.folder / file.path}: changed while it was being published, so nothing was; push "
                     "again once nobody writes there"
                 )
 
