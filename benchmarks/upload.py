@@ -226,9 +226,9 @@ def section(found: dict[str, Any]) -> str:
 `benchmarks/push.py --upload-megabytes` ({found["machine"]["processor"]},
 {found["machine"]["date"]}): a release of {found["megabytes"]} MB in {found["shards"]} shards over
 Xet to a stand-in on loopback, new to it; {found["repeats"]} uploads of each kind in turn, medians,
-ratios of pairs. Every row stands in both configs, which is the usual case of few rejects, and its
-texts, random words, three times in a row; no word begins what the scan looks for. CPU seconds are
-the client's. Looking is loading libraries, hashing, counting, and
+ratios of pairs. Every row stands in both configs, as one that is not rejected does, and its
+texts three times in a row; they are random words, of which none begins what the scan looks for. CPU
+seconds are the client's. Looking is loading libraries, hashing, counting, and
 scanning {found["text_megabytes"]:,} MB of text for secrets and personal data; sending is everything
 after it, reading back and tagging too. What was found in a file is remembered by its hash, so a
 push after a dry run, or after one that failed, does not scan again.

@@ -323,8 +323,8 @@ class _Publisher:
         for file in files:
             if file.was_touched:
                 raise UserError(
-                    f"{self._local.folder / file.path}: changed while it was being published, so nothing was; push "
-                    "again once nobody writes there"
+                    f"{self._local.folder / file.path}: changed while it was being published, so "
+                    "nothing was; push again once nobody writes there"
                 )
 
     @property
