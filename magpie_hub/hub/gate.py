@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
+from magpie_hub.home import home
 from magpie_hub.hub.intent import File
 from magpie_hub.hub.remote import CARD, MANIFEST
 from magpie_hub.release import MADE_BY
@@ -22,6 +23,7 @@ from magpie_hub.release.growth import kept_paths
 
 if TYPE_CHECKING:
     from magpie_hub.recipe.model import Recipe
+    from magpie_hub.scan import Report
 
 _MOST_THREADS = 8
 _AGAIN = "build it again (magpie-hub build {name} --out {folder}), which generates nothing"
@@ -81,6 +83,31 @@ def check_release(folder: Path) -> Local:
     files.pop(CARD)
     files[MANIFEST] = File(MANIFEST, content, len(content), hashlib.sha256(content).hexdigest())
     return Local(folder, recipe, manifest, files)
+
+
+def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
+    """Looks for secrets and personal data in a release that was looked at.
+
+    What is found in the rows of a file is kept in MAGPIE_HOME by the hash that was taken, if the
+    file is still the same afterwards, and is not looked for again.
+
+    Args:
+        local: The release.
+        reviewed: Findings that a person has let pass.
+
+    Raises:
+        UserError: A reviewed line is not one, or there is something that cannot be scanned.
+    """
+    from magpie_hub.scan import Records, scan_release
+
+    files = {file.source: file for file in local.files.values()}
+
+    def sha256(path: Path) -> str | None:
+        file = files.get(path)
+        return None if file is None or file.was_touched else file.sha256
+
+    known = Records(home())
+    return scan_release(local.folder, allow=tuple(reviewed), records=known, sha256=sha256)
 
 
 def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:

@@ -15,14 +15,12 @@ import difflib
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, Stale, UserError
-from magpie_hub.home import home
 from magpie_hub.hub.after import check_tag, collect, tag_commit
 from magpie_hub.hub.client import DATASET, Busy, Moved, asking, connect
-from magpie_hub.hub.gate import Local, check_release
+from magpie_hub.hub.gate import Local, check_release, scan_local
 from magpie_hub.hub.intent import Change, File, change
 from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
@@ -31,7 +29,7 @@ from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.merge import keep_edits
-from magpie_hub.scan import Records, kinds, scan_release
+from magpie_hub.scan import kinds
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -79,15 +77,7 @@ def publish(
 
 
 def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
-    files = {file.source: file for file in local.files.values()}
-
-    def sha256(path: Path) -> str | None:
-        file = files.get(path)
-        return None if file is None or file.was_touched else file.sha256
-
-    report = scan_release(
-        local.folder, allow=tuple(reviewed), records=Records(home()), sha256=sha256
-    )
+    report = scan_local(local, reviewed)
     if report.clean:
         say(f"scan: {report.rows:,} rows, nothing found that was not reviewed")
         return

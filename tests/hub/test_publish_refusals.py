@@ -192,9 +192,9 @@ def test_a_file_that_changes_after_it_was_looked_at_is_not_committed(
 
     if when == "scanned":
         module = importlib.import_module("magpie_hub.hub.publish")
-        scan = module.scan_release
+        scan = module.scan_local
         monkeypatch.setattr(
-            module, "scan_release", lambda *args, **how: (scan(*args, **how), spoil())[0]
+            module, "scan_local", lambda *args, **how: (scan(*args, **how), spoil())[0]
         )
     else:
         hub_peer.before("cas_shard", spoil)
