@@ -177,7 +177,7 @@ def card(folder: str | Path, repo_id: str | None = None) -> str:
 
 
 def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
-    """Looks through a release for secrets and personal data.
+    """Looks through a release for secrets and personal data; a push need not look again.
 
     Args:
         folder: The release.
@@ -186,11 +186,9 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
     Raises:
         UserError: There is no release in the folder, or a reviewed line is not one.
     """
-    from magpie_hub.hub.gate import check_release
-    from magpie_hub.scan import scan_release
+    from magpie_hub.hub.gate import check_release, scan_local
 
-    local = check_release(Path(folder))
-    return scan_release(local.folder, allow=tuple(reviewed))
+    return scan_local(check_release(Path(folder)), reviewed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def scan_rows(part: Part, seen: Seen | None = None) -> Iterator[Found]:
     held: list[_Batch] = []
     kept: list[_Text] = []
     batch_rows = max(1, min(BATCH, BATCH_BYTES * part.rows // max(1, part.size)))
-    with pq.ParquetFile(part.path, memory_map=True) as file:
+    with pq.ParquetFile(part.path) as file:
         columns = columns_to_read(part.path, file.metadata, part.groups)
         first = part.first
         for batch in file.iter_batches(
