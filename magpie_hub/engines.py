@@ -2,6 +2,10 @@
 
 While another model has the device, the generator rests: where it can give memory back without
 losing its weights, it does, and wakes when it is asked for again.
+
+An engine whose device ran out of memory in the middle of its work is gone, with the requests that
+were in flight. Whoever was working calls `back_off` and goes on: the next engine of that model
+has half the slots.
 """
 
 from __future__ import annotations
@@ -12,8 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from magpie_hub.engine.base import Engine
+from magpie_hub.engine.capacity import TURN_TOKENS
 from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.shortage import brief, fewer
+from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models import ModelSource
+
+MOST_HALVINGS = 3
+"""How often one model's slots are halved in a run before it is given up."""
 
 
 class Engines:
@@ -25,6 +35,7 @@ class Engines:
         home: The folder of packaged models.
         say: Told what is going on, a line each.
         rows: About how many rows are to be generated.
+        row_tokens: Tokens that a row has when it is finished, on average.
         constrained: Whether the generator is to tag as well.
         shares: Whether other models will want the device.
         main_guarded: Whether the main module may be imported again without harm.
@@ -43,17 +54,22 @@ class Engines:
         shares: bool,
         main_guarded: bool,
         started: Callable[[Engine], None],
+        row_tokens: int = TURN_TOKENS,
     ) -> None:
         self._source = source
         self._options = options
         self._home = home
         self._say = say
         self._rows = rows
+        self._row_tokens = row_tokens
         self._constrained = constrained
         self._shares = shares
         self._main_guarded = main_guarded
         self._started = started
         self._generator: Engine | None = None
+        # Slots by model, from the most to what is left, where memory ran out while it worked.
+        self._slots: dict[ModelSource, list[int]] = {}
+        self._other_ran_out = False
 
     async def __aenter__(self) -> Engines:
         return self
@@ -68,7 +84,7 @@ class Engines:
         Raises:
             UserError, EngineError: It does not start; see `start_engine`.
         """
-        from magpie_hub.engine.choose import plan_engine, start_engine
+        from magpie_hub.engine.choose import plan_engine
         from magpie_hub.engine.device import find_device
 
         if self._generator is None:
@@ -80,18 +96,30 @@ class Engines:
             ):
                 sleepy = {"enable_sleep_mode": True, **options.engine_args}
                 options = replace(options, engine_args=sleepy)
-            self._generator = await start_engine(
-                self._source,
-                options,
-                self._home,
-                say=self._say,
-                rows=self._rows,
-                main_guarded=self._main_guarded,
-                constrained=self._constrained,
-            )
+            self._generator = await self._start(self._source, options, self._constrained)
             self._started(self._generator)
         await self._generator.wake()
         return self._generator
+
+    async def back_off(self, error: OutOfMemory) -> None:
+        """Ends the engine that ran out of memory; the next one of its model has half the slots.
+
+        Args:
+            error: What the engine's caller got.
+
+        Raises:
+            EngineError: Its slots were halved several times already, or cannot be.
+        """
+        if self._other_ran_out:
+            # `other` has closed it.
+            self._other_ran_out = False
+            return
+        if self._generator is None:
+            raise error
+        slots = self._generator.info.slots // self._options.data_parallel_size
+        await self._generator.close()
+        self._generator = None
+        self._halve(self._source, slots, error)
 
     def beside(self, options: EngineOptions) -> EngineOptions:
         """Options of a model that is loaded beside the generator.
@@ -117,20 +145,62 @@ class Engines:
 
         Raises:
             UserError, EngineError: It does not start; see `start_engine`.
+            OutOfMemory: From whoever works with it; see `back_off`.
         """
-        from magpie_hub.engine.choose import start_engine
-
         await self.rest()
-        engine = await start_engine(
-            source,
-            self.beside(options),
-            self._home,
-            say=self._say,
-            rows=self._rows,
-            main_guarded=self._main_guarded,
-            constrained=constrained,
-        )
+        engine = await self._start(source, self.beside(options), constrained)
         try:
             yield engine
+        except OutOfMemory as error:
+            self._halve(source, engine.info.slots // options.data_parallel_size, error)
+            self._other_ran_out = True
+            raise
         finally:
             await engine.close()
+
+    def _halve(self, source: ModelSource, slots: int, error: OutOfMemory) -> None:
+        tried = self._slots.setdefault(source, [slots])
+        tried[-1] = slots  # it may have started with fewer than were asked
+        said = brief(error)
+        so_far = ", ".join(f"{number:,}" for number in tried)
+        if len(tried) > MOST_HALVINGS or slots < 2:
+            raise EngineError(
+                f"{source.name}: out of memory with {so_far} slots ({said}); "
+                "what is finished is kept, and the same command goes on from there: set "
+                f"max_num_seqs below {slots}, a shorter max_model_len or a lower "
+                "gpu_memory_utilization"
+            ) from error
+        tried.append(slots // 2)
+        self._say(
+            f"{source.name} ran out of memory with {slots} slots ({said}); what is finished is "
+            f"kept, and it starts again with {slots // 2}"
+        )
+
+    async def _start(
+        self, source: ModelSource, options: EngineOptions, constrained: bool
+    ) -> Engine:
+        """Starts an engine, with what is left to its model if that has run out of memory before."""
+        from magpie_hub.engine.choose import start_engine
+
+        tried = self._slots.get(source, [])
+        for halving in range(1, len(tried)):
+            # The second halving is the first that lowers the tokens of a step as well.
+            options = fewer(options, tried[halving], tokens_too=halving > 1)
+        try:
+            return await start_engine(
+                source,
+                options,
+                self._home,
+                say=self._say,
+                rows=self._rows,
+                row_tokens=self._row_tokens,
+                main_guarded=self._main_guarded,
+                constrained=constrained,
+            )
+        except EngineError as error:
+            if not tried:
+                raise
+            raise EngineError(
+                f"{source.name} does not start again after it ran out of memory: {error} What is "
+                "finished is kept, and the same command goes on from there."
+            ) from error

@@ -53,6 +53,18 @@ class EngineError(RunError):
     """The engine failed or answered something that it must not."""
 
 
+class OutOfMemory(EngineError):
+    """The device's memory ran out; the same work on fewer slots may fit.
+
+    Attributes:
+        in_weights: Whether the weights alone were too much, so that slots do not matter.
+    """
+
+    def __init__(self, text: str, *, in_weights: bool = False) -> None:
+        super().__init__(text)
+        self.in_weights = in_weights
+
+
 class JournalError(RunError):
     """The journal cannot be read or written."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from magpie_hub.chat.format import ChatFormat, ChatOptions
+from magpie_hub.engine.capacity import TURN_TOKENS
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.errors import DeviceError
 from magpie_hub.models import ModelSource
@@ -16,6 +17,16 @@ def engine_options(recipe: Recipe) -> EngineOptions:
     """The engine's part of a recipe."""
     fields = EngineOptions.__dataclass_fields__
     return EngineOptions(**{name: getattr(recipe, name) for name in fields})
+
+
+def row_tokens(recipe: Recipe) -> int:
+    """Tokens that a row of a recipe has when it is finished, on average, both sides of all turns.
+
+    As in the published sets, or what the recipe allows if that is less.
+    """
+    first = recipe.instruct.max_tokens + recipe.respond.max_tokens
+    later = recipe.later_turns.max_tokens + recipe.respond.max_tokens
+    return min(TURN_TOKENS, first) + (recipe.turns - 1) * min(TURN_TOKENS, later)
 
 
 def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:

@@ -2,6 +2,9 @@
 
 The first round generates as many rows as are wanted; each further one as many more as it takes, by
 the share that the selection has kept so far. The generator is loaded once for all of them.
+
+When the device's memory runs out in the middle of a round, it is begun anew with fewer slots: what
+is finished is in the journal, and rows that were in flight are drawn again from their seeds.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.delivery import Survey, survey, wanted_rows
 from magpie_hub.engine.base import Engine
 from magpie_hub.engines import Engines
-from magpie_hub.errors import EngineError, YieldError
+from magpie_hub.errors import EngineError, OutOfMemory, YieldError
 from magpie_hub.gates import GateSet
 from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow
-from magpie_hub.generator import engine_options, load_chat
+from magpie_hub.generator import engine_options, load_chat, row_tokens
 from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource
 from magpie_hub.panel import judge_models, tags_itself
@@ -71,38 +74,54 @@ class Rounds:
         if begun := Ledger(self.book, enough).passed:
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
         begin = partial(_begin_session, self.book)
+        # Rows that are there may still want tags; those are the generator's work, too.
+        tags = tags_itself(self.recipe)
         async with Engines(
             self.source,
             engine_options(self.recipe),
             self.home,
             say=self.say,
-            rows=enough,
-            constrained=tags_itself(self.recipe),
+            rows=enough if tags else enough - begun,
+            row_tokens=row_tokens(self.recipe),
+            constrained=tags,
             shares=bool(judge_models(self.recipe)),
             main_guarded=self.main_guarded,
             started=begin,
         ) as engines:
             while True:
-                ledger = Ledger(self.book, enough)
-                if not ledger.done:
-                    await self._grow(ledger, engines)
-                pool = passing(self.book, enough)
-                chat_of = partial(chat_of_judge, self.recipe, self.chat, self.source, self.home)
-                await self.judging.label(
-                    self.book, pool, engines, chat_of, self.say, _stages(self.watch)
-                )
-                with self.judging.verdicts(pool) as verdicts:
-                    found = survey(self.book, self.recipe, verdicts)
-                if not found.missing:
+                try:
+                    more = await self._round(enough, engines)
+                except OutOfMemory as error:
+                    await engines.back_off(error)
+                    continue
+                if more is None:
                     return
-                if len(found.pool) < len(pool):
-                    row_id = pool[len(found.pool)]
-                    raise EngineError(f"row {row_id} was judged and has no label")
-                enough = self._more(found)
-                self.say(
-                    f"{found.passed} of {len(found.pool)} rows pass the selection; "
-                    f"generating up to {enough}"
-                )
+                enough = more
+
+    async def _round(self, enough: int, engines: Engines) -> int | None:
+        """Generates and judges until `enough` rows have passed the gates.
+
+        Returns:
+            How many it takes for the next round; None if this was the last.
+        """
+        ledger = Ledger(self.book, enough)
+        if not ledger.done:
+            await self._grow(ledger, engines)
+        pool = passing(self.book, enough)
+        chat_of = partial(chat_of_judge, self.recipe, self.chat, self.source, self.home)
+        await self.judging.label(self.book, pool, engines, chat_of, self.say, _stages(self.watch))
+        with self.judging.verdicts(pool) as verdicts:
+            found = survey(self.book, self.recipe, verdicts)
+        if not found.missing:
+            return None
+        if len(found.pool) < len(pool):
+            row_id = pool[len(found.pool)]
+            raise EngineError(f"row {row_id} was judged and has no label")
+        more = self._more(found)
+        self.say(
+            f"{found.passed} of {len(found.pool)} rows pass the selection; generating up to {more}"
+        )
+        return more
 
     async def _grow(self, ledger: Ledger, engines: Engines) -> None:
         """Generates until the ledger is done."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from magpie_hub.engine.base import Engine
+from magpie_hub.engine.capacity import TURN_TOKENS, default_slots, is_short
 from magpie_hub.engine.device import Device, check_fit, find_device, settle_dtype
 from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engine.shortage import start_with_less
+from magpie_hub.engine.summary import summary
 from magpie_hub.engine.transformers_grammar import check_installed
 from magpie_hub.errors import UserError
 from magpie_hub.models import ModelSource, fetch, fetch_tokenizer
-
-SHORT_JOB_ROWS = 400
-"""Below this, compiling costs a CPU more time than it saves: about a minute, against a tenth of a
-second for every row of the small model."""
 
 
 class EnginePlan(NamedTuple):
@@ -82,10 +82,14 @@ async def start_engine(
     *,
     say: Callable[[str], None],
     rows: int | None = None,
+    row_tokens: int = TURN_TOKENS,
     main_guarded: bool = False,
     constrained: bool = False,
 ) -> Engine:
     """Fetches the model, if it runs here, and starts the engine that `plan_engine` chooses.
+
+    Where the device's memory runs out, vLLM is started again with less. How the engine runs is
+    said in one line once it does.
 
     Args:
         source: A pinned model.
@@ -93,22 +97,20 @@ async def start_engine(
         home: The user's data folder.
         say: Takes one line at a time for the person.
         rows: About how many rows are wanted; few of them are not worth a compilation.
+        row_tokens: Tokens that a row has when it is finished, on average.
         main_guarded: Whether the main module may be imported again without harm, as the installed
             command's may; see `VllmEngine.start`.
         constrained: Whether requests may have a pattern (`Sampling.pattern`).
 
     Raises:
         UserError: As `plan_engine`, or the model cannot be had.
+        DeviceError: The device's memory does not suffice, with fewer slots either.
         EngineError: The engine did not start.
     """
     if options.base_url or options.engine == "server":
-        name, reason = plan_engine(source, options)
-        say(f"engine {name}: {reason}")
-        from magpie_hub.engine.server import ServerEngine
-
-        if constrained:
-            source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
-        return await ServerEngine.start(source, options, constrained=constrained)
+        engine = await _start_server(source, options, home, say, constrained)
+        say(summary(engine.info))
+        return engine
     device = find_device()
     name, reason = plan_engine(source, options, device, constrained=constrained)
     if name == "vllm" and (broken := _vllm_broken()):
@@ -126,17 +128,42 @@ async def start_engine(
     if name == "transformers":
         from magpie_hub.engine.transformers import TransformersEngine
 
-        return await TransformersEngine.start(source, options, constrained=constrained)
+        engine = await TransformersEngine.start(source, options, constrained=constrained, say=say)
+        say(summary(engine.info))
+        return engine
     from magpie_hub.engine.vllm import VllmEngine
 
-    return await VllmEngine.start(
-        source,
-        options,
-        short_job=rows is not None and rows < SHORT_JOB_ROWS,
-        main_guarded=main_guarded,
-        device=device,
-        constrained=constrained,
-    )
+    async def start(options: EngineOptions) -> Engine:
+        return await VllmEngine.start(
+            source,
+            options,
+            short_job=is_short(rows, row_tokens),
+            main_guarded=main_guarded,
+            device=find_device(),
+            constrained=constrained,
+        )
+
+    slots = options.max_num_seqs or default_slots(source, options, device, row_tokens)
+    options = replace(options, max_num_seqs=slots)
+    engine = await start_with_less(start, options, source.name, device, say=say)
+    say(summary(engine.info))
+    return engine
+
+
+async def _start_server(
+    source: ModelSource,
+    options: EngineOptions,
+    home: Path,
+    say: Callable[[str], None],
+    constrained: bool,
+) -> Engine:
+    name, reason = plan_engine(source, options)
+    say(f"engine {name}: {reason}")
+    from magpie_hub.engine.server import ServerEngine
+
+    if constrained:
+        source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
+    return await ServerEngine.start(source, options, constrained=constrained)
 
 
 def vllm_obstacle(device: Device) -> str | None:

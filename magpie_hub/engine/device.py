@@ -88,6 +88,12 @@ def find_device() -> Device:
     return Device("cuda" if gpus else "cpu", gpus, memory, free, _cores())
 
 
+def threads(device: Device) -> int:
+    """Returns how many threads compute on a CPU: OMP_NUM_THREADS if it is set, else its cores."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(said) if said.isdigit() and int(said) else device.cores
+
+
 def weight_bytes(source: ModelSource, options: EngineOptions) -> int | None:
     """Returns the bytes of a model's weights as they will be held; None where unknown.
 

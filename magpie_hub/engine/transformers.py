@@ -6,6 +6,9 @@ its neighbours. (Its logits do, in their last bits: the same seed in another bat
 tokens until two candidates lie closer together than that. Equality over batch shapes is therefore
 not promised.) A row leaves the batch as it finishes; new rows come in while the others decode.
 
+Where the device's memory runs out, it goes on with half the rows. The others wait with what they
+have written so far, and no draw is lost.
+
 It holds no chat format and stops on `Sampling.stop_ids` alone. Only where it is started for
 patterns does it have a tokenizer, to know what tokens spell.
 """
@@ -14,16 +17,20 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
+import math
 import queue
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
-from magpie_hub.engine.device import find_device, settle_dtype
+from magpie_hub.engine.device import find_device, settle_dtype, threads
 from magpie_hub.engine.loop import loops
 from magpie_hub.engine.pattern import with_ends
+from magpie_hub.engine.shortage import is_shortage
 from magpie_hub.engine.transformers_batch import Batch, Row
 from magpie_hub.engine.transformers_draw import draw
 from magpie_hub.engine.transformers_grammar import Grammars, check_installed, mask
@@ -48,19 +55,27 @@ class TransformersEngine:
     """Decodes with `transformers` in this process.
 
     Attributes:
-        info: What runs.
+        info: What runs; its slots are halved where memory runs out.
         stats: Counters; `cached_tokens` stays None, for no prefix is shared.
     """
 
-    def __init__(self, model: Any, info: EngineInfo, grammars: Grammars | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        info: EngineInfo,
+        grammars: Grammars | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         """Takes a loaded causal language model; use `start` to load one.
 
         Args:
             model: The model, on its device.
             info: What it is.
             grammars: What compiles patterns; None if there will be none.
+            say: Told, in a caller's event loop, of fewer slots, a line each.
         """
         self.info = info
+        self._say = say
         self.stats = EngineStats(steps=0, busy_slot_steps=0, running=0)
         self._batch = Batch(model)
         self._grammars = grammars
@@ -74,7 +89,12 @@ class TransformersEngine:
 
     @classmethod
     async def start(
-        cls, source: ModelSource, options: EngineOptions, *, constrained: bool = False
+        cls,
+        source: ModelSource,
+        options: EngineOptions,
+        *,
+        constrained: bool = False,
+        say: Callable[[str], None] | None = None,
     ) -> TransformersEngine:
         """Loads the model onto the best device of this machine.
 
@@ -83,6 +103,7 @@ class TransformersEngine:
             options: `max_num_seqs` defaults to 16 on a CPU and 64 elsewhere, `max_model_len` to
                 the model's context or 4096, whichever is less, and `dtype` to the weights' own.
             constrained: Whether requests may have a pattern.
+            say: Told of fewer slots when memory runs out, a line each.
 
         Raises:
             UserError: Options that this engine cannot honour, or a package that is missing.
@@ -91,11 +112,12 @@ class TransformersEngine:
         """
         _check_options(options)
         if not constrained:
-            return cls(*await asyncio.to_thread(_load, source, options))
+            return cls(*await asyncio.to_thread(_load, source, options), say=say)
         check_installed()
         tokenizer = await asyncio.to_thread(load_tokenizer, source, options.trust_remote_code)
         model, info = await asyncio.to_thread(_load, source, options)
-        return cls(model, info, Grammars(tokenizer, model.config.get_text_config().vocab_size))
+        grammars = Grammars(tokenizer, model.config.get_text_config().vocab_size)
+        return cls(model, info, grammars, say)
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Completes one prompt; see `Engine.generate`."""
@@ -142,14 +164,15 @@ class TransformersEngine:
         import torch
 
         end = EngineError("the transformers engine is closed")
+        before, wanted = torch.get_num_threads(), self.info.settings.get("threads")
+        if isinstance(wanted, int) and wanted < before:
+            # torch counts the machine's cores, and not what a container may use of them.
+            torch.set_num_threads(wanted)
         try:
             with torch.inference_mode():
                 self._serve()
-        except torch.OutOfMemoryError:
-            end = EngineError(
-                "the transformers engine ran out of device memory; "
-                "lower max_num_seqs or max_model_len"
-            )
+        except EngineError as error:
+            end = error
         except Exception as error:  # noqa: BLE001 - whatever it was, all who wait must hear of it
             text = " ".join(str(error).split())
             end = EngineError(f"the transformers engine died: {type(error).__name__}: {text}")
@@ -164,25 +187,55 @@ class TransformersEngine:
             if not row.done:
                 row.fail(end)
         self._batch.free()
+        torch.set_num_threads(before)
 
     def _serve(self) -> None:
-        slots, batch, stats = self.info.slots, self._batch, self.stats
+        batch, stats = self._batch, self.stats
         while self._receive(block=not batch.running and not self._waiting):
-            keep, new = batch.running, list[Row]()
+            slots, keep, new = self.info.slots, batch.running, list[Row]()
             if not keep or slots - len(keep) >= slots * _ADMIT_SHARE:
                 new = self._take(slots - len(keep))
             stats.running = len(keep) + len(new)
             if not stats.running:
                 continue
-            rows, logits = batch.advance(keep, new)
+            drawn = self._step(keep, new)
+            if drawn is None:
+                self._halve([*keep, *new])
+                continue
             stats.steps = (stats.steps or 0) + 1
             stats.busy_slot_steps = (stats.busy_slot_steps or 0) + stats.running
-            mask(rows, logits)
-            for row, token in zip(rows, draw(rows, logits), strict=True):
+            for row, token in drawn:
                 if not row.done:
                     stats.decoded_tokens += 1
                     self._append(row, token)
             stats.running = len(batch.running)
+
+    def _step(self, keep: list[Row], new: list[Row]) -> list[tuple[Row, int]] | None:
+        """Draws the next token of rows; None if memory ran out, and then no row has changed."""
+        try:
+            rows, logits = self._batch.advance(keep, new)
+            mask(rows, logits)
+            return list(zip(rows, draw(rows, logits), strict=True))
+        except (RuntimeError, MemoryError) as error:
+            if is_shortage(error):
+                return None
+            raise
+
+    def _halve(self, rows: list[Row]) -> None:
+        """Puts all rows back to the head of the waiting line, and lets half as many run."""
+        slots = len(rows) // 2
+        if slots < 1:
+            raise EngineError(
+                "the transformers engine ran out of device memory with a single row of "
+                f"{len(rows[0].ids)} tokens; lower max_model_len or choose a smaller model"
+            )
+        self._batch.clear()
+        self._waiting.extendleft(reversed(rows))
+        self.info = replace(self.info, slots=slots)
+        if self._say is not None:
+            text = f"out of memory with {len(rows)} rows at once; going on with {slots}"
+            with contextlib.suppress(RuntimeError):  # the caller's event loop is closed
+                rows[0].loop.call_soon_threadsafe(self._say, text)
 
     def _receive(self, block: bool) -> bool:
         """Moves what has come in to the waiting line; False when the engine is to close."""
@@ -200,11 +253,11 @@ class TransformersEngine:
         longest = 0
         while self._waiting and len(taken) < free:
             row = self._waiting[0]
-            longest = max(longest, len(row.prompt))
+            longest = max(longest, len(row.prompt) + len(row.out))
             if taken and longest * (len(taken) + 1) > _MAX_PREFILL:
                 break
             self._waiting.popleft()
-            if not row.cancelled:
+            if not (row.done or row.cancelled):
                 taken.append(row)
         return taken
 
@@ -284,8 +337,14 @@ def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]
             "dtype": str(dtype),
             "max_num_seqs": slots,
             "max_model_len": max_model_len,
+            "refill_slots": max(1, math.ceil(slots * _ADMIT_SHARE)),
             "attention": getattr(model.config, "_attn_implementation", None),
             "trust_remote_code": options.trust_remote_code,
-        },
+        }
+        | (
+            {"threads": min(threads(find_device()), torch.get_num_threads())}
+            if device == "cpu"
+            else {}
+        ),
     )
     return model, info

@@ -26,7 +26,8 @@ class Row:
     """One request on its way.
 
     The thread that decodes owns all of it, save `cancelled`, which the caller sets. `matcher`
-    follows the row's pattern, if it has one.
+    follows the row's pattern, if it has one; `drawn` is the number that its next token is drawn
+    with, once it is known and until the token is.
     """
 
     prompt: tuple[int, ...]
@@ -36,6 +37,7 @@ class Row:
     matcher: Any = None
     out: list[int] = field(default_factory=list)
     stream: random.Random = field(init=False)
+    drawn: float | None = None
     done: bool = False
     cancelled: bool = False
 
@@ -46,6 +48,12 @@ class Row:
     @property
     def ids(self) -> list[int]:
         return [*self.prompt, *self.out]
+
+    def uniform(self) -> float:
+        """The number in [0, 1) for the next token: the same again if the step must be repeated."""
+        if self.drawn is None:
+            self.drawn = self.stream.random()
+        return self.drawn
 
     def finish(self, reason: FinishReason, stop_id: int | None = None) -> None:
         self.done = True
@@ -92,9 +100,14 @@ class Batch:
 
     def free(self) -> None:
         """Gives the memory of model and cache back."""
+        self._model = None
+        self.clear()
+
+    def clear(self) -> None:
+        """Drops all rows and gives the memory of the cache back."""
         import torch
 
-        self.rows, self._model, self._cache, self._mask = [], None, None, None
+        self.rows, self._cache, self._mask = [], None, None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -42,11 +42,13 @@ def draw(rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
                 # The warpers look at the scores alone, not at the ids.
                 scores = warp(None, scores)
             mass = scores.softmax(-1).double().cumsum(-1)
-            uniform = mass.new_tensor([rows[i].stream.random() for i in members])
+            uniform = mass.new_tensor([rows[i].uniform() for i in members])
             point = (uniform * mass[:, -1])[:, None]
             drawn = torch.searchsorted(mass, point, right=True)[:, 0].clamp(max=mass.shape[1] - 1)
         for i, token in zip(members, drawn.tolist(), strict=True):
             tokens[i] = token
+    for row in rows:
+        row.drawn = None
     return tokens
 
 

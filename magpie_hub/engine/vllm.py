@@ -20,9 +20,10 @@ from dataclasses import fields, replace
 from typing import Any, Protocol
 
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
-from magpie_hub.engine.device import Device, find_device, settle_dtype
+from magpie_hub.engine.device import Device, find_device, settle_dtype, threads
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.pattern import end_ids, with_ends
+from magpie_hub.engine.shortage import failure
 from magpie_hub.engine.vllm_process import OwnProcess
 from magpie_hub.engine.vllm_settings import check_grammars, environment, plan_arguments
 from magpie_hub.engine.vllm_thread import OwnThread
@@ -107,6 +108,7 @@ class VllmEngine:
         Raises:
             UserError: A setting that vLLM does not know or cannot take, or a vLLM that is too old
                 for patterns.
+            OutOfMemory: The device's memory does not suffice.
             EngineError: vLLM did not start.
         """
         prepare()
@@ -130,7 +132,8 @@ class VllmEngine:
             try:
                 core: Core
                 if in_process:
-                    core = await OwnThread.start(made(**arguments), stats, _threads(device))
+                    computing = None if device.gpus else threads(device)
+                    core = await OwnThread.start(made(**arguments), stats, computing)
                 else:
                     core = await OwnProcess.start(made(**arguments), stats)
             except MagpieError:
@@ -138,7 +141,7 @@ class VllmEngine:
             except Exception as error:
                 if refused := _refused_settings(error):
                     raise UserError(f"vLLM does not take {refused}.") from error
-                raise EngineError(f"vLLM did not start: {_first_line(error)}") from error
+                raise failure(f"vLLM did not start: {_first_line(error)}", error) from error
         used = arguments.get("tensor_parallel_size", 1) * options.data_parallel_size
         model = core.config.model_config
         info = EngineInfo(
@@ -149,7 +152,9 @@ class VllmEngine:
             slots=arguments["max_num_seqs"] * options.data_parallel_size,
             max_model_len=model.max_model_len,
             settings={key: value for key, value in arguments.items() if key != "model"}
-            | {"in_process": in_process},
+            | chosen_by_vllm(core.config)
+            | {"in_process": in_process}
+            | ({} if device.gpus else {"threads": threads(device)}),
         )
         ends = None if tokenizer is None else end_ids(tokenizer, model.get_vocab_size())
         return cls(core, info, stats, ends)
@@ -203,6 +208,29 @@ def choose_in_process(options: EngineOptions, device: Device, main_guarded: bool
     if options.in_process is not None:
         return options.in_process
     return not (device.gpus and main_guarded)
+
+
+def chosen_by_vllm(config: Any) -> dict[str, Any]:
+    """Returns what vLLM has chosen or found by itself, by its own names where it has one.
+
+    Args:
+        config: vLLM's VllmConfig, once the engine runs.
+
+    Returns:
+        `max_num_batched_tokens`, and `kv_cache_tokens`, which one copy of the model has room for;
+        what this version of vLLM does not tell is left out.
+    """
+    cache = config.cache_config
+    tokens = getattr(cache, "kv_cache_size_tokens", None)
+    if tokens is None and cache.num_gpu_blocks:
+        # Versions that do not say; wrong for models with several kinds of cache.
+        copies = config.parallel_config.data_parallel_size
+        tokens = cache.num_gpu_blocks * cache.block_size // copies
+    found = {
+        "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+        "kv_cache_tokens": tokens,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def sampling_params(sampling: Sampling, room: int) -> Any:
@@ -265,10 +293,6 @@ def completion(output: Any, sampling: Sampling) -> Completion:
     if len(ids) > sampling.max_tokens:
         return replace(result, ids=ids[: sampling.max_tokens])
     return replace(result, finish_reason=made.finish_reason)
-
-
-def _threads(device: Device) -> int | None:
-    return None if device.gpus else device.cores
 
 
 def _refused_settings(error: Exception) -> str | None:

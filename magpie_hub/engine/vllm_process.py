@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from magpie_hub.engine.base import EngineStats
+from magpie_hub.engine.shortage import failure, names_shortage
 from magpie_hub.engine.vllm_stats import keep_only, step_counter
 from magpie_hub.engine.vllm_thread import doze
 from magpie_hub.errors import EngineError
@@ -57,7 +58,8 @@ class OwnProcess:
                     engine_args, usage_context=UsageContext.LLM_CLASS, stat_loggers=[counter]
                 )
         except Exception as error:
-            raise EngineError(f"vLLM did not start: {_cause(heard, error)}") from error
+            text = f"vLLM did not start: {_cause(heard, error)}"
+            raise failure(text, error, _errors(heard)) from error
         keep_only(counter, engine)
         core = cls(engine, heard)
         atexit.register(core._stop)
@@ -79,7 +81,8 @@ class OwnProcess:
             raise
         except Exception as error:
             if self._engine is None or self._engine.errored:
-                raise EngineError(f"vLLM stopped: {_cause(self._heard, error)}") from error
+                text = f"vLLM stopped: {_cause(self._heard, error)}"
+                raise failure(text, error, _errors(self._heard)) from error
             raise EngineError(f"vLLM refuses the request: {error}") from error
 
     async def doze(self, asleep: bool) -> None:
@@ -118,9 +121,19 @@ async def _final_output(engine: Any, key: str, prompt: Any, params: Any) -> Any:
 
 
 def _cause(heard: deque[str], error: BaseException) -> str:
-    """Returns what went wrong in the core's process, where vLLM only says that something did."""
-    said = [line for line in heard if re.search(r"\b\w*(Error|Exception): ", line)]
-    return said[-1].strip() if said else str(error)
+    """Returns what went wrong in the core's process, where vLLM only says that something did.
+
+    Several processes may have spoken, the last of them only of another one's failure.
+    """
+    said = _errors(heard).splitlines()
+    short = [line for line in said if names_shortage(line)]
+    return (short or said)[-1].strip() if said else str(error)
+
+
+def _errors(heard: deque[str]) -> str:
+    """The lines that name an error, as they came."""
+    naming = r"\b\w*(Error|Exception): |Failed to load model"
+    return "\n".join(line for line in heard if re.search(naming, line))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,10 @@
 
 A person's setting always wins. What is left open is chosen for throughput over many short rows,
 and reported in `EngineInfo.settings`.
+
+Tokens a step (`max_num_batched_tokens`) are left to vLLM, which is told that its work is offline:
+16,384 on GPUs of 70 GiB and more, 8,192 on others, where more was found to be slower (A100), 4,096
+on a CPU. A Magpie prompt is short, so prompts hardly ever fill a step.
 """
 
 from __future__ import annotations
@@ -17,26 +21,11 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
-from magpie_hub.engine.device import Device, default_context, node_memory, spread
+from magpie_hub.engine.capacity import cache_bytes, default_slots
+from magpie_hub.engine.device import Device, default_context, spread, threads
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.errors import ModelError, UserError
 from magpie_hub.models import ModelSource
-
-CPU_SLOTS = 64
-"""A CPU is compute-bound from here on: 64 slots reach all the tokens/s that more would."""
-
-GPU_SLOTS = ((4e9, 1024), (20e9, 512), (float("inf"), 256))
-"""Slots by number of parameters. Decoding is bound by reading the weights until the batch nears
-the GPU's FLOPs per byte of memory bandwidth (data sheets, bf16: A100 156, H200 206, H100 295), so
-256 is the least that fills one; a smaller model leaves room for the cache of more, and its fixed
-cost per step wants them. vLLM's own default is 256, or 1024 on GPUs of 70 GiB and more, whatever
-the model; one that cannot hold so many at a time lets the rest wait."""
-
-EXPECTED_TOKENS = 2048
-"""Tokens that a running sequence holds at most as a rule; vLLM preempts beyond that."""
-
-CPU_CACHE_SHARE = 0.4
-"""Share of the free main memory that the KV cache may take."""
 
 AVOIDS_AMX_ATTENTION = "magpie_hub.engine.vllm_cpu.WithoutAmxAttention"
 """By name, for the process that computes to import; that module says what is wrong with it."""
@@ -46,14 +35,6 @@ _OURS = ("model", "tokenizer", "revision", "tokenizer_revision", "disable_log_st
 
 _LEFT_BEHIND = ("LD_PRELOAD", "LD_LIBRARY_PATH")
 """vLLM sets these for processes of its own; programs that the caller starts must not get them."""
-
-
-def default_slots(source: ModelSource, device: Device) -> int:
-    """Returns how many sequences are decoded at once when nobody says."""
-    if not device.gpus:
-        return CPU_SLOTS
-    parameters = source.parameters or (source.weight_bytes or 0) / 2 or 8e9
-    return next(slots for limit, slots in GPU_SLOTS if parameters < limit)
 
 
 def plan_arguments(
@@ -89,7 +70,7 @@ def plan_arguments(
             f"max_model_len: {length} is more than the {source.context_length} tokens that "
             f"{source.name} was made for; set at most that."
         )
-    slots = options.max_num_seqs or default_slots(source, device)
+    slots = options.max_num_seqs or default_slots(source, options, device)
     chosen: dict[str, Any] = {
         "model": str(source.path),
         "dtype": options.dtype,
@@ -150,22 +131,6 @@ def check_grammars() -> None:
         )
 
 
-def cache_bytes(
-    source: ModelSource, options: EngineOptions, device: Device, slots: int, length: int
-) -> int:
-    """Returns the size of the KV cache on a CPU, where vLLM would take nearly all of the memory.
-
-    Enough for every slot at the expected length, within a share of what is free, yet never less
-    than one sequence of full length (vLLM refuses to start below that).
-    """
-    per_token = source.kv_bytes_per_token or 128 * 1024
-    if options.dtype == "float32":
-        per_token *= 2
-    wanted = slots * min(EXPECTED_TOKENS, length) * per_token
-    free = min(device.free, node_memory() or device.free)
-    return max(min(wanted, int(free * CPU_CACHE_SHARE)), (length + 64) * per_token)
-
-
 def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
     """Refuses `engine_args` that vLLM does not know, or that have a knob of their own here.
 
@@ -216,7 +181,7 @@ def environment(device: Device, *, in_process: bool) -> Iterator[None]:
     }
     if not device.gpus:
         # vLLM drops to one thread, or keeps a core back for a server, unless told otherwise.
-        wanted["OMP_NUM_THREADS"] = str(device.cores)
+        wanted["OMP_NUM_THREADS"] = str(threads(device))
         if device.cores <= 4:
             wanted["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     forced = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0" if in_process else "1"}

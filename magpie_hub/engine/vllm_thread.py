@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from magpie_hub.engine.base import EngineStats
+from magpie_hub.engine.shortage import failure, forget
 from magpie_hub.engine.vllm_stats import keep_only, step_counter
 from magpie_hub.errors import EngineError
 
@@ -99,7 +100,7 @@ class OwnThread:
         request = _Request(key, prompt, params, loop, loop.create_future())
         with self._lock:
             if self._error is not None:
-                raise EngineError(f"vLLM is not running: {self._error}") from self._error
+                raise failure(f"vLLM is not running: {self._error}", self._error)
             self._inbox.put(request)
         try:
             return await request.future
@@ -113,7 +114,7 @@ class OwnThread:
         message = _Doze(asleep, loop, loop.create_future())
         with self._lock:
             if self._error is not None:
-                raise EngineError(f"vLLM is not running: {self._error}") from self._error
+                raise failure(f"vLLM is not running: {self._error}", self._error)
             self._inbox.put(message)
         await message.future
 
@@ -145,6 +146,7 @@ class OwnThread:
             self.config = engine.vllm_config
         except BaseException as error:  # noqa: BLE001 - it is handed to whoever starts the engine
             self._die(error)
+            forget(error)
             _call(loop, _settle, [(ready, error)])
         else:
             _call(loop, _settle, [(ready, None)])
@@ -153,6 +155,7 @@ class OwnThread:
                 self._die(EngineError("it was closed."))
             except BaseException as error:  # noqa: BLE001 - it is handed to every caller
                 self._die(error)
+                forget(error)
         end_engine(engine)
         # On a CPU, vLLM puts a function in its place that does nothing.
         torch.set_num_threads = set_num_threads
@@ -225,9 +228,7 @@ class OwnThread:
                     _call(message.loop, _settle, [(message.future, stopped)])
         answers: list[tuple[str, Any]] = []
         for key in self._waiting:
-            failed = EngineError(f"vLLM stopped: {error}")
-            failed.__cause__ = error
-            answers.append((key, failed))
+            answers.append((key, failure(f"vLLM stopped: {error}", error)))
         self._answer(answers)
         self._stats.running = 0
 

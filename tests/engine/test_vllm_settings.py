@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, gpus
+from test_device import A10, CPU, gpus
 
-from magpie_hub.engine.device import GIB, Device
+from magpie_hub.engine.device import Device
 from magpie_hub.engine.options import EngineOptions
-from magpie_hub.engine.vllm_settings import cache_bytes, default_slots, environment, plan_arguments
+from magpie_hub.engine.vllm_settings import environment, plan_arguments
 from magpie_hub.errors import UserError
 from magpie_hub.models import ModelSource
 
@@ -70,19 +69,6 @@ def plan(
     )
 
 
-@pytest.mark.parametrize(
-    ("source", "device", "slots"),
-    [
-        (SMALL, CPU, 64),
-        (SMALL, gpus(A10, 1), 1024),
-        (LLAMA_8B, gpus(H200, 1), 512),
-        (LLAMA_70B, gpus(H200, 2), 256),
-    ],
-)
-def test_slots_follow_device_and_size(source: ModelSource, device: Device, slots: int) -> None:
-    assert default_slots(source, device) == slots
-
-
 def test_what_is_set_wins() -> None:
     made = plan(max_num_seqs=8, max_model_len=512, dtype="float32", enforce_eager=True)
     assert (made["max_num_seqs"], made["max_model_len"]) == (8, 512)
@@ -132,17 +118,6 @@ def test_an_argument_that_cannot_be_is_refused(name: str, says: str) -> None:
 def test_a_context_longer_than_the_models_is_refused() -> None:
     with pytest.raises(UserError, match="8192 tokens"):
         plan(max_model_len=9000)
-
-
-def test_the_cache_on_a_cpu_is_bounded_by_memory_and_holds_one_sequence() -> None:
-    roomy = replace(CPU, free=1000 * GIB)
-    wanted = cache_bytes(SMALL, EngineOptions(), roomy, 4, 4096)
-    assert wanted == 4 * 2048 * 23040
-    tight = replace(CPU, free=GIB // 4)
-    bounded = cache_bytes(SMALL, EngineOptions(), tight, 64, 4096)
-    assert 4096 * 23040 < bounded < GIB // 4
-    double = cache_bytes(SMALL, EngineOptions(dtype="float32"), roomy, 4, 4096)
-    assert double == 2 * wanted
 
 
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
