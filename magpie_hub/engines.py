@@ -12,18 +12,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from magpie_hub.engine.base import Engine
 from magpie_hub.engine.capacity import TURN_TOKENS
 from magpie_hub.engine.options import EngineOptions
-from magpie_hub.engine.shortage import brief, fewer
+from magpie_hub.engine.shortage import brief, fewer_tokens
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models import ModelSource
 
 MOST_HALVINGS = 3
 """How often one model's slots are halved in a run before it is given up."""
+
+
+@dataclass(slots=True)
+class _Left:
+    """What is left to a model that has run out of memory; tokens a step as before if None."""
+
+    tried: list[int] = field(default_factory=list)
+    slots: int = 0
+    tokens: int | None = None
 
 
 class Engines:
@@ -67,8 +76,8 @@ class Engines:
         self._main_guarded = main_guarded
         self._started = started
         self._generator: Engine | None = None
-        # Slots by model, from the most to what is left, where memory ran out while it worked.
-        self._slots: dict[ModelSource, list[int]] = {}
+        # By model, where memory ran out while it worked.
+        self._left: dict[ModelSource, _Left] = {}
         self._other_ran_out = False
 
     async def __aenter__(self) -> Engines:
@@ -116,10 +125,9 @@ class Engines:
             return
         if self._generator is None:
             raise error
-        slots = self._generator.info.slots // self._options.data_parallel_size
-        await self._generator.close()
-        self._generator = None
-        self._halve(self._source, slots, error)
+        engine, self._generator = self._generator, None
+        await engine.close()
+        self._halve(self._source, engine, self._options, error)
 
     def beside(self, options: EngineOptions) -> EngineOptions:
         """Options of a model that is loaded beside the generator.
@@ -152,28 +160,34 @@ class Engines:
         try:
             yield engine
         except OutOfMemory as error:
-            self._halve(source, engine.info.slots // options.data_parallel_size, error)
+            self._halve(source, engine, options, error)
             self._other_ran_out = True
             raise
         finally:
             await engine.close()
 
-    def _halve(self, source: ModelSource, slots: int, error: OutOfMemory) -> None:
-        tried = self._slots.setdefault(source, [slots])
-        tried[-1] = slots  # it may have started with fewer than were asked
+    def _halve(
+        self, source: ModelSource, engine: Engine, options: EngineOptions, error: OutOfMemory
+    ) -> None:
+        """Notes what is left to a model whose engine has run out of memory, and says so."""
+        left = self._left.setdefault(source, _Left())
+        slots = engine.info.slots // options.data_parallel_size
+        left.tried.append(slots)
+        left.slots = slots // 2
         said = brief(error)
-        so_far = ", ".join(f"{number:,}" for number in tried)
-        if len(tried) > MOST_HALVINGS or slots < 2:
+        if len(left.tried) > MOST_HALVINGS or not left.slots:
+            tried = ", ".join(map(str, left.tried))
             raise EngineError(
-                f"{source.name}: out of memory with {so_far} slots ({said}); "
-                "what is finished is kept, and the same command goes on from there: set "
-                f"max_num_seqs below {slots}, a shorter max_model_len or a lower "
-                "gpu_memory_utilization"
+                f"{source.name}: out of memory with {tried} slots ({said}); what is finished is "
+                "kept, and the same command goes on from there: with fewer slots (max_num_seqs), "
+                "a shorter max_model_len, or less of a GPU for the cache (gpu_memory_utilization)"
             ) from error
-        tried.append(slots // 2)
+        tokens = engine.info.settings.get("max_num_batched_tokens")
+        if len(left.tried) > 1 and tokens is not None:
+            left.tokens = fewer_tokens(tokens, left.slots)
         self._say(
             f"{source.name} ran out of memory with {slots} slots ({said}); what is finished is "
-            f"kept, and it starts again with {slots // 2}"
+            f"kept, and it starts again with {left.slots}"
         )
 
     async def _start(
@@ -182,10 +196,12 @@ class Engines:
         """Starts an engine, with what is left to its model if that has run out of memory before."""
         from magpie_hub.engine.choose import start_engine
 
-        tried = self._slots.get(source, [])
-        for halving in range(1, len(tried)):
-            # The second halving is the first that lowers the tokens of a step as well.
-            options = fewer(options, tried[halving], tokens_too=halving > 1)
+        left = self._left.get(source)
+        if left is not None:
+            arguments = dict(options.engine_args)
+            if left.tokens is not None:
+                arguments["max_num_batched_tokens"] = left.tokens
+            options = replace(options, max_num_seqs=left.slots, engine_args=arguments)
         try:
             return await start_engine(
                 source,
@@ -198,7 +214,7 @@ class Engines:
                 constrained=constrained,
             )
         except EngineError as error:
-            if not tried:
+            if left is None:
                 raise
             raise EngineError(
                 f"{source.name} does not start again after it ran out of memory: {error} What is "

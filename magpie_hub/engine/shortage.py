@@ -35,6 +35,7 @@ _TEXTS = (
     "larger than the available KV cache memory",
     "less than requested memory for kv",
 )
+_TOKENS = "max_num_batched_tokens"
 _WEIGHTS = "Failed to load model"
 _HELD = "Free memory on device"
 
@@ -85,21 +86,15 @@ def brief(error: BaseException) -> str:
     return textwrap.shorten(str(error), 160, placeholder=" …").rstrip(".")
 
 
-def fewer(options: EngineOptions, slots: int, *, tokens_too: bool) -> EngineOptions:
-    """Returns options that take less memory.
+def fewer_tokens(tokens: object, slots: int) -> int:
+    """Returns how many tokens a step takes after it was too much.
 
     Args:
-        options: What was too much.
-        slots: How many are left.
-        tokens_too: Whether to halve the tokens of a step as well.
+        tokens: How many it took; anything but a number where that is unknown.
+        slots: Sequences decoded at once. vLLM refuses a step without a token for each.
     """
-    arguments = dict(options.engine_args)
-    if tokens_too:
-        given = arguments.get("max_num_batched_tokens")
-        before = min(given, BATCHED_TOKENS) if isinstance(given, int) else BATCHED_TOKENS
-        # vLLM refuses a step that is too small for a token of every slot.
-        arguments["max_num_batched_tokens"] = max(slots, before // 2)
-    return replace(options, max_num_seqs=slots, engine_args=arguments)
+    before = min(tokens, BATCHED_TOKENS) if isinstance(tokens, int) else BATCHED_TOKENS
+    return max(slots, before // 2)
 
 
 async def start_with_less(
@@ -151,12 +146,15 @@ async def start_with_less(
             else:
                 ways += " or a shorter max_model_len, or free some memory."
             raise DeviceError(f"{name}: out of memory on {device.label}; {why} ({said}). {ways}")
-        options = fewer(options, slots, tokens_too=len(tried) > 1)
+        arguments = dict(options.engine_args)
+        if len(tried) > 1:
+            arguments[_TOKENS] = fewer_tokens(arguments.get(_TOKENS), slots)
+        options = replace(options, max_num_seqs=slots, engine_args=arguments)
         say(f"out of memory with {tried[-1]} ({said}); starting again with {_settings(options)}")
 
 
 def _settings(options: EngineOptions) -> str:
-    tokens = options.engine_args.get("max_num_batched_tokens")
+    tokens = options.engine_args.get(_TOKENS)
     more = f" and {tokens:,} tokens a step" if isinstance(tokens, int) else ""
     return f"{options.max_num_seqs:,} slots{more}"
 
