@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import fields
 from pathlib import Path
 
+from magpie_hub.engine import capacity
+from magpie_hub.engine.options import EngineOptions
 from magpie_hub.recipe import variant_names
 from magpie_hub.recipe.regenerate import Drift
 
@@ -38,6 +41,20 @@ def test_the_table_of_drift_gates_names_every_bound_with_its_default() -> None:
         for name, field in Drift.model_fields.items()
     }
     assert sorted(said) == sorted(defaults.items())
+
+
+def test_the_page_on_tuning_names_every_engine_knob_and_the_numbers_that_are_used() -> None:
+    text = (ROOT / "docs" / "tuning.md").read_text()
+    knobs = {field.name for field in fields(EngineOptions)} - {"base_url", "trust_remote_code"}
+    for name in knobs:
+        assert f"`{name}" in text, name
+    sizes = ", ".join(f"{slots:,}" for _, slots in capacity.GPU_SLOTS[:-1])
+    assert f"{sizes} or {capacity.GPU_SLOTS[-1][1]} on a GPU" in text
+    assert f"{capacity.CPU_SLOTS} on a CPU" in text
+    assert f"{capacity.CPU_CACHE_TOKENS:,} tokens a slot" in text
+    assert f"at most {capacity.CPU_CACHE_SHARE:.0%}".replace("%", " %") in text
+    assert f"about {capacity.SHORT_JOB_TOKENS:,} tokens" in text
+    assert f"are {capacity.TURN_TOKENS} a turn" in text
 
 
 def test_no_room_imports_from_a_floor_above() -> None:
