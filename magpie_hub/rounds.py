@@ -74,16 +74,14 @@ class Rounds:
         if begun := Ledger(self.book, enough).passed:
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
         begin = partial(_begin_session, self.book)
-        # Rows that are there may still want tags; those are the generator's work, too.
-        tags = tags_itself(self.recipe)
         async with Engines(
             self.source,
             engine_options(self.recipe),
             self.home,
             say=self.say,
-            rows=enough if tags else enough - begun,
+            rows=enough,
             row_tokens=row_tokens(self.recipe),
-            constrained=tags,
+            constrained=tags_itself(self.recipe),
             shares=bool(judge_models(self.recipe)),
             main_guarded=self.main_guarded,
             started=begin,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from magpie_hub.engine import choose
 from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines import Engines
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.job import FIRST, Job, open_recipe
 from magpie_hub.journal import Journal
 from magpie_hub.models import ModelSource
 from tests.tiny import write_tiny_model, write_tiny_recipe
+from tests.toy import ToyEngine
 
 GONE = "vLLM stopped: CUDA out of memory. Tried to allocate 2.00 GiB."
 
@@ -195,3 +198,47 @@ def test_a_restart_that_fails_says_what_came_before(
     monkeypatch.setattr(choose, "start_engine", start_once)
     with pytest.raises(EngineError, match="does not start again after it ran out of memory"):
         run(make())
+
+
+def test_from_the_second_death_on_a_step_has_fewer_tokens_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[int | None, dict[str, Any]]] = []
+
+    async def start(source: ModelSource, options: EngineOptions, *_: Any, **more: Any) -> ToyEngine:
+        asked.append((options.max_num_seqs, options.engine_args))
+        tokens = options.engine_args.get("max_num_batched_tokens", 16384)
+        engine = ToyEngine(slots=2 * (options.max_num_seqs or 512))
+        settings = {"max_num_batched_tokens": tokens}
+        engine.info = replace(engine.info, settings=settings)
+        return engine
+
+    async def main() -> None:
+        source = ModelSource("a/b", "0" * 40, "hub")
+        options = EngineOptions(data_parallel_size=2, engine_args={"seed": 7})
+        async with Engines(
+            source,
+            options,
+            tmp_path,
+            say=lambda text: None,
+            rows=1000,
+            constrained=False,
+            shares=False,
+            main_guarded=False,
+            started=lambda engine: None,
+        ) as engines:
+            for _ in range(4):
+                engine = await engines.generator()
+                assert engine is await engines.generator()
+                await engines.back_off(OutOfMemory(GONE))
+                assert engine.closed  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(choose, "start_engine", start)
+    with pytest.raises(EngineError, match="512, 256, 128, 64 slots"):
+        asyncio.run(main())
+    assert asked == [
+        (None, {"seed": 7}),
+        (256, {"seed": 7}),
+        (128, {"seed": 7, "max_num_batched_tokens": 4096}),
+        (64, {"seed": 7, "max_num_batched_tokens": 2048}),
+    ]

@@ -165,7 +165,8 @@ class TransformersEngine:
 
         end = EngineError("the transformers engine is closed")
         before, wanted = torch.get_num_threads(), self.info.settings.get("threads")
-        if isinstance(wanted, int) and wanted < before:
+        fewer = isinstance(wanted, int) and wanted < before
+        if fewer:
             # torch counts the machine's cores, and not what a container may use of them.
             torch.set_num_threads(wanted)
         try:
@@ -187,7 +188,8 @@ class TransformersEngine:
             if not row.done:
                 row.fail(end)
         self._batch.free()
-        torch.set_num_threads(before)
+        if fewer:
+            torch.set_num_threads(before)
 
     def _serve(self) -> None:
         batch, stats = self._batch, self.stats

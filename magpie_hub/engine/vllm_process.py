@@ -92,8 +92,8 @@ class OwnProcess:
         try:
             await doze(self._engine, asleep)
         except Exception as error:
-            said = _cause(self._heard, error)
-            raise EngineError(f"vLLM does not sleep or wake: {said}") from error
+            text = f"vLLM does not sleep or wake: {_cause(self._heard, error)}"
+            raise failure(text, error, _errors(self._heard)) from error
 
     async def close(self) -> None:
         """Ends the core; whoever waits is told. Twice is harmless."""

@@ -186,7 +186,7 @@ class OwnThread:
             try:
                 doze(engine, message.asleep)
             except Exception as error:  # noqa: BLE001 - it is handed to the caller
-                outcome = EngineError(f"vLLM does not sleep or wake: {error}")
+                outcome = failure(f"vLLM does not sleep or wake: {error}", error)
             _call(message.loop, _settle, [(message.future, outcome)])
             return
         if isinstance(message, _Abort):

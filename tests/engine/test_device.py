@@ -21,6 +21,7 @@ from magpie_hub.engine.device import (
     needed_bytes,
     settle_dtype,
     spread,
+    threads,
     usable_bytes,
     weight_bytes,
 )
@@ -61,6 +62,16 @@ def test_this_machine_has_memory_and_cores() -> None:
     assert 0 < device.free <= device.memory
     assert device.cores >= 1
     assert device.label
+
+
+@pytest.mark.parametrize(("said", "expected"), [(None, 8), ("3", 3), ("4,2", 4), ("", 8), ("0", 8)])
+def test_a_cpu_computes_with_its_cores_or_as_many_threads_as_are_said(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, expected: int
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert threads(CPU) == expected
 
 
 def test_weights_count_in_the_dtype_that_runs() -> None:

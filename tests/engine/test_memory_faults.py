@@ -176,6 +176,27 @@ def test_a_step_of_vllm_that_fails_otherwise_is_another_error(
     assert (type(waiting), type(later)) == (EngineError, EngineError)
 
 
+def test_a_vllm_that_finds_no_memory_to_wake_up_in_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_room(engine: Any, asleep: bool) -> None:
+        raise out_of_memory()
+
+    monkeypatch.setattr(vllm_thread, "_make_engine", lambda *_: Core(out_of_memory()))
+    monkeypatch.setattr(vllm_thread, "end_engine", lambda engine: None)
+    monkeypatch.setattr(vllm_thread, "doze", no_room)
+
+    async def main() -> None:
+        core = await OwnThread.start(None, EngineStats(), None)
+        try:
+            await core.doze(False)
+        finally:
+            await core.close()
+
+    with pytest.raises(OutOfMemory, match="does not sleep or wake"):
+        asyncio.run(main())
+
+
 def test_the_last_words_of_another_process_are_found() -> None:
     from magpie_hub.engine.vllm_process import OwnProcess
 
