@@ -1,0 +1,236 @@
+"""The replay: its clock against a clock that takes every step, and shapes that lose nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import replay_shapes as shapes
+from benchmarks.replay_engine import ReplayEngine, replay
+from benchmarks.replay_rows import TEMPLATE, Recording, Rows
+from magpie_hub.engine.base import Engine, EngineStats, Sampling
+from magpie_hub.errors import UserError
+
+Chain = list[tuple[int, bool]]
+"""Requests of one caller, one after another: tokens, and whether a stop token comes after them."""
+
+chains = st.lists(
+    st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=4), min_size=1, max_size=12
+)
+
+
+@dataclass
+class Told:
+    """What came of a run."""
+
+    stats: EngineStats
+    heard: list[tuple[int, int, int]] = field(default_factory=list)
+    """Step, caller and place of each answer, in the order in which they were heard."""
+
+
+def by_jumps(work: Sequence[Chain], slots: int, delay: int) -> Told:
+    engine = ReplayEngine(slots, delay=delay)
+    told = Told(engine.stats)
+
+    async def call(caller: int) -> None:
+        for place, (tokens, stops) in enumerate(work[caller]):
+            made = await engine.generate((), Sampling(tokens, stop_ids=(7,) if stops else ()))
+            assert len(made.ids) == tokens
+            assert (made.finish_reason, made.stop_id) == (
+                ("stop", 7) if stops else ("length", None)
+            )
+            told.heard.append((engine.now, caller, place))
+
+    async def everybody() -> None:
+        await asyncio.gather(*map(call, range(len(work))))
+
+    replay(engine, everybody())
+    return told
+
+
+def by_steps(work: Sequence[Chain], slots: int, delay: int) -> Told:
+    """One step at a time, as the docstring of the engine has it."""
+    told, now = Told(EngineStats(steps=0, busy_slot_steps=0, running=0)), 0
+    waiting = deque((caller, 0) for caller, chain in enumerate(work) if chain)
+    running: list[list[int]] = []
+    heard_at: dict[int, list[tuple[int, int]]] = {}
+    while waiting or running or heard_at:
+        while waiting and len(running) < slots:
+            caller, place = waiting.popleft()
+            tokens, stops = work[caller][place]
+            running.append([caller, place, tokens + stops])
+        now += 1
+        told.stats.steps += bool(running)
+        told.stats.busy_slot_steps += len(running)
+        told.stats.decoded_tokens += len(running)
+        for request in running:
+            request[2] -= 1
+            if not request[2]:
+                heard_at.setdefault(now + delay, []).append((request[0], request[1]))
+        running = [request for request in running if request[2]]
+        for caller, place in heard_at.pop(now, []):
+            told.heard.append((now, caller, place))
+            if place + 1 < len(work[caller]):
+                waiting.append((caller, place + 1))
+    return told
+
+
+@given(work=chains, slots=st.integers(1, 6), delay=st.integers(0, 3))
+def test_jumping_from_end_to_end_counts_what_single_steps_count(
+    work: list[Chain], slots: int, delay: int
+) -> None:
+    assert by_jumps(work, slots, delay) == by_steps(work, slots, delay)
+
+
+def test_it_is_an_engine() -> None:
+    assert isinstance(ReplayEngine(2), Engine)
+
+
+def test_a_cancelled_request_frees_its_slot_and_a_waiting_one_takes_none() -> None:
+    engine = ReplayEngine(2)
+
+    async def work() -> None:
+        runs, waits, last = (
+            asyncio.ensure_future(engine.generate((), Sampling(tokens))) for tokens in (99, 50, 3)
+        )
+        await engine.generate((), Sampling(2))
+        runs.cancel()
+        waits.cancel()
+        await last
+
+    replay(engine, work())
+    assert (engine.now, engine.stats.busy_slot_steps, engine.stats.running) == (5, 2 * 2 + 3, 0)
+
+
+def test_time_stands_still_while_anybody_can_go_on() -> None:
+    engine = ReplayEngine(2)
+
+    async def dawdle() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        await engine.generate((), Sampling(5))
+
+    async def work() -> None:
+        await asyncio.gather(engine.generate((), Sampling(5)), dawdle())
+
+    replay(engine, work())
+    assert (engine.stats.steps, engine.stats.busy_slot_steps) == (5, 10)
+
+
+def test_waiting_for_nothing_is_an_error_and_no_hang() -> None:
+    async def work() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="no request runs"):
+        replay(ReplayEngine(2), work())
+
+
+def recording(rows: Sequence[Sequence[int]], turns: int = 1, slots: int = 4) -> Recording:
+    rows = tuple(tuple(row) for row in rows)
+    return Recording("toy", "toy/model", "toy 1", turns, slots, rows, 100, 90)
+
+
+def rows_of(turns: int) -> st.SearchStrategy[list[list[int]]]:
+    """Recorded rows, the first of them whole."""
+    tokens = st.integers(1, 40)
+    whole = st.lists(tokens, min_size=2 * turns, max_size=2 * turns)
+    rejected = st.lists(tokens, min_size=1, max_size=2 * turns)
+    return st.builds(lambda first, rest: [first, *rest], whole, st.lists(rejected, max_size=8))
+
+
+@given(
+    recorded=st.sampled_from([1, 3]).flatmap(
+        lambda turns: st.tuples(st.just(turns), rows_of(turns))
+    ),
+    count=st.integers(1, 120),
+    slots=st.integers(1, 24),
+    delay=st.integers(0, 2),
+)
+def test_every_shape_decodes_the_same_rows_and_none_beats_the_bound(
+    recorded: tuple[int, list[list[int]]], count: int, slots: int, delay: int
+) -> None:
+    turns, recorded_rows = recorded
+    rows = Rows.drawn(recording(recorded_rows, turns), count + 9)
+    needed = [rows.requests(row_id) for row_id in range(rows.count)]
+    tokens = sum(request.max_tokens + len(request.stop_ids) for row in needed for request in row)
+    assert rows.steps.sum() == tokens
+    assert rows.wanted == sum(len(row) == 2 * turns for row in needed)
+    assert len(needed[-1]) == 2 * turns
+    mine = shapes.ours(rows, slots, delay=delay)
+    assert mine.busy == tokens + mine.surplus
+    assert mine.surplus >= 0
+    least = shapes.bound(rows, slots)
+    for shape in (shapes.at_once, shapes.staged, shapes.official, shapes.distilabel):
+        cost = shape(rows, slots)
+        assert (cost.busy, cost.prompt_tokens) == (tokens, rows.prompt_tokens)
+        assert cost.steps >= least.steps
+    assert mine.steps >= least.steps
+    assert mine.prompt_tokens >= rows.prompt_tokens
+    assert shapes.staged(rows, slots).steps >= rows.steps.max(axis=0).sum()
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), min_size=1, max_size=60),
+    slots=st.integers(1, 8),
+    batch=st.integers(1, 12),
+)
+def test_drained_calls_take_what_the_engine_takes_for_them(
+    lengths: list[int], slots: int, batch: int
+) -> None:
+    engine = ReplayEngine(slots)
+
+    async def work() -> None:
+        for start in range(0, len(lengths), batch):
+            call = lengths[start : start + batch]
+            await asyncio.gather(*(engine.generate((), Sampling(length)) for length in call))
+
+    replay(engine, work())
+    assert shapes.calls(np.array(lengths), batch, slots).sum() == engine.stats.steps
+
+
+def test_two_steps_hand_batches_on() -> None:
+    # Instructions of 5, 9 and 2 steps, responses of 7, 3 and 1: 5+7 | 14+3 | 17+1.
+    rows = Rows.recorded(recording([[5, 6], [9, 2], [2, 12]]))
+    assert rows.steps.tolist() == [[6, 7], [9, 3], [3, 12]]
+    assert shapes.two_steps(rows, 2, batch=1).steps == 30
+    with pytest.raises(ValueError, match="one turn"):
+        shapes.two_steps(Rows.recorded(recording([[1] * 6], 3)), 200)
+
+
+def test_only_the_longest_requests_of_a_side_end_without_a_stop_token() -> None:
+    rows = Rows.recorded(recording([[5, 20], [8, 9], [8], [3, 20]]))
+    assert rows.steps.tolist() == [[6, 20], [8, 10], [8, 0], [4, 20]]
+    prompts = [[TEMPLATE, 2 * TEMPLATE + tokens] for tokens in (5, 8, 0, 3)]
+    assert rows.prompt_tokens == sum(map(sum, prompts)) - prompts[2][1]
+
+
+def test_the_same_seed_draws_the_same_rows() -> None:
+    made = recording([[tokens, 2 * tokens] for tokens in range(1, 50)])
+    first, again, other = (Rows.drawn(made, 300, seed).steps for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_recording_without_a_whole_row_is_refused() -> None:
+    with pytest.raises(UserError, match="record more rows"):
+        Rows.recorded(recording([[3], [4]]))
+
+
+def test_slots_are_full_until_the_last_rows_and_the_cap_follows_what_the_engine_says() -> None:
+    made = recording([[tokens % 7 + 1, tokens % 31 + 1] for tokens in range(200)])
+    rows = Rows.drawn(made, 2_000)
+    mine = shapes.ours(rows, 16, delay=1)
+    assert mine.occupancy_until_tail is not None
+    assert mine.occupancy_until_tail > 0.99
+    assert mine.most_in_flight > 16
+    assert shapes.ours(rows, 16, told=64).most_in_flight > mine.most_in_flight
+    starved = shapes.ours(rows, 16, told=8)
+    assert starved.occupancy_until_tail is not None
+    assert starved.occupancy_until_tail < 0.9
