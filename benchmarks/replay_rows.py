@@ -7,6 +7,7 @@ requests as it had then. What was written is not recorded, only how long it was.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from magpie_hub.errors import UserError
 
 TEMPLATE = 16
 """Tokens of a chat template before each request of a row: 5 to 25 in the models of the recipes."""
+
+AIR, LIMIT = (426.39, 217.39), 4096
+"""Tokens a turn, mean and standard deviation (Table 4 of arXiv 2406.08464v2); tokens at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Recording:
         slots: Slots of the engine.
         rows: Decoded tokens of each request of a row, in order; stop tokens not counted. A row that
             was rejected on the way has fewer.
-        steps: Decode steps of our run.
+        steps: Decode steps of our run; None where nothing ran.
         limit_steps: Decode steps of the run in which the engine had all requests at once.
     """
 
@@ -43,8 +47,8 @@ class Recording:
     turns: int
     slots: int
     rows: tuple[tuple[int, ...], ...]
-    steps: int
-    limit_steps: int
+    steps: int | None
+    limit_steps: int | None
 
     @classmethod
     def read(cls, path: Path) -> Recording:
@@ -60,6 +64,22 @@ class Recording:
             told["steps"],
             told["limit_steps"],
         )
+
+    @classmethod
+    def published(cls, seed: int = 0) -> Recording:
+        """Rows as long as those of Llama-3-Magpie-Air, which no small model writes.
+
+        Of these lengths only a mean and a deviation are published (`AIR`). A turn's tokens are
+        drawn from the lognormal distribution that has them; an eighth of them is the instruction,
+        no row is rejected, and nothing is longer than the official scripts' limit.
+        """
+        mean, deviation = AIR
+        spread = math.log1p((deviation / mean) ** 2)
+        centre = math.log(mean) - spread / 2
+        drawn = np.random.default_rng(seed).lognormal(centre, math.sqrt(spread), 10_000)
+        turns = np.clip(drawn, 8, LIMIT).astype(int).tolist()
+        rows = tuple((tokens // 8, tokens - tokens // 8) for tokens in turns)
+        return cls("air", "Llama-3-8B-Instruct", "nothing", 1, 0, rows, None, None)
 
 
 class Rows:

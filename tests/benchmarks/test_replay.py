@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import statistics
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import replay_shapes as shapes
+from benchmarks.replay import measure, section
 from benchmarks.replay_engine import ReplayEngine, replay
 from benchmarks.replay_rows import TEMPLATE, Recording, Rows
 from magpie_hub.engine.base import Engine, EngineStats, Sampling
@@ -234,3 +237,35 @@ def test_slots_are_full_until_the_last_rows_and_the_cap_follows_what_the_engine_
     starved = shapes.ours(rows, 16, told=8)
     assert starved.occupancy_until_tail is not None
     assert starved.occupancy_until_tail < 0.9
+
+
+def test_published_lengths_have_the_published_mean_and_deviation() -> None:
+    made = Recording.published()
+    turns = [sum(row) for row in made.rows]
+    assert statistics.mean(turns) == pytest.approx(426.39, rel=0.02)
+    assert statistics.stdev(turns) == pytest.approx(217.39, rel=0.05)
+    assert all(instruction < response for instruction, response in made.rows)
+
+
+def test_the_report_reads_the_same_from_the_printed_object() -> None:
+    single = recording([[5, 30], [9, 12], [7], [3, 40], [6, 40]])
+    double = recording([[5, 30, 4, 9], [9, 12, 8], [7], [3, 40, 6, 11]], turns=2)
+    found = {
+        "rows": 400,
+        "delay": 1,
+        "constants": (64, 128, 256),
+        "batch": {"official": 200, "distilabel": 50},
+        "prefill": 0.5,
+        "usual": {"slots": 512, "constant": 128},
+        "recordings": [measure(made, 400, 1, 0) for made in (single, double)],
+    }
+    text = section(found)
+    assert text == section(json.loads(json.dumps(found)))
+    assert text.startswith("## Scheduling, replayed\n")
+    assert text.count("\n| 512 | 64 | ") == 2
+    assert text.count("two steps over ours") == 1, "turns live inside one step"
+    assert "steps, recorded 100 (" in " ".join(text.split())
+    for said in found["recordings"]:
+        own = said["slots"][512]
+        assert own["over_bound"][64]["bound"] == own["over_ours"][64]["ours"] == 1
+        assert own["shapes"]["bound"]["occupancy"] == 1
