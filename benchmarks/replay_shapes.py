@@ -78,7 +78,7 @@ class Ours(Cost):
 class _Book:
     """Outcomes in memory, for the ledger: it asks for nothing else."""
 
-    start = 0
+    start, last = 0, -1  # nothing was there when it was opened
 
     def __init__(self) -> None:
         self.outcome: dict[int, Outcome] = {}
