@@ -14,7 +14,8 @@ sequence-step; the tables leave prompts out, since every shape has the same, and
 they change if nothing at all is cached. Our callers hear of a request's end `--delay` steps late,
 as from a real engine; for the other shapes an answer takes no time.
 
-A million rows (`--rows 1000000`) take a quarter of an hour and 1 GB. Prints one JSON object.
+Work grows with the rows: a million (`--rows 1000000`) take ten times as long. Prints one JSON
+object.
 """
 
 from __future__ import annotations
