@@ -152,6 +152,11 @@ def measure(recording: Recording, count: int, delay: int, seed: int) -> dict[str
         over = compare(Rows.drawn(recording, part, seed), USUAL_SLOTS, delay)["over_bound"]
         fewer[part] = {name: over[USUAL_CONSTANT][name] for name in ("ours", "staged")}
     flat = [tokens for row in recording.rows for tokens in row]
+    at_limit = sum(
+        tokens == recording.limits[place % 2]
+        for row in recording.rows
+        for place, tokens in enumerate(row)
+    )
     return {
         "name": recording.name,
         "model": recording.model,
@@ -161,6 +166,7 @@ def measure(recording: Recording, count: int, delay: int, seed: int) -> dict[str
         "recorded_rows": len(recording.rows),
         "mean_tokens": round(sum(flat) / len(flat), 1),
         "most_tokens": max(flat),
+        "at_the_limit": round(at_limit / len(flat), 4),
         "rows": rows.count,
         "rows_that_pass": rows.wanted,
         "requests": int((rows.steps > 0).sum()),

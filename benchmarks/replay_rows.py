@@ -65,6 +65,15 @@ class Recording:
             told["limit_steps"],
         )
 
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The longest instruction and the longest response, in tokens."""
+        instruction, response = (
+            max((tokens for row in self.rows for tokens in row[side::2]), default=0)
+            for side in (0, 1)
+        )
+        return instruction, response
+
     @classmethod
     def published(cls, seed: int = 0) -> Recording:
         """Rows as long as those of Llama-3-Magpie-Air, which no small model writes.
@@ -102,9 +111,7 @@ class Rows:
 
     def __init__(self, recording: Recording, picks: Sequence[int], count: int) -> None:
         self._whole, self._picks = 2 * recording.turns, list(picks)
-        limits = [
-            max((n for row in recording.rows for n in row[side::2]), default=0) for side in (0, 1)
-        ]
+        limits = recording.limits
         self._requests = [
             tuple(
                 Sampling(tokens, stop_ids=(0,) if tokens < limits[place % 2] else ())
