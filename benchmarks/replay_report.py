@@ -80,7 +80,7 @@ def _origin(part: dict[str, Any]) -> str:
     return (
         f"Recorded: {part['recorded_rows']} rows that {part['model']} wrote in {part['engine']} "
         f"({tokens}; {part['at_the_limit']:.1%} are as long as the longest of their side: the more "
-        f"are cut off, the less a drained call waits for its longest); {passing:.1%} of the rows pass."
+        f"are cut off, the less a drained call waits for its longest); {passing:.1%} of them pass."
     )
 
 
