@@ -1,76 +1,276 @@
-"""CPU time a row outside the engine: plan, prompts, gates, decoding of text, journal, scheduling.
+"""CPU time a row outside the engine: plan, prompts, text, gates, journal, scheduling.
 
-    .venv/bin/python benchmarks/overhead.py [ROWS]
+    .venv/bin/python benchmarks/overhead.py [--rows 2000] [--repeats 5]
 
-A scripted engine answers at once, with texts of a usual length, so that nearly all CPU time is
-ours; what the scripted engine itself takes is measured alone and subtracted. Prints one JSON
-object.
+A scripted engine of 256 slots answers with token ids that lie ready: instructions of a sentence,
+responses of 250 words of the project's own documentation. It ends one completion, of any row, in
+each turn of the event loop, as a real one does whose 256 sequences are 100 to 500 tokens long.
+What the engine takes by itself is measured alone and subtracted.
+
+Conversations of one turn and of three, with the real tokenizer of SmolLM2-135M-Instruct and with a
+toy one whose tokens are bytes. Each is a run of its own; the kinds are run in turn, and medians are
+taken. The parts are the same work done again by itself on the run's turns. All of it is CPU time
+of the process, kernel included. Prints one JSON object.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import random
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from magpie_hub.book import Book
-from magpie_hub.engine.base import Sampling
-from magpie_hub.gates import build_gates
+from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.gates import GateSet, build_gates, first_reason
 from magpie_hub.generate import Ledger, grow
-from magpie_hub.journal import Journal
+from magpie_hub.journal import Journal, TurnRecord
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.rollout import Rollouts
-from tests.toy import WORDS, ToyChat, ToyEngine
+from magpie_hub.rollout import Rollouts, Words, assistant_words, user_words
+from tests.toy import ASSISTANT, END, ToyChat
 
-RESPONSE_WORDS = 250
-
-
-def script(role: str, prompt: object, sampling: Sampling) -> str | None:
-    """Responses of a usual length; no two lines the same."""
-    if role == "user":
-        return None
-    start = sampling.seed % 1009
-    return " ".join(f"{WORDS[(start + n * n) % len(WORDS)]}{n}" for n in range(RESPONSE_WORDS))
+MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+TARGET = 0.5
+SLOTS = 256
+RESPONSE_WORDS, INSTRUCTION_WORDS, STRIDE = 250, 12, 25
 
 
-async def alone(rows: int) -> float:
-    """CPU seconds of the scripted engine by itself."""
-    engine = ToyEngine(script, slots=256)
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What the scripted engine says, in one tokenizer's ids.
+
+    Attributes:
+        instructions: Beginnings of user turns.
+        digits: Ids of each digit: with a number behind it, no instruction is said twice.
+        responses: Whole answers.
+        asks: How a prompt ends after which the assistant speaks.
+    """
+
+    instructions: list[tuple[int, ...]]
+    digits: list[tuple[int, ...]]
+    responses: list[tuple[int, ...]]
+    asks: tuple[int, ...]
+
+    @classmethod
+    def of(cls, encode: Callable[[str], Sequence[int]], asks: Sequence[int]) -> Speech:
+        """Cuts the documentation into pieces and encodes them."""
+        files = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        text = "\n\n".join(file.read_text(encoding="utf-8") for file in files)
+        begins = [at for at, c in enumerate(text) if c.isspace() and text[at + 1 : at + 2].strip()]
+        pieces = [
+            (text[at : begins[n + INSTRUCTION_WORDS]], text[at : begins[n + RESPONSE_WORDS]])
+            for n, at in list(enumerate(begins))[:-RESPONSE_WORDS:STRIDE]
+        ]
+        return cls(
+            [tuple(encode(f"{' '.join(asked.split())} ")) for asked, _ in pieces],
+            [tuple(encode(str(digit))) for digit in range(10)],
+            [tuple(encode(answer.strip())) for _, answer in pieces],
+            tuple(asks),
+        )
+
+    def say(self, prompt: Sequence[int], seed: int) -> tuple[int, ...]:
+        """A completion, by the seed alone."""
+        if tuple(prompt[-len(self.asks) :]) == self.asks:
+            return self.responses[seed % len(self.responses)]
+        said = list(self.instructions[seed % len(self.instructions)])
+        for digit in str(seed % 10**9):
+            said += self.digits[int(digit)]
+        return tuple(said)
+
+
+class ScriptedEngine:
+    """An engine that knows what to say, and ends one completion in each turn of the loop."""
+
+    def __init__(self, speech: Speech) -> None:
+        self.info = EngineInfo("scripted", "1", "none", "none", SLOTS, 10**6)
+        self.stats = EngineStats()
+        self._speech = speech
+        self._waiting: list[asyncio.Future[None]] = []
+        self._draw = random.Random(0)
+
+    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._step)
+        ended: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(ended)
+        await ended
+        ids = self._speech.say(prompt, sampling.seed)
+        self.stats.decoded_tokens += len(ids) + 1
+        return Completion(ids, "stop", sampling.stop_ids[0])
+
+    def _step(self) -> None:
+        at = int(self._draw.random() * min(SLOTS, len(self._waiting)))
+        self._waiting[at], last = self._waiting[-1], self._waiting[at]
+        self._waiting.pop()
+        last.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._step)
+
+    async def rest(self) -> None: ...
+    async def wake(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of run."""
+
+    tokenizer: str
+    chat: Any
+    speech: Speech
+    turns: int
+    rows: int
+
+    def measure(self) -> dict[str, float]:
+        """CPU seconds, as a whole and in parts."""
+        recipe = Recipe(
+            name="bench", description="A benchmark.", model="a/model", rows=self.rows,
+            turns=self.turns,
+        )  # fmt: skip
+        gates = build_gates()
+        with tempfile.TemporaryDirectory() as folder:
+            first, later = (Journal(Path(folder) / name) for name in ("first.db", "later.db"))
+            book = Book(first, later, self.turns)
+            engine = ScriptedEngine(self.speech)
+            rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, book)
+            ledger = Ledger(book, self.rows)
+            took = cpu(lambda: asyncio.run(grow(ledger, rollouts, engine)))
+            turns = [
+                record
+                for journal in (first, later)
+                for mark in journal.marks()
+                if (record := journal.get(mark.row_id, mark.turn)) is not None
+            ]
+            with Journal(Path(folder) / "again.db") as again:
+                journal = cpu(lambda: [again.put(record) for record in turns])
+            first.close()
+            later.close()
+        text = cpu(lambda: self._texts(turns))
+        words = self._texts(turns)
+        asked = cpu(lambda: [self._gates(gates, said) for said in words])
+        alone = cpu(lambda: asyncio.run(self._alone(turns)))
+        return {
+            "rows": rollouts.finished,
+            "turns": len(turns),
+            "chars": sum(len(t.instruction) + len(t.response or "") for t in turns),
+            "tokens": sum(len(t.instruction_ids) + len(t.response_ids or ()) for t in turns),
+            "passed": ledger.passing,
+            "ours": took - alone,
+            "engine": alone,
+            "text": text,
+            "gates": asked,
+            "journal": journal,
+            "rest": took - alone - text - asked - journal,
+        }
+
+    def _texts(self, turns: list[TurnRecord]) -> list[Words]:
+        said = []
+        for turn in turns:
+            query = Completion(turn.instruction_ids, turn.instruction_finish)
+            said.append(user_words(self.chat, turn.turn, query))
+            if turn.response_ids is not None and turn.response_finish:
+                answer = Completion(turn.response_ids, turn.response_finish)
+                said.append(assistant_words(self.chat, turn.turn, answer))
+        return said
+
+    def _gates(self, gates: GateSet, said: Words) -> None:
+        side = gates.instruction if said.role == "user" else gates.response
+        first_reason(side, said.candidate(self.chat))
+
+    async def _alone(self, turns: list[TurnRecord]) -> None:
+        """The engine's own work, with as much in flight."""
+        engine, todo = ScriptedEngine(self.speech), iter(turns)
+        ask = self.chat.query_prompt(())
+        answer = [*ask, *self.speech.asks]
+
+        async def work() -> None:
+            for turn in todo:
+                await engine.generate(ask, Sampling(1, seed=turn.row_id, stop_ids=(0,)))
+                if turn.response is not None:
+                    await engine.generate(answer, Sampling(1, seed=turn.row_id, stop_ids=(0,)))
+
+        await asyncio.gather(*(work() for _ in range(SLOTS)))
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
     begun = time.process_time()
-    for row in range(rows):
-        await engine.generate((257,), Sampling(10**6, seed=row))
-        await engine.generate((258,), Sampling(10**6, seed=row))
+    work()
     return time.process_time() - begun
+
+
+def real_chat() -> tuple[Any, Speech]:
+    """The chat format of a real tokenizer, by the project's own way to it."""
+    from magpie_hub.generator import load_chat
+    from magpie_hub.home import home
+    from magpie_hub.models import pin
+
+    recipe = Recipe(name="bench", description="A benchmark.", model=MODEL, rows=1)
+    chat = load_chat(recipe, pin(MODEL), home())
+    return chat, Speech.of(chat.codec.encode, chat.post_query)
+
+
+def summary(kind: Kind, runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Medians of the runs of one kind, in milliseconds a row."""
+    one = runs[0]
+    parts = ("ours", "text", "gates", "journal", "rest", "engine")
+    each = {part: [run[part] / run["rows"] * 1e3 for run in runs] for part in parts}
+    median = {part: round(statistics.median(times), 3) for part, times in each.items()}
+    return {
+        "tokenizer": kind.tokenizer,
+        "turns": kind.turns,
+        "rows": int(one["rows"]),
+        "rows_passed": int(one["passed"]),
+        "tokens_a_turn": round(one["tokens"] / one["turns"], 1),
+        "characters_a_turn": round(one["chars"] / one["turns"], 1),
+        "milliseconds_a_row": median["ours"],
+        "milliseconds_a_row_least": round(min(each["ours"]), 3),
+        "milliseconds_a_row_most": round(max(each["ours"]), 3),
+        "milliseconds_a_turn": round(
+            statistics.median(run["ours"] / run["turns"] * 1e3 for run in runs), 3
+        ),
+        "parts": {part: median[part] for part in parts[1:-1]},
+        "of_the_scripted_engine": median["engine"],
+    }
 
 
 def main() -> None:
     """Measures and prints."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
-    recipe = Recipe(name="bench", description="A benchmark.", model="toy/model", rows=rows)
-    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "first.db") as journal:
-        book = Book(journal, None, 1)
-        engine = ToyEngine(script, slots=256)
-        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, build_gates(), book)  # type: ignore[arg-type]
-        begun = time.process_time()
-        asyncio.run(grow(Ledger(book, rows), rollouts, engine))
-        ours = time.process_time() - begun
-        finished = sum(journal.counts(1).values())
-    engine_only = asyncio.run(alone(finished))
-    print(
-        json.dumps(
-            {
-                "rows": finished,
-                "milliseconds_a_row": round((ours - engine_only) / finished * 1e3, 3),
-                "of_the_scripted_engine": round(engine_only / finished * 1e3, 3),
-            }
-        )
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2_000, help="of a run with one turn")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    toy = ToyChat(), Speech.of(str.encode, (END, ASSISTANT))
+    kinds = [
+        Kind(name, chat, speech, turns, given.rows // turns)
+        for name, (chat, speech) in (("SmolLM2", real_chat()), ("bytes", toy))
+        for turns in (1, 3)
+    ]
+    runs: list[list[dict[str, float]]] = [[] for _ in kinds]
+    for repeat in range(given.repeats):
+        for kind, measured in zip(kinds, runs, strict=True):
+            measured.append(kind.measure())
+            print(f"{repeat} {kind.tokenizer} {kind.turns}: {measured[-1]}", file=sys.stderr)
+    found = {
+        "slots": SLOTS,
+        "repeats": given.repeats,
+        "target_milliseconds_a_row": TARGET,
+        "kinds": [summary(kind, measured) for kind, measured in zip(kinds, runs, strict=True)],
+    }
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -137,6 +137,11 @@ class Book:
         lowest = self.first.lowest_with(digest, self.start)
         return lowest is not None and lowest < row_id
 
+    @property
+    def last(self) -> int:
+        """The highest row id that is journaled; one below the book's first if none is."""
+        return max(self.start - 1, self.first.last())
+
     def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
         """Outcomes of the rows first, first + 1, …, without a gap.
 

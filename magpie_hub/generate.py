@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from magpie_hub.book import Book
+from magpie_hub.book import Book, Outcome
 from magpie_hub.engine.base import Engine, EngineStats
 from magpie_hub.errors import YieldError
 from magpie_hub.rollout import Rollouts
@@ -89,6 +89,7 @@ class Ledger:
         self.passed = 0
         self.reasons: Counter[str] = Counter()
         self._next = book.start
+        self._last = book.last
         self._in_flight: set[int] = set()
         # Provisional outcomes of finished rows above the lowest unfinished one.
         self._above: dict[int, bool] = {}
@@ -136,13 +137,19 @@ class Ledger:
         while not self.done:
             row_id = self._next
             self._next += 1
-            (outcome,) = self._book.outcomes(row_id, row_id + 1)
-            if not outcome.finished:
+            outcome = self._known(row_id)
+            if outcome is None or not outcome.finished:
                 self._in_flight.add(row_id)
                 return row_id
             self._put_above(row_id, outcome.passed)
             self._advance()
         return None
+
+    def _known(self, row_id: int) -> Outcome | None:
+        """What the book knew of a row when it was opened; None if nothing."""
+        if row_id > self._last:
+            return None
+        return next(self._book.outcomes(row_id, row_id + 1))
 
     def finish(self, row_id: int, passed: bool) -> None:
         """Takes a finished row back."""
@@ -155,8 +162,15 @@ class Ledger:
         self._passed_above += passed
 
     def _advance(self) -> None:
-        while not self.done and self.settled in self._above:
-            (outcome,) = self._book.outcomes(self.settled, self.settled + 1)
+        # A row that was long in coming often settles many above it: one look at the book for all.
+        end = self.settled
+        while end in self._above:
+            end += 1
+        if end == self.settled:
+            return
+        for outcome in self._book.outcomes(self.settled, end):
+            if self.done:
+                break
             self._passed_above -= self._above.pop(self.settled)
             self._settle(outcome.passed, outcome.reason)
 

@@ -198,6 +198,12 @@ class Journal(Database):
         with self._guard():
             yield from map(Mark._make, self._db.execute(_MARKS, (since, first)))
 
+    def last(self) -> int:
+        """The highest row id; -1 in an empty journal."""
+        with self._guard():
+            (highest,) = self._db.execute("SELECT MAX(row_id) FROM turns").fetchone()
+        return -1 if highest is None else int(highest)
+
     def lowest_with(self, digest: bytes, since: int = 0) -> int | None:
         """The lowest row id, from `since` on, whose instruction has this digest."""
         with self._guard():

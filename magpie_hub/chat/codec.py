@@ -45,6 +45,8 @@ class Codec:
     lead: Ids
     special_ids: frozenset[int]
     added_ids: frozenset[int]
+    # Every completion is asked about its last tokens, and few tokens are ever last.
+    _spaces: dict[int, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: Any) -> Codec:
@@ -76,8 +78,12 @@ class Codec:
         """Text of ids: special tokens visible, spaces as they are."""
         if not ids:
             return ""
+        import numpy as np
+
+        # A list would be looked through item by item, which takes about as long as decoding it.
+        array = np.fromiter(ids, np.int64, len(ids))
         text = self.tokenizer.decode(
-            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            array, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return str(text)
 
@@ -88,7 +94,11 @@ class Codec:
 
     def is_space(self, token: int) -> bool:
         """Whether a token is white space and nothing else (a lone metaspace decodes to "")."""
-        return token not in self.special_ids and not self.decode((token,)).strip()
+        known = self._spaces.get(token)
+        if known is None:
+            known = token not in self.special_ids and not self.decode((token,)).strip()
+            self._spaces[token] = known
+        return known
 
     def is_control(self, token: int) -> bool:
         """Whether a token is a mark rather than text.

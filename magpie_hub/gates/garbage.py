@@ -25,6 +25,7 @@ import functools
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -88,28 +89,32 @@ class Garbage:
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "garbage:" with the rule that was broken."""
         text = candidate.text.strip()
-        counts = Counter(text)
-        kinds = {_kind(char) for char in counts}
+        chars = set(text)
+        kinds = {_kind(char) for char in chars}
         for kind in ("replacement", "control", "private_use"):
             if kind in kinds:
                 return f"{self.name}:{kind}"
         if candidate.role == "user" and len(text) == 1:
             return f"{self.name}:single"
-        if len(text) >= self.min_chars and self._word_share(counts) < self.min_word_share:
-            # Shortening the rules costs a pass, so only a text that is about to fail pays for it.
-            shorter = Counter(_LONG_RULE.sub(r"\1", text))
-            if self._word_share(shorter) < self.min_word_share:
-                return f"{self.name}:symbols"
+        if len(text) >= self.min_chars and self._is_noise(text, chars):
+            return f"{self.name}:symbols"
         if candidate.role == "user" and len(text) <= _SHORT and not text.isascii():
             letters: Counter[str] = Counter()
-            for char, count in counts.items():
+            for char in chars:
                 if script := _script(char):
-                    letters[script] += count
+                    letters[script] += text.count(char)
             if sum(count >= 2 for count in letters.values()) > self.max_scripts:
                 return f"{self.name}:scripts"
         return None
 
-    @staticmethod
-    def _word_share(counts: Counter[str]) -> float:
-        words = sum(count for char, count in counts.items() if _kind(char) == "word")
-        return words / max(1, counts.total())
+    def _is_noise(self, text: str, chars: Collection[str]) -> bool:
+        symbols = [char for char in chars if _kind(char) == "symbol"]
+        if _word_share(text, symbols) >= self.min_word_share:
+            return False
+        # Shortening the rules costs a pass, so only a text that is about to fail pays for it.
+        return _word_share(_LONG_RULE.sub(r"\1", text), symbols) < self.min_word_share
+
+
+def _word_share(text: str, symbols: Iterable[str]) -> float:
+    """Share of a text's characters that are none of these symbols."""
+    return (len(text) - sum(map(text.count, symbols))) / len(text)
