@@ -28,8 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.book import Book
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
@@ -41,6 +40,7 @@ from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import Rollouts, Words, assistant_words, user_words
 from tests.toy import ASSISTANT, END, ToyChat
 
+ROOT = Path(__file__).resolve().parents[1]
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TARGET = 0.5
 SLOTS = 256
@@ -245,6 +245,42 @@ def summary(kind: Kind, runs: list[dict[str, float]]) -> dict[str, Any]:
         "parts": {part: median[part] for part in parts[1:-1]},
         "of_the_scripted_engine": median["engine"],
     }
+
+
+def section(found: dict[str, Any]) -> str:
+    """The report's part, as Markdown."""
+    kinds, target = found["kinds"], found["target_milliseconds_a_row"]
+    rows = "\n".join(
+        f"| {k['tokenizer']} | {k['turns']} | {k['rows']:,} | **{k['milliseconds_a_row']}** "
+        f"({k['milliseconds_a_row_least']}, {k['milliseconds_a_row_most']}) | "
+        f"{k['milliseconds_a_turn']} | "
+        + " | ".join(str(k["parts"][part]) for part in ("text", "gates", "journal", "rest"))
+        + f" | {k['of_the_scripted_engine']} |"
+        for k in kinds
+    )
+    verdicts = ", ".join(
+        f"{k['tokenizer']}, {k['turns']}: "
+        f"{'met' if k['milliseconds_a_turn'] <= target else 'not met'}"
+        for k in kinds
+    )
+    first = kinds[0]
+    return f"""## Outside the engine
+
+`benchmarks/overhead.py` ({found["machine"]["processor"]}, {found["machine"]["date"]}): CPU time,
+kernel included, of all that is not the engine, with a scripted engine of {found["slots"]} slots
+that ends one completion in each turn of the event loop; what it takes by itself is subtracted.
+A turn is {first["tokens_a_turn"]} tokens of SmolLM2's, {first["characters_a_turn"]} characters of
+the documentation. A row's least and most stand
+behind it. Medians of {found["repeats"]} runs of each kind in turn; the parts are the same
+work by itself, and the rest is what is left: plan, prompts, look-ups, scheduling, and caches that
+are colder when everything takes turns.
+
+| tokenizer | turns | rows | ms a row | ms a turn | text | gates | journal | rest | engine |
+|---|---|---|---|---|---|---|---|---|---|
+{rows}
+
+Target: {target:g} ms a turn ({verdicts}).
+"""
 
 
 def main() -> None:

@@ -75,6 +75,20 @@ def test_more_rows_continue_fewer(tmp_path: Path) -> None:
     assert len(engine.calls) <= 2 * 5
 
 
+def test_rows_above_a_missing_one_are_not_generated_again(tmp_path: Path) -> None:
+    whole = open_book(tmp_path / "whole")
+    run(whole, ToyEngine(), recipe(rows=12))
+    book = open_book(tmp_path / "gaps")
+    assert book.last == -1
+    for row_id in (0, 1, 4, 5, 9):
+        book.put(whole.get(row_id, 1))  # type: ignore[arg-type]
+    assert book.last == 9
+    engine = ToyEngine(slots=1)
+    run(book, engine, recipe(rows=12))
+    assert instructions(book, recipe(rows=12)) == instructions(whole, recipe(rows=12))
+    assert len(engine.calls) == 2 * (12 - 5)
+
+
 def test_slots_stay_busy(tmp_path: Path) -> None:
     engine = ToyEngine(slots=8, delay=0.004)
     run(open_book(tmp_path), engine, recipe(rows=100))

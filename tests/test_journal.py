@@ -193,6 +193,7 @@ def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
         for query in (
             journal_module._MARKS.replace("?", "0"),
             "SELECT MIN(row_id) FROM turns WHERE digest = x'00'",
+            "SELECT MAX(row_id) FROM turns",
             "SELECT reason, COUNT(*) FROM turns INDEXED BY turns_marks "
             "WHERE turn = 1 GROUP BY reason",
         ):

@@ -76,9 +76,7 @@ class Repetition:
         return reason and f"{self.name}:{reason}"
 
     def _look(self, text: str) -> str | None:
-        # A look at every letter costs more than all else; few texts hold 60 without a space.
-        stretches = (part for part in text.split() if len(part) >= 60)
-        if any(_is_run(word) for part in stretches for word in _LONG_WORD.findall(part)):
+        if any(map(_is_run, _long_words(text))):
             return "run"
         words = _words(text)
         if 15 <= len(words) < 120:
@@ -116,6 +114,13 @@ def _words(text: str) -> list[str]:
     return text.translate(_ASCII_BETWEEN_WORDS).split() if text.isascii() else _WORD.findall(text)
 
 
+def _long_words(text: str) -> list[str]:
+    """Runs of 60 letters or more."""
+    # Such a run holds one of these pieces whole; looking at every letter would cost the most.
+    pieces = (text[at : at + 30] for at in range(0, len(text) - 29, 30))
+    return _LONG_WORD.findall(text) if any(map(str.isalnum, pieces)) else []
+
+
 def _copied(words: Sequence[str], most: float) -> bool:
     """Whether more than this share of the 10-grams of words repeat an earlier one."""
     grams = max(1, len(words) - 9)
@@ -130,7 +135,7 @@ def _judge(words: Sequence[str], max_copies: float, max_phrase: float) -> str | 
     # A 10-gram that repeats begins with a 4-gram that repeats, so the costlier count is rare.
     if 1 - len(grams) / (len(words) - 3) > max_copies / 2 and _copied(words, max_copies):
         return "copies"
+    if max(grams.values()) < 5:
+        return None
     gram, count = max(grams.items(), key=itemgetter(1))
-    if count >= 5 and sum(map(len, gram)) * count > max_phrase * sum(map(len, words)):
-        return "phrase"
-    return None
+    return "phrase" if sum(map(len, gram)) * count > max_phrase * sum(map(len, words)) else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from magpie_hub.gates.repetition import Repetition
 
@@ -93,3 +95,15 @@ def test_thresholds_are_parameters() -> None:
     text = ESSAY + " " + ESSAY.split(". ")[0] + "."
     assert Repetition()(assistant(text)) is None
     assert Repetition(max_duplicate_10gram=0.01)(assistant(text)) == "repetition:copies"
+
+
+@given(st.text("ab -é1\n", max_size=70), st.sampled_from(["ha", "x", "哈", "мя"]))
+def test_a_long_run_is_seen_wherever_it_stands(before: str, pattern: str) -> None:
+    text = f"{before} {pattern * 60}"
+    assert Repetition()(assistant(text)) == "repetition:run"
+    assert Repetition()(assistant(f"{text} {before}")) == "repetition:run"
+
+
+@pytest.mark.parametrize("text", [text for text in (*IN_CIRCLES, *ONWARD) if text.isascii()])
+def test_a_dash_that_is_not_ascii_changes_nothing(text: str) -> None:
+    assert Repetition()(assistant(f"{text}\n—")) == Repetition()(assistant(text))
