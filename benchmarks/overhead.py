@@ -279,7 +279,7 @@ are colder when everything takes turns.
 |---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-Target: {target:g} ms a turn ({verdicts}).
+Target: {target:g} ms a row of one turn; a row of three is held to three times that ({verdicts}).
 """
 
 
