@@ -23,6 +23,9 @@ from magpie_hub.rollout import Rollouts
 WINDOW = 200
 """Rows by which the yield is judged."""
 
+FEW = 50
+"""Settled rows that say as much about the yield as what else is known."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -126,11 +129,21 @@ class Ledger:
         One row too few costs a whole row's time with nearly every slot idle; one too many costs a
         slot that would have been idle, and is kept for a larger build.
 
+        Rows that pass live longest, so of those in flight more pass than of those that finished
+        last. What is known of all unsettled rows together, less what is known of the finished ones
+        among them, is free of that; the settled rows say it, and while they are few, the middle
+        between what the finished rows say and the hope that all in flight pass.
+
         Args:
-            share: Of the rows in flight, how many pass.
+            share: Of the rows that finished last, how many passed.
         """
-        expected = self.in_flight * share
-        return self.passing + expected - math.sqrt(expected * (1 - share))
+        settled = self.settled - self._book.start
+        hope = (1 + self.passing + self.in_flight) / (1 + self.started)
+        share = (FEW * (share + hope) / 2 + self.passed) / (FEW + settled)
+        expected = (self.started - settled) * share - self._passed_above
+        expected = min(max(expected, 0.0), self.in_flight)
+        failing = 1 - expected / max(1, self.in_flight)
+        return self.passing + expected - math.sqrt(expected * failing)
 
     def take(self) -> int | None:
         """Gives out the next unfinished row; None if the finished ones turn out to be enough."""

@@ -269,3 +269,12 @@ def test_the_report_reads_the_same_from_the_printed_object() -> None:
         own = said["slots"][512]
         assert own["over_bound"][64]["bound"] == own["over_ours"][64]["ours"] == 1
         assert own["shapes"]["bound"]["occupancy"] == 1
+
+
+def test_quick_rejects_do_not_start_a_flood_of_rows() -> None:
+    """Of rows in flight more pass than of those that finish first, which says little of them."""
+    lengths = ((5,), (50, 300), (50, 300), (50, 300), (50, 300))  # a fifth is rejected at once
+    recording = Recording("quick", "toy", "toy", 1, 8, lengths, None, None)
+    rows = Rows.drawn(recording, 400, 0)
+    run = shapes.ours(rows, 2048)
+    assert run.surplus < 1.5 * (run.busy - run.surplus)
