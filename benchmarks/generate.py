@@ -1,11 +1,21 @@
-"""Our scheduling beside the engine's own limit: same engine object, same requests, interleaved.
+"""Generating beside what people use today: one engine object, the same rows, four shapes.
 
-    .venv/bin/python benchmarks/generate.py [--rows 96] [--slots 32] [--repeats 2] [--eager]
+    .venv/bin/python benchmarks/generate.py [--turns 3] [--rows 64] [--slots 16] [--repeats 2]
+        [--batch N] [--instruct-tokens 96] [--respond-tokens 160] [--compiled | --eager]
+        [--beside limit,official,distilabel] [--record PATH]
 
-Ours: rollouts, gates and journal from nothing to the delivered rows. The limit: every request that
-ours made, handed to the same engine at once, the responses' prompts known in advance. Occupancy is
-busy slots over slots in each decode step: over the whole run, and while rows remain to be started,
-which ends when fewer rows than slots are in flight for the first time. Prints one JSON object.
+Ours (rollouts, gates and journal), the engine's own limit, the official loop (n = 200 a call,
+drain, all instructions before all responses) and the shape of distilabel (50 a call, drain, two
+stages a batch); `benchmarks/shapes.py` says what each does. A call of 200 is measured against the
+256 slots that vLLM has by default: with fewer slots here the peers' calls shrink in that
+proportion, unless `--batch` names the official one's (distilabel's is a quarter of it). The
+variants `smol` and `smol-mt`, with lower token limits so that a run is short, and with the gate of
+words cut off at a limit off, since limits this low would reject what a real run keeps.
+
+Runs are interleaved, a seed a repeat; figures are medians. Occupancy is busy slots over slots in
+each decode step: over the whole run, and for ours until the last slots' worth of rows begins, which
+is when fewer rows than slots are in flight for the first time. CPU seconds outside the engine are
+those of the thread that everything but vLLM runs on. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -16,160 +26,220 @@ import json
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.book import Book
-from magpie_hub.engine.base import Completion, Engine, Sampling
+from benchmarks.shapes import Job, Made, Run, Watched, distilabel, limit, measure, official, ours
+from magpie_hub.engine.base import Engine, Sampling
 from magpie_hub.engine.choose import start_engine
 from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, grow
 from magpie_hub.generator import engine_options, load_chat
 from magpie_hub.home import home
 from magpie_hub.job import open_recipe
-from magpie_hub.journal import Journal
 from magpie_hub.models import pin
 from magpie_hub.plan import Plan
-from magpie_hub.rollout import Rollouts
+from magpie_hub.recipe.model import Recipe
+
+BESIDE = ("limit", "official", "distilabel")
+MOST_OVER_LIMIT = 1.03
+LEAST_OCCUPANCY = 0.97
+MOST_COMPUTED = 0.40
 
 
-class Recorder:
-    """An engine that remembers what it was asked."""
+class Asked(NamedTuple):
+    """What a run is made with."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.info, self.stats, self._engine = engine.info, engine.stats, engine
-        self.requests: list[tuple[tuple[int, ...], Sampling]] = []
-        self.ledger: Ledger | None = None
-        self.full: Figures | None = None
-        self._ended = False
+    turns: int
+    rows: int
+    slots: int
+    repeats: int
+    batch: int
+    instruct_tokens: int
+    respond_tokens: int
+    eager: bool
+    beside: tuple[str, ...]
 
-    async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
-        """Passes a request on. Looks at the ledger here: a clock of its own would cost time."""
-        self.requests.append((tuple(prompt), sampling))
-        if self.ledger is not None and not self._ended:
-            if self.ledger.in_flight >= self.info.slots:
-                self.full = Figures(self._engine)
-            else:
-                self._ended = self.full is not None
-        return await self._engine.generate(prompt, sampling)
+    @property
+    def small_batch(self) -> int:
+        """Rows of a call of distilabel: 50 where the official loop has 200."""
+        return max(1, self.batch // 4)
 
-    async def rest(self) -> None:
-        """Leaves the engine as it is."""
-
-    async def wake(self) -> None:
-        """Leaves the engine as it is."""
-
-    async def close(self) -> None:
-        """Leaves the engine to its owner."""
-
-
-async def ours(engine: Engine, recipe: Any, chat: Any, folder: Path) -> dict[str, Any]:
-    """One run of ours, from an empty journal."""
-    recorder = Recorder(engine)
-    with Journal(folder / "first.db") as journal:
-        book = Book(journal, None, 1)
-        rollouts = Rollouts(Plan(recipe), chat, recorder, build_gates(), book)
-        before = Figures(engine)
-        recorder.ledger = Ledger(book, recipe.rows)
-        await grow(recorder.ledger, rollouts, recorder)
-        figures = before.until_now()
-    return {
-        **figures,
-        "requests": recorder.requests,
-        "occupancy_while_rows_start": before.until(recorder.full)["occupancy"]
-        if recorder.full
-        else None,
-    }
-
-
-async def limit(engine: Engine, requests: list[tuple[tuple[int, ...], Sampling]]) -> dict[str, Any]:
-    """The same requests, all at once."""
-    before = Figures(engine)
-    await asyncio.gather(*(engine.generate(*request) for request in requests))
-    return before.until_now()
-
-
-class Figures:
-    """The engine's counters at one moment."""
-
-    def __init__(self, engine: Engine) -> None:
-        stats = engine.stats
-        self._engine, self._begun, self._cpu = engine, time.perf_counter(), time.process_time()
-        self.steps, self.busy = stats.steps or 0, stats.busy_slot_steps or 0
-        self._tokens = stats.decoded_tokens
-
-    def until_now(self) -> dict[str, Any]:
-        """What has come since."""
-        return self.until(Figures(self._engine))
-
-    def until(self, now: Figures) -> dict[str, Any]:
-        """What came between two moments."""
-        seconds = now._begun - self._begun
-        steps = now.steps - self.steps
-        return {
-            "seconds": seconds,
-            "steps": steps,
-            "tokens": now._tokens - self._tokens,
-            "tokens_a_second": (now._tokens - self._tokens) / seconds,
-            "occupancy": (now.busy - self.busy) / max(1, steps) / self._engine.info.slots,
+    def recipe(self) -> Recipe:
+        """The small variant, with these limits."""
+        name = "smol" if self.turns == 1 else "smol-mt"
+        knobs = {
+            "rows": self.rows,
+            "turns": self.turns,
+            "max_num_seqs": self.slots,
+            "enforce_eager": self.eager,
         }
+        recipe = open_recipe(name, knobs, {})
+        limits = {
+            "instruct": self.instruct_tokens,
+            "respond": self.respond_tokens,
+            "later_turns": self.instruct_tokens,
+        }
+        cut = {
+            section: getattr(recipe, section).model_copy(update={"max_tokens": most})
+            for section, most in limits.items()
+        }
+        return recipe.model_copy(update=cut)
 
 
-async def measure(rows: int, slots: int, repeats: int, eager: bool) -> dict[str, Any]:
-    """Runs both, in turn."""
-    knobs = {"rows": rows, "max_num_seqs": slots, "enforce_eager": eager}
-    recipe = open_recipe("smol", knobs, {})
+async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
+    """One run of each shape, of the same rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        mine = await measure(engine, job, lambda e: ours(e, job, asked.rows, Path(folder)))
+    rows = round(mine.figures["rows"] or 0)
+    shapes: dict[str, Callable[[Watched], Awaitable[Made]]] = {
+        "limit": lambda e: limit(e, mine),
+        "official": lambda e: official(e, job, rows, asked.batch),
+        "distilabel": lambda e: distilabel(e, job, rows, asked.small_batch),
+    }
+    runs = {"ours": mine}
+    for name in asked.beside:
+        runs[name] = await measure(engine, job, shapes[name])
+    for name, one in runs.items():
+        say(f"{name}: {json.dumps(one.figures)}")
+    return runs
+
+
+async def run(asked: Asked) -> tuple[Engine, Recipe, list[dict[str, Run]]]:
+    """Starts the engine and runs the four shapes in turn."""
+    recipe = asked.recipe()
     source = pin(recipe.model)
     chat = load_chat(recipe, source, home())
-    engine = await start_engine(
-        source, engine_options(recipe), home(), say=lambda line: print(line, file=sys.stderr)
-    )
-    runs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    engine = await start_engine(source, engine_options(recipe), home(), say=say)
+    gates = build_gates({"cut_off": False})
+    runs: list[dict[str, Run]] = []
     try:
         # Kernels, allocator and caches warm up on requests that are not counted.
-        await limit(engine, [(chat.pre_query, Sampling(64, seed=s)) for s in range(slots)])
-        for repeat in range(repeats):
-            with tempfile.TemporaryDirectory() as folder:
-                seeded = recipe.model_copy(update={"seed": 1000 + repeat})
-                mine = await ours(engine, seeded, chat, Path(folder))
-            runs.append((mine, await limit(engine, mine.pop("requests"))))
-            print(runs[-1], file=sys.stderr)
+        await asyncio.gather(
+            *(engine.generate(chat.pre_query, Sampling(64, seed=s)) for s in range(asked.slots))
+        )
+        for repeat in range(asked.repeats):
+            plan = Plan(recipe.model_copy(update={"seed": 1000 + repeat}))
+            runs.append(await each_shape(engine, Job(plan, chat, gates, asked.turns), asked))
     finally:
         await engine.close()
-    ratios = [mine["seconds"] / bound["seconds"] for mine, bound in runs]
-    # Sampled tokens may differ a little between batch shapes; a token is what a second buys.
-    a_token = [bound["tokens_a_second"] / mine["tokens_a_second"] for mine, bound in runs]
+    return engine, recipe, runs
+
+
+def report(
+    asked: Asked, engine: Engine, recipe: Recipe, runs: list[dict[str, Run]]
+) -> dict[str, Any]:
+    """The JSON object."""
+    peers = asked.beside
+    shapes = {name: middle([one[name].figures for one in runs]) for name in ("ours", *peers)}
+    over = {name: ratio(runs, "seconds", "ours", name) for name in peers}
+    full = shapes["ours"]["occupancy_until_the_last_rows"] or 0
+    later = shapes["ours"]["later_prompt_share_computed"]
+    targets = {
+        f"wall time within {MOST_OVER_LIMIT} of the limit": over["limit"] <= MOST_OVER_LIMIT,
+        f"occupancy of {LEAST_OCCUPANCY} until the last rows": full >= LEAST_OCCUPANCY,
+    }
+    if later is not None:
+        targets[f"at most {MOST_COMPUTED} of later prompts computed"] = later <= MOST_COMPUTED
     return {
-        "rows": rows,
-        "slots": slots,
-        "repeats": repeats,
-        "compiled": not eager,
+        "model": recipe.model,
         "engine": f"{engine.info.name} {engine.info.version}",
-        "ours": middle([mine for mine, _ in runs]),
-        "limit": middle([bound for _, bound in runs]),
-        "wall_time_ours_over_limit": round(statistics.median(ratios), 3),
-        "time_a_token_ours_over_limit": round(statistics.median(a_token), 3),
+        "device": engine.info.device,
+        "dtype": engine.info.dtype,
+        **asked._asdict(),
+        "batch_distilabel": asked.small_batch,
+        "shapes": shapes,
+        "wall_time_ours_over": over,
+        "kept_a_second_ours_over": {
+            name: ratio(runs, "kept_a_second", "ours", name) for name in peers
+        },
+        "steps_over_ours": {name: ratio(runs, "steps", name, "ours") for name in peers},
+        # Sampled tokens differ a little between batch shapes: a token is what a second buys.
+        "time_a_token_ours_over_limit": ratio(runs, "tokens_a_second", "limit", "ours"),
+        "cpu_a_token_ours_over_limit": ratio(runs, "cpu_seconds_a_token", "ours", "limit"),
+        "targets": targets,
     }
 
 
-def middle(runs: list[dict[str, Any]]) -> dict[str, float]:
-    """Medians by figure."""
-    return {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
+def ratio(runs: Sequence[dict[str, Run]], figure: str, one: str, other: str) -> float:
+    """A figure of one shape over that of another, each pair of the same seed; the median."""
+    return median(
+        [(run[one].figures[figure] or 0) / (run[other].figures[figure] or 1) for run in runs]
+    )
+
+
+def recording(asked: Asked, engine: Engine, recipe: Recipe, one: dict[str, Run]) -> Any:
+    """What one run's requests decoded, for replays on other machines' step costs."""
+    rows: dict[int, list[int]] = {}
+    for request in sorted(one["ours"].watched.requests, key=lambda request: request.place):
+        rows.setdefault(request.place.row_id, []).append(len(request.completion.ids))
+    return {
+        "model": recipe.model,
+        "slots": engine.info.slots,
+        "engine": f"{engine.info.name} {engine.info.version}",
+        "turns": asked.turns,
+        "rows": [rows[row_id] for row_id in sorted(rows)],
+        "steps": one["ours"].figures["steps"],
+        "limit_steps": one["limit"].figures["steps"],
+        "tokens": one["ours"].figures["tokens"],
+    }
+
+
+def median(values: Sequence[float]) -> float:
+    """Rounded."""
+    return round(statistics.median(values), 3)
+
+
+def middle(runs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """Medians by figure; None where a shape has no such figure."""
+    found: dict[str, float | None] = {}
+    for key in runs[0]:
+        values = [value for run in runs if (value := run[key]) is not None]
+        found[key] = median(values) if values else None
+    return found
+
+
+def say(line: str) -> None:
+    """Tells the person who waits."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=96)
-    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--slots", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--batch", type=int, help="Rows a call of the official loop.")
+    parser.add_argument("--instruct-tokens", type=int, default=96)
+    parser.add_argument("--respond-tokens", type=int, default=160)
+    parser.add_argument("--beside", default=",".join(BESIDE), help="Shapes beside ours.")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--compiled", action="store_true")
+    kind.add_argument("--eager", action="store_true")
+    parser.add_argument("--record", type=Path, help="Where to write what was decoded.")
     chosen = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(chosen.rows, chosen.slots, chosen.repeats, chosen.eager))))
+    batch = chosen.batch or max(1, round(chosen.slots * 200 / 256))
+    asked = Asked(
+        chosen.turns,
+        chosen.rows,
+        chosen.slots,
+        chosen.repeats,
+        batch,
+        chosen.instruct_tokens,
+        chosen.respond_tokens,
+        not chosen.compiled,
+        tuple(name for name in BESIDE if name in ("limit", *chosen.beside.split(","))),
+    )
+    engine, recipe, runs = asyncio.run(run(asked))
+    if chosen.record:
+        chosen.record.parent.mkdir(parents=True, exist_ok=True)
+        said = json.dumps(recording(asked, engine, recipe, runs[0]))
+        chosen.record.write_text(said + "\n", encoding="utf-8")
+    print(json.dumps(report(asked, engine, recipe, runs)))
 
 
 if __name__ == "__main__":
