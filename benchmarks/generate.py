@@ -23,7 +23,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import statistics
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,7 +31,8 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.shapes import Job, Made, Run, Watched, distilabel, limit, measure, official, ours
+from benchmarks.measured import Made, Run, Watched, measure, median, middle
+from benchmarks.shapes import Job, distilabel, limit, official, ours, places
 from magpie_hub.engine.base import Engine, Sampling
 from magpie_hub.engine.choose import start_engine
 from magpie_hub.gates import build_gates
@@ -92,7 +92,7 @@ class Asked(NamedTuple):
 async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
     """One run of each shape, of the same rows."""
     with tempfile.TemporaryDirectory() as folder:
-        mine = await measure(engine, job, lambda e: ours(e, job, asked.rows, Path(folder)))
+        mine = await measure(engine, places(job), lambda e: ours(e, job, asked.rows, Path(folder)))
     rows = round(mine.figures["rows"] or 0)
     shapes: dict[str, Callable[[Watched], Awaitable[Made]]] = {
         "limit": lambda e: limit(e, mine),
@@ -101,7 +101,7 @@ async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
     }
     runs = {"ours": mine}
     for name in asked.beside:
-        runs[name] = await measure(engine, job, shapes[name])
+        runs[name] = await measure(engine, places(job), shapes[name])
     for name, one in runs.items():
         say(f"{name}: {json.dumps(one.figures)}")
     return runs
@@ -187,18 +187,79 @@ def recording(asked: Asked, engine: Engine, recipe: Recipe, one: dict[str, Run])
     }
 
 
-def median(values: Sequence[float]) -> float:
-    """Rounded."""
-    return round(statistics.median(values), 3)
+ROWS = (
+    ("seconds", "seconds", "{:.1f}"),
+    ("rows finished", "rows", "{:g}"),
+    ("rows kept", "kept", "{:g}"),
+    ("rows a second", "rows_a_second", "{:.3f}"),
+    ("kept rows a second", "kept_a_second", "{:.3f}"),
+    ("decoded tokens", "tokens", "{:,.0f}"),
+    ("decoded tokens a second", "tokens_a_second", "{:.1f}"),
+    ("decode steps", "steps", "{:,.0f}"),
+    ("slot occupancy, whole run", "occupancy", "{:.3f}"),
+    (
+        "slot occupancy until the last slots' worth of rows",
+        "occupancy_until_the_last_rows",
+        "{:.3f}",
+    ),
+    ("prompt tokens", "prompt_tokens", "{:,.0f}"),
+    ("of these computed, not cached", "prompt_share_computed", "{:.1%}"),
+    ("prompt tokens of later turns", "later_prompt_tokens", "{:,.0f}"),
+    ("of these computed", "later_prompt_share_computed", "{:.1%}"),
+    ("user turns' alone, computed", "later_user_prompt_share_computed", "{:.1%}"),
+    ("responses' alone, computed", "later_assistant_prompt_share_computed", "{:.1%}"),
+    ("CPU seconds outside the engine", "cpu_seconds_outside_the_engine", "{:.2f}"),
+    ("peak memory, MB", "peak_megabytes", "{:,.0f}"),
+)
 
 
-def middle(runs: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
-    """Medians by figure; None where a shape has no such figure."""
-    found: dict[str, float | None] = {}
-    for key in runs[0]:
-        values = [value for run in runs if (value := run[key]) is not None]
-        found[key] = median(values) if values else None
-    return found
+def section(found: dict[str, Any]) -> str:
+    """This benchmark's part of the report."""
+    shapes, turns = found["shapes"], found["turns"]
+    names = [name for name in ("limit", "ours", "official", "distilabel") if name in shapes]
+    lines = [
+        f"| {says} | {' | '.join(cell(shapes[name][figure], form) for name in names)} |"
+        for says, figure, form in ROWS
+        if turns > 1 or not figure.startswith("later")
+    ]
+    over = found["wall_time_ours_over"]
+    peers = "; ".join(
+        f"{name} takes {1 / over[name]:.2f} times as long and {found['steps_over_ours'][name]:.2f} "
+        f"times the steps, and ours keeps {found['kept_a_second_ours_over'][name]:.2f} times "
+        "the rows a second"
+        for name in names
+        if name not in ("ours", "limit")
+    )
+    met = "; ".join(
+        f"{name}: {'met' if so else 'not met'}" for name, so in found["targets"].items()
+    )
+    table = "\n".join(lines)
+    return f"""## Generating{f" conversations of {turns} turns" if turns > 1 else ""}
+
+`benchmarks/generate.py{f" --turns {turns}" if turns > 1 else ""}`
+({found["machine"]["processor"]}, {found["machine"]["date"]}): {found["rows"]} rows wanted,
+{found["slots"]} slots, {found["engine"]} in {found["dtype"]},
+{"eager" if found["eager"] else "compiled"}, at most {found["instruct_tokens"]} and
+{found["respond_tokens"]} tokens of instruction and response; {found["repeats"]} runs of each in
+turn, medians. The limit is the same engine given all the requests that ours completed at once. The
+official loop makes {found["batch"]} rows a call, all instructions before all responses, distilabel
+{found["batch_distilabel"]}, two stages a batch: what 200 and 50 are to 256 slots.
+
+| | {" | ".join(names)} |
+|---|{"---|" * len(names)}
+{table}
+
+Wall time, ours over the limit: **{over["limit"]}** (median of the pairs); a token's, since samples
+differ a little between batch shapes: {found["time_a_token_ours_over_limit"]}, and of CPU time
+{found["cpu_a_token_ours_over_limit"]}. Against ours, {peers or "nothing else was run"}.
+
+Targets: {met}.
+"""
+
+
+def cell(value: float | None, form: str) -> str:
+    """A figure of the table."""
+    return "" if value is None else form.format(value)
 
 
 def say(line: str) -> None:

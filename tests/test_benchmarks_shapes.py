@@ -20,6 +20,7 @@ from tests.toy import USER, ToyChat, ToyEngine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import shapes
+from benchmarks.measured import Place, Run, measure, prompt_tokens
 
 
 def job(turns: int = 1) -> shapes.Job:
@@ -44,13 +45,15 @@ class Calls(ToyEngine):
             self._now -= 1
 
 
-def made(engine: ToyEngine, shape: str, turns: int, rows: int, batch: int = 3) -> shapes.Run:
+def made(engine: ToyEngine, shape: str, turns: int, rows: int, batch: int = 3) -> Run:
     todo = job(turns)
     function = getattr(shapes, shape)
-    return asyncio.run(shapes.measure(engine, todo, lambda e: function(e, todo, rows, batch)))
+    return asyncio.run(
+        measure(engine, shapes.places(todo), lambda e: function(e, todo, rows, batch))
+    )
 
 
-def asked(run: shapes.Run) -> set[tuple[shapes.Place, tuple[int, ...], int]]:
+def asked(run: Run) -> set[tuple[Place, tuple[int, ...], int]]:
     return {(r.place, r.prompt, r.sampling.seed) for r in run.watched.requests}
 
 
@@ -58,10 +61,12 @@ def asked(run: shapes.Run) -> set[tuple[shapes.Place, tuple[int, ...], int]]:
 def test_every_shape_makes_the_same_rows_by_the_same_requests(tmp_path: Path, turns: int) -> None:
     todo, rows = job(turns), 8
 
-    async def both() -> tuple[shapes.Run, shapes.Run]:
+    async def both() -> tuple[Run, Run]:
         engine = ToyEngine(slots=2, delay=0.001)
-        mine = await shapes.measure(engine, todo, lambda e: shapes.ours(e, todo, rows, tmp_path))
-        return mine, await shapes.measure(engine, todo, lambda e: shapes.limit(e, mine))
+        mine = await measure(
+            engine, shapes.places(todo), lambda e: shapes.ours(e, todo, rows, tmp_path)
+        )
+        return mine, await measure(engine, shapes.places(todo), lambda e: shapes.limit(e, mine))
 
     mine, bound = asyncio.run(both())
     finished = round(mine.figures["rows"] or 0)
@@ -105,8 +110,10 @@ def test_peers_pay_for_what_the_gates_reject_and_do_not_keep_it(tmp_path: Path) 
 
     todo = job()
     mine = asyncio.run(
-        shapes.measure(
-            ToyEngine(script, slots=1), todo, lambda e: shapes.ours(e, todo, 10, tmp_path)
+        measure(
+            ToyEngine(script, slots=1),
+            shapes.places(todo),
+            lambda e: shapes.ours(e, todo, 10, tmp_path),
         )
     )
     rows = round(mine.figures["rows"] or 0)
@@ -128,15 +135,13 @@ def test_prompt_tokens_are_told_apart_by_turn_and_by_what_the_cache_served() -> 
         for r in run.watched.requests
     ]
     later = [r for r in requests if r.place.turn == 2]
-    found = shapes.prompt_tokens(requests)
+    found = prompt_tokens(requests)
     assert found["prompt_tokens"] == sum(len(r.prompt) for r in requests)
     assert found["later_prompt_tokens"] == sum(len(r.prompt) for r in later)
     assert found["later_prompt_tokens_computed"] == sum(
         len(r.prompt) - len(r.prompt) // 2 for r in later
     )
     assert (
-        shapes.prompt_tokens([r for r in requests if r.place.turn == 1])[
-            "later_prompt_share_computed"
-        ]
+        prompt_tokens([r for r in requests if r.place.turn == 1])["later_prompt_share_computed"]
         is None
     )
