@@ -100,10 +100,10 @@ async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
         "distilabel": lambda e: distilabel(e, job, rows, asked.small_batch),
     }
     runs = {"ours": mine}
+    say(f"ours: {json.dumps(mine.figures)}")
     for name in asked.beside:
         runs[name] = await measure(engine, places(job), shapes[name])
-    for name, one in runs.items():
-        say(f"{name}: {json.dumps(one.figures)}")
+        say(f"{name}: {json.dumps(runs[name].figures)}")
     return runs
 
 
