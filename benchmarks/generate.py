@@ -65,7 +65,7 @@ class Asked(NamedTuple):
     @property
     def small_batch(self) -> int:
         """Rows of a call of distilabel: 50 where the official loop has 200."""
-        return max(1, self.batch // 4)
+        return max(1, round(self.batch / 4))
 
     def recipe(self) -> Recipe:
         """The small variant, with these limits."""
@@ -171,10 +171,13 @@ def ratio(runs: Sequence[dict[str, Run]], figure: str, one: str, other: str) -> 
 
 
 def recording(asked: Asked, engine: Engine, recipe: Recipe, one: dict[str, Run]) -> Any:
-    """What one run's requests decoded, for replays on other machines' step costs."""
+    """What the requests of one run's finished rows decoded, stop tokens not counted."""
+    watched = one["ours"].watched
+    left = {place.row_id for place in watched.cancelled}
     rows: dict[int, list[int]] = {}
-    for request in sorted(one["ours"].watched.requests, key=lambda request: request.place):
-        rows.setdefault(request.place.row_id, []).append(len(request.completion.ids))
+    for request in sorted(watched.requests, key=lambda request: request.place):
+        if request.place.row_id not in left:
+            rows.setdefault(request.place.row_id, []).append(len(request.completion.ids))
     return {
         "model": recipe.model,
         "slots": engine.info.slots,

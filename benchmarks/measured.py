@@ -58,7 +58,7 @@ class Watched:
 
     Attributes:
         requests: Those that were completed.
-        cancelled: How many were not.
+        cancelled: Where those stood that were not: their rows were not needed any more.
         ledger: Whose rows in flight tell when the last slots' worth of rows begins.
         full: The engine's counters at that moment.
     """
@@ -66,7 +66,7 @@ class Watched:
     def __init__(self, engine: Engine, places: Iterator[tuple[int, Place]]) -> None:
         self.info, self.stats, self._engine = engine.info, engine.stats, engine
         self.requests: list[Request] = []
-        self.cancelled = 0
+        self.cancelled: list[Place] = []
         self.ledger: Ledger | None = None
         self.full: Counters | None = None
         self._ended = False
@@ -83,7 +83,7 @@ class Watched:
         try:
             made = await self._engine.generate(prompt, sampling)
         except asyncio.CancelledError:
-            self.cancelled += 1
+            self.cancelled.append(self._place(sampling.seed))
             raise
         self.requests.append(Request(self._place(sampling.seed), tuple(prompt), sampling, made))
         return made
@@ -191,7 +191,7 @@ async def measure(
             "occupancy": spent.busy / max(1, spent.steps) / slots,
             "occupancy_until_the_last_rows": until and until.busy / max(1, until.steps) / slots,
             "requests": len(watched.requests),
-            "requests_cancelled": watched.cancelled,
+            "requests_cancelled": len(watched.cancelled),
             **prompt_tokens(watched.requests),
             "cpu_seconds": all_cpu,
             "cpu_seconds_a_token": all_cpu / max(1, spent.tokens),
