@@ -1,8 +1,8 @@
 """Generating beside what people use today: one engine object, the same rows, four shapes.
 
-    .venv/bin/python benchmarks/generate.py [--turns 3] [--rows 64] [--slots 16] [--repeats 2]
-        [--batch N] [--instruct-tokens 96] [--respond-tokens 160] [--compiled | --eager]
-        [--beside limit,official,distilabel] [--record PATH]
+    .venv/bin/python benchmarks/generate.py [--turns 3] [--rows 80] [--slots 16] [--repeats 2]
+        [--peer-rows 24] [--batch N] [--instruct-tokens 40] [--respond-tokens 64]
+        [--compiled | --eager] [--beside limit,official,distilabel] [--record PATH]
 
 Ours (rollouts, gates and journal), the engine's own limit, the official loop (n = 200 a call,
 drain, all instructions before all responses) and the shape of distilabel (50 a call, drain, two
@@ -12,7 +12,9 @@ proportion, unless `--batch` names the official one's (distilabel's is a quarter
 variants `smol` and `smol-mt`, with lower token limits so that a run is short, and with the gate of
 words cut off at a limit off, since limits this low would reject what a real run keeps.
 
-Runs are interleaved, a seed a repeat; figures are medians. Occupancy is busy slots over slots in
+Runs of ours and of the limit are interleaved, a seed a repeat; the peers follow in the first
+repeat, over its first `--peer-rows` rows: their calls are all alike, and so far from the rest that
+more of them would say nothing new. Figures are medians. Occupancy is busy slots over slots in
 each decode step: over the whole run, and for ours until the last slots' worth of rows begins, which
 is when fewer rows than slots are in flight for the first time. CPU seconds outside the engine are
 those of the thread that everything but vLLM runs on. Prints one JSON object.
@@ -56,6 +58,7 @@ class Asked(NamedTuple):
     rows: int
     slots: int
     repeats: int
+    peer_rows: int
     batch: int
     instruct_tokens: int
     respond_tokens: int
@@ -89,11 +92,11 @@ class Asked(NamedTuple):
         return recipe.model_copy(update=cut)
 
 
-async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
+async def each_shape(engine: Engine, job: Job, asked: Asked, peers: bool = True) -> dict[str, Run]:
     """One run of each shape, of the same rows."""
     with tempfile.TemporaryDirectory() as folder:
         mine = await measure(engine, places(job), lambda e: ours(e, job, asked.rows, Path(folder)))
-    rows = round(mine.figures["rows"] or 0)
+    rows = min(asked.peer_rows, round(mine.figures["rows"] or 0))
     shapes: dict[str, Callable[[Watched], Awaitable[Made]]] = {
         "limit": lambda e: limit(e, mine),
         "official": lambda e: official(e, job, rows, asked.batch),
@@ -101,7 +104,7 @@ async def each_shape(engine: Engine, job: Job, asked: Asked) -> dict[str, Run]:
     }
     runs = {"ours": mine}
     say(f"ours: {json.dumps(mine.figures)}")
-    for name in asked.beside:
+    for name in asked.beside if peers else ("limit",):
         runs[name] = await measure(engine, places(job), shapes[name])
         say(f"{name}: {json.dumps(runs[name].figures)}")
     return runs
@@ -122,7 +125,8 @@ async def run(asked: Asked) -> tuple[Engine, Recipe, list[dict[str, Run]]]:
         )
         for repeat in range(asked.repeats):
             plan = Plan(recipe.model_copy(update={"seed": 1000 + repeat}))
-            runs.append(await each_shape(engine, Job(plan, chat, gates, asked.turns), asked))
+            job = Job(plan, chat, gates, asked.turns)
+            runs.append(await each_shape(engine, job, asked, peers=repeat == 0))
     finally:
         await engine.close()
     return engine, recipe, runs
@@ -133,8 +137,11 @@ def report(
 ) -> dict[str, Any]:
     """The JSON object."""
     peers = asked.beside
-    shapes = {name: middle([one[name].figures for one in runs]) for name in ("ours", *peers)}
-    over = {name: ratio(runs, "seconds", "ours", name) for name in peers}
+    shapes = {
+        name: middle([one[name].figures for one in runs if name in one])
+        for name in ("ours", *peers)
+    }
+    over = {name: ratio(runs, "seconds_a_row", "ours", name) for name in peers}
     full = shapes["ours"]["occupancy_until_the_last_rows"] or 0
     later = shapes["ours"]["later_prompt_share_computed"]
     targets = {
@@ -151,11 +158,11 @@ def report(
         **asked._asdict(),
         "batch_distilabel": asked.small_batch,
         "shapes": shapes,
-        "wall_time_ours_over": over,
+        "time_a_row_ours_over": over,
         "kept_a_second_ours_over": {
             name: ratio(runs, "kept_a_second", "ours", name) for name in peers
         },
-        "steps_over_ours": {name: ratio(runs, "steps", name, "ours") for name in peers},
+        "steps_over_ours": {name: ratio(runs, "steps_a_row", name, "ours") for name in peers},
         # Sampled tokens differ a little between batch shapes: a token is what a second buys.
         "time_a_token_ours_over_limit": ratio(runs, "tokens_a_second", "limit", "ours"),
         "cpu_a_token_ours_over_limit": ratio(runs, "cpu_seconds_a_token", "ours", "limit"),
@@ -166,7 +173,11 @@ def report(
 def ratio(runs: Sequence[dict[str, Run]], figure: str, one: str, other: str) -> float:
     """A figure of one shape over that of another, each pair of the same seed; the median."""
     return median(
-        [(run[one].figures[figure] or 0) / (run[other].figures[figure] or 1) for run in runs]
+        [
+            (run[one].figures[figure] or 0) / (run[other].figures[figure] or 1)
+            for run in runs
+            if one in run and other in run
+        ]
     )
 
 
@@ -225,11 +236,11 @@ def section(found: dict[str, Any]) -> str:
         for says, figure, form in ROWS
         if turns > 1 or not figure.startswith("later")
     ]
-    over = found["wall_time_ours_over"]
+    over = found["time_a_row_ours_over"]
+    steps, kept = found["steps_over_ours"], found["kept_a_second_ours_over"]
     peers = "; ".join(
-        f"{name} takes {1 / over[name]:.2f} times as long and {found['steps_over_ours'][name]:.2f} "
-        f"times the steps, and ours keeps {found['kept_a_second_ours_over'][name]:.2f} times "
-        "the rows a second"
+        f"{name} takes {1 / over[name]:.2f} times as long a row and {steps[name]:.2f} times the "
+        f"steps, and ours keeps {kept[name]:.2f} times the rows a second"
         for name in names
         if name not in ("ours", "limit")
     )
@@ -243,18 +254,19 @@ def section(found: dict[str, Any]) -> str:
 ({found["machine"]["processor"]}, {found["machine"]["date"]}): {found["rows"]} rows wanted,
 {found["slots"]} slots, {found["engine"]} in {found["dtype"]},
 {"eager" if found["eager"] else "compiled"}, at most {found["instruct_tokens"]} and
-{found["respond_tokens"]} tokens of instruction and response; {found["repeats"]} runs of each in
-turn, medians. The limit is the same engine given all the requests that ours completed at once. The
-official loop makes {found["batch"]} rows a call, all instructions before all responses, distilabel
-{found["batch_distilabel"]}, two stages a batch: what 200 and 50 are to 256 slots.
+{found["respond_tokens"]} tokens of instruction and response; {found["repeats"]} runs of
+ours and of the limit in turn, medians. The limit is the same engine given all the requests that
+ours completed at once. The official loop makes {found["batch"]} rows a call, all instructions
+before all responses, distilabel {found["batch_distilabel"]}, two stages a batch: what 200 and 50
+are to 256 slots; both over the first rows of ours, once.
 
 | | {" | ".join(names)} |
 |---|{"---|" * len(names)}
 {table}
 
 Wall time, ours over the limit: **{over["limit"]}** (median of the pairs); a token's, since samples
-differ a little between batch shapes: {found["time_a_token_ours_over_limit"]}, and of CPU time
-{found["cpu_a_token_ours_over_limit"]}. Against ours, {peers or "nothing else was run"}.
+differ a little between batch shapes: {found["time_a_token_ours_over_limit"]}, and a token's CPU
+time {found["cpu_a_token_ours_over_limit"]}. Against ours, {peers or "nothing else was run"}.
 
 Targets: {met}.
 """
@@ -274,24 +286,28 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=1)
-    parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--slots", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--rows", type=int, help="80; 16 if there are more turns.")
+    parser.add_argument("--slots", type=int, help="16; 8 if there are more turns.")
+    parser.add_argument("--repeats", type=int, help="2; 1 if there are more turns.")
+    parser.add_argument("--peer-rows", type=int, help="Two calls of the official loop.")
     parser.add_argument("--batch", type=int, help="Rows a call of the official loop.")
-    parser.add_argument("--instruct-tokens", type=int, default=96)
-    parser.add_argument("--respond-tokens", type=int, default=160)
+    parser.add_argument("--instruct-tokens", type=int, default=40)
+    parser.add_argument("--respond-tokens", type=int, default=64)
     parser.add_argument("--beside", default=",".join(BESIDE), help="Shapes beside ours.")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--compiled", action="store_true")
     kind.add_argument("--eager", action="store_true")
     parser.add_argument("--record", type=Path, help="Where to write what was decoded.")
     chosen = parser.parse_args()
-    batch = chosen.batch or max(1, round(chosen.slots * 200 / 256))
+    rows, slots, repeats = (80, 16, 2) if chosen.turns == 1 else (16, 8, 1)
+    slots = chosen.slots or slots
+    batch = chosen.batch or max(1, round(slots * 200 / 256))
     asked = Asked(
         chosen.turns,
-        chosen.rows,
-        chosen.slots,
-        chosen.repeats,
+        chosen.rows or rows,
+        slots,
+        chosen.repeats or repeats,
+        chosen.peer_rows or 2 * batch,
         batch,
         chosen.instruct_tokens,
         chosen.respond_tokens,

@@ -183,6 +183,8 @@ async def measure(
             "seconds": seconds,
             "rows": made.rows,
             "kept": kept,
+            "seconds_a_row": seconds / max(1, made.rows),
+            "steps_a_row": spent.steps / max(1, made.rows),
             "rows_a_second": made.rows / seconds,
             "kept_a_second": kept / seconds,
             "tokens": spent.tokens,

@@ -1,7 +1,7 @@
 """From a cold start to the same number of kept rows: the official way, as people run it, and ours.
 
-    .venv/bin/python benchmarks/peers.py [--rows 16] [--slots 16] [--batch 200] [--repeats 1]
-        [--instruct-tokens 96] [--respond-tokens 160] [--tag-tokens 77] [--quality good]
+    .venv/bin/python benchmarks/peers.py [--rows 12] [--slots 16] [--batch 200] [--repeats 1]
+        [--instruct-tokens 48] [--respond-tokens 96] [--tag-tokens 77] [--quality good]
 
 The official way is a process a stage, each with an engine load of its own and JSON files of text in
 between: instructions (`--batch` a call, drained; stripped), responses (the text tokenised again
@@ -247,13 +247,13 @@ Targets: {met}.
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=16, help="Rows kept.")
+    parser.add_argument("--rows", type=int, default=12, help="Rows kept.")
     parser.add_argument("--slots", type=int, default=16)
     parser.add_argument("--batch", type=int, default=200, help="Rows a call of the official loop.")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--instruct-tokens", type=int, default=96)
-    parser.add_argument("--respond-tokens", type=int, default=160)
+    parser.add_argument("--instruct-tokens", type=int, default=48)
+    parser.add_argument("--respond-tokens", type=int, default=96)
     parser.add_argument("--tag-tokens", type=int, default=77)
     parser.add_argument("--quality", default="good", help="The lowest tag that ours keeps.")
     print(json.dumps(compare(parser.parse_args())))

@@ -22,7 +22,7 @@ from benchmarks.official_stage import read, stage, write
 from benchmarks.shapes import Job
 
 MACHINE = {"processor": "a processor", "memory": "1 GiB", "date": "2026-11-27"}
-ASKED = generate.Asked(2, 9, 3, 1, 4, 96, 160, True, generate.BESIDE)
+ASKED = generate.Asked(2, 9, 3, 1, 9, 4, 96, 160, True, generate.BESIDE)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def test_the_report_has_every_shape_and_says_which_targets_are_met(
     engine, recipe, one = runs
     found = json.loads(json.dumps(generate.report(ASKED, engine, recipe, [one])))
     assert set(found["shapes"]) == {"ours", *generate.BESIDE}
-    for name, over in found["wall_time_ours_over"].items():
-        seconds = [one[shape].figures["seconds"] or 0 for shape in ("ours", name)]
+    for name, over in found["time_a_row_ours_over"].items():
+        seconds = [one[shape].figures["seconds_a_row"] or 0 for shape in ("ours", name)]
         assert over == pytest.approx(seconds[0] / seconds[1], abs=1e-3)
     # A toy has no decode steps and no prefix cache, so its slots are never full.
     assert found["targets"]["occupancy of 0.97 until the last rows"] is False
@@ -54,6 +54,17 @@ def test_the_report_has_every_shape_and_says_which_targets_are_met(
     assert text.startswith("## Generating conversations of 2 turns\n")
     assert "| | limit | ours | official | distilabel |" in text
     assert "occupancy of 0.97 until the last rows: not met" in text
+
+
+def test_peers_that_ran_in_one_repeat_are_compared_within_it(
+    runs: tuple[ToyEngine, Recipe, dict[str, Run]],
+) -> None:
+    engine, recipe, one = runs
+    again = {name: one[name] for name in ("ours", "limit")}
+    found = generate.report(ASKED, engine, recipe, [one, again])
+    alone = generate.report(ASKED, engine, recipe, [one])
+    assert found["time_a_row_ours_over"] == alone["time_a_row_ours_over"]
+    assert found["shapes"]["official"] == alone["shapes"]["official"]
 
 
 def test_a_recording_holds_the_requests_of_finished_rows(
