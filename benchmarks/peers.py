@@ -14,8 +14,9 @@ included; theirs ends with a JSON file.
 What both share: model, engine (vLLM by its own start, eager, the same slots and options), plan and
 seeds, sampling with its loop detection, stop ids (the official stop strings would cut instructions
 at the first line break), token limits. Reward, guard, language and neighbours are left out on both
-sides. An explanation has at most 77 tokens, a third of the 230 that three passes of an 8B tagger
-take: so small a model would run on to the official limit of 1,024.
+sides. A pass has at most 77 tokens, a third of the 230 that the three decode a row of an 8B tagger
+(estimated from the official repository's example rows): so small a model would run on to the
+official limit of 1,024.
 
 Who is kept: ours keeps what its gates pass and its tags call `--quality` or better, and plans as
 many rows as that takes. So small a model's free-text labels can hardly be read, so the official
