@@ -106,16 +106,18 @@ def command(arguments: Sequence[str], environment: dict[str, str] | None = None)
 
 def ours(folder: Path) -> dict[str, Any]:
     """One command, from nothing to a release."""
-    home = folder / "home"
-    home.mkdir()
     from magpie_hub.home import home as lasting
 
+    home = folder / "home"
+    home.mkdir()
     # Rows are made anew; the model's files are there, as they are for the other side.
     (home / "models").symlink_to(lasting() / "models")
     build = ["-m", "magpie_hub", "build", str(folder / "recipe.yaml"), "--json"]
     ended = command(
         [sys.executable, *build, "--out", str(folder / "release")],
-        os.environ | {"MAGPIE_HOME": str(home)},
+        # What a person has set for their own runs is no business of this one.
+        {k: v for k, v in os.environ.items() if not k.startswith("MAGPIE_")}
+        | {"MAGPIE_HOME": str(home)},
     )
     found = json.loads(ended.stdout.splitlines()[-1])
     stats = read(folder / "release" / "stats.json")
@@ -164,7 +166,11 @@ def official(folder: Path, planned: int, kept: int) -> dict[str, Any]:
 
 def compare(asked: argparse.Namespace) -> dict[str, Any]:
     """Both ways, in turn."""
+    from magpie_hub.home import home
+    from magpie_hub.models import fetch, pin
+
     model = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    fetch(pin(model), home())
     runs: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for repeat in range(asked.repeats):
         with tempfile.TemporaryDirectory() as place:
