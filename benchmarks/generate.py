@@ -1,7 +1,7 @@
 """Generating beside what people use today: one engine object, the same rows, four shapes.
 
-    .venv/bin/python benchmarks/generate.py [--turns 3] [--rows 80] [--slots 16] [--repeats 2]
-        [--peer-rows 24] [--batch N] [--instruct-tokens 40] [--respond-tokens 64]
+    .venv/bin/python benchmarks/generate.py [--turns 3] [--rows 48] [--slots 12] [--repeats 2]
+        [--peer-rows 18] [--batch 9] [--instruct-tokens 64] [--respond-tokens 96]
         [--compiled | --eager] [--beside limit,official,distilabel] [--record PATH]
 
 Ours (rollouts, gates and journal), the engine's own limit, the official loop (n = 200 a call,
@@ -44,6 +44,20 @@ from magpie_hub.job import open_recipe
 from magpie_hub.models import pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Recipe
+
+SETTINGS = {
+    "rows": "Rows wanted",
+    "slots": "Sequences decoded at once",
+    "repeats": "Runs of ours and of the limit",
+    "peer_rows": "Rows of the peers",
+    "instruct_tokens": "Most tokens of an instruction",
+    "respond_tokens": "Most tokens of a response",
+}
+USUAL = {
+    1: dict(zip(SETTINGS, (48, 12, 2, 18, 64, 96), strict=True)),
+    2: dict(zip(SETTINGS, (16, 8, 1, 6, 40, 64), strict=True)),
+}
+"""What a run of one turn, and one of more, is made with: under ten minutes on two slow cores."""
 
 BESIDE = ("limit", "official", "distilabel")
 MOST_OVER_LIMIT = 1.03
@@ -286,33 +300,24 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, default=1)
-    parser.add_argument("--rows", type=int, help="80; 16 if there are more turns.")
-    parser.add_argument("--slots", type=int, help="16; 8 if there are more turns.")
-    parser.add_argument("--repeats", type=int, help="2; 1 if there are more turns.")
-    parser.add_argument("--peer-rows", type=int, help="Two calls of the official loop.")
+    for name, says in SETTINGS.items():
+        says += f": {USUAL[1][name]}; {USUAL[2][name]} if there are more turns."
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=says)
     parser.add_argument("--batch", type=int, help="Rows a call of the official loop.")
-    parser.add_argument("--instruct-tokens", type=int, default=40)
-    parser.add_argument("--respond-tokens", type=int, default=64)
     parser.add_argument("--beside", default=",".join(BESIDE), help="Shapes beside ours.")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--compiled", action="store_true")
     kind.add_argument("--eager", action="store_true")
     parser.add_argument("--record", type=Path, help="Where to write what was decoded.")
     chosen = parser.parse_args()
-    rows, slots, repeats = (80, 16, 2) if chosen.turns == 1 else (16, 8, 1)
-    slots = chosen.slots or slots
-    batch = chosen.batch or max(1, round(slots * 200 / 256))
+    usual = USUAL[min(chosen.turns, 2)]
+    set_to = {name: getattr(chosen, name) or usual[name] for name in SETTINGS}
     asked = Asked(
-        chosen.turns,
-        chosen.rows or rows,
-        slots,
-        chosen.repeats or repeats,
-        chosen.peer_rows or 2 * batch,
-        batch,
-        chosen.instruct_tokens,
-        chosen.respond_tokens,
-        not chosen.compiled,
-        tuple(name for name in BESIDE if name in ("limit", *chosen.beside.split(","))),
+        turns=chosen.turns,
+        batch=chosen.batch or max(1, round(set_to["slots"] * 200 / 256)),
+        eager=not chosen.compiled,
+        beside=tuple(name for name in BESIDE if name in ("limit", *chosen.beside.split(","))),
+        **set_to,
     )
     engine, recipe, runs = asyncio.run(run(asked))
     if chosen.record:
