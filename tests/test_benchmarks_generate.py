@@ -13,12 +13,12 @@ import pytest
 from magpie_hub.gates import build_gates
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Recipe
-from tests.toy import ToyChat, ToyEngine
+from tests.toy import ASSISTANT, END, USER, ToyChat, ToyEngine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import generate, peers
 from benchmarks.measured import Run, middle
-from benchmarks.official_stage import read, stage, write
+from benchmarks.official_stage import Stage, read, stage, write
 from benchmarks.shapes import Job
 
 MACHINE = {"processor": "a processor", "memory": "1 GiB", "date": "2026-11-27"}
@@ -91,6 +91,67 @@ def test_the_official_filter_keeps_as_many_as_ours_the_longest_responses(tmp_pat
     write(tmp_path / "asked.json", {"kept": 2})
     asyncio.run(stage("filter", tmp_path))
     assert [row["id"] for row in read(tmp_path / "filter.json")] == [2, 4]
+
+
+class Bytes:
+    """A tokenizer and its codec: a token is a byte, and tags are one token each."""
+
+    tokenizer: Any
+
+    def __init__(self) -> None:
+        self.tokenizer = self
+
+    def __len__(self) -> int:
+        return 256
+
+    def __call__(self, text: str, *, add_special_tokens: bool) -> dict[str, list[int]]:
+        assert not add_special_tokens
+        head, _, words = text.partition("<user>")
+        assert not head
+        words = words.removesuffix("<assistant>")
+        return {"input_ids": [USER, *words.encode(), END, ASSISTANT]}
+
+    def apply_chat_template(
+        self, messages: list[dict[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        assert add_generation_prompt
+        assert not tokenize
+        return f"<user>{messages[0]['content']}<assistant>"
+
+    def decode(self, ids: Any, *, skip_special_tokens: bool = False) -> str:
+        return " " + bytes(ids).decode(errors="replace") + "\n"
+
+
+class TextChat(ToyChat):
+    pre_query = (USER,)
+    codec = Bytes()
+
+
+def test_the_official_stages_hand_text_on_call_by_call(tmp_path: Path) -> None:
+    recipe = Recipe(name="toy", description="A toy.", model="toy/model")
+    engine = ToyEngine(lambda role, *_: None, slots=100, delay=0.002)
+    work = Stage(engine, TextChat(), recipe, tmp_path, {"planned": 5, "batch": 2, "tag_tokens": 7})
+
+    async def all_stages() -> None:
+        await work.instruct()
+        await work.respond()
+        for name in ("difficulty", "quality", "category"):
+            await work.tag(name)
+
+    asyncio.run(all_stages())
+    rows = read(tmp_path / "category.json")
+    assert [row["id"] for row in rows] == list(range(5))
+    assert set(rows[0]) == {"id", "instruction", "response", "difficulty", "quality", "category"}
+    assert rows[0]["instruction"] == rows[0]["instruction"].strip()
+    assert engine.most_at_once == 2
+    asked = engine.calls[5:10]
+    for row in rows:
+        prompt = (USER, *row["instruction"].encode(), END, ASSISTANT)
+        assert prompt in [ids for ids, _ in asked]
+    passes = engine.calls[10:]
+    assert len(passes) == 15
+    assert all(sampling.max_tokens == 7 for _, sampling in passes)
+    assert all(ord("}") in sampling.stop_ids for _, sampling in passes)
 
 
 def test_the_peers_report_counts_a_kept_row() -> None:
