@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from magpie_hub.engine.base import Completion, Engine, Sampling
-from magpie_hub.generate import Ledger
 
 
 class Place(NamedTuple):
@@ -59,7 +58,9 @@ class Watched:
     Attributes:
         requests: Those that were completed.
         cancelled: Where those stood that were not: their rows were not needed any more.
-        ledger: Whose rows in flight tell when the last slots' worth of rows begins.
+        in_flight: Says how many rows (or, where all is known in advance, requests) are begun or
+            wait to be. The last slots' worth begins when they are fewer than the slots.
+        flying: Requests handed over and not answered.
         full: The engine's counters at that moment.
     """
 
@@ -67,26 +68,35 @@ class Watched:
         self.info, self.stats, self._engine = engine.info, engine.stats, engine
         self.requests: list[Request] = []
         self.cancelled: list[Place] = []
-        self.ledger: Ledger | None = None
+        self.in_flight: Callable[[], int] | None = None
+        self.flying = 0
         self.full: Counters | None = None
         self._ended = False
         self._places = places
         self._known: dict[int, Place] = {}
 
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
-        """Passes a request on. Looks at the ledger here: a clock of its own would cost time."""
-        if self.ledger is not None and not self._ended:
-            if self.ledger.in_flight >= self.info.slots:
-                self.full = Counters.of(self._engine)
-            else:
-                self._ended = self.full is not None
+        """Passes a request on. Looks how full it is here: a clock of its own would cost time."""
+        self.flying += 1
+        self._look()
         try:
             made = await self._engine.generate(prompt, sampling)
         except asyncio.CancelledError:
             self.cancelled.append(self._place(sampling.seed))
             raise
+        finally:
+            self.flying -= 1
+        self._look()
         self.requests.append(Request(self._place(sampling.seed), tuple(prompt), sampling, made))
         return made
+
+    def _look(self) -> None:
+        if self.in_flight is None or self._ended:
+            return
+        if self.in_flight() >= self.info.slots:
+            self.full = Counters.of(self._engine)
+        else:
+            self._ended = self.full is not None
 
     def _place(self, seed: int) -> Place:
         while seed not in self._known:
@@ -104,8 +114,9 @@ class Watched:
 
 
 class Counters(NamedTuple):
-    """An engine's counters at one moment."""
+    """An engine's counters at one moment, and when that was, in seconds."""
 
+    seconds: float
     steps: int
     busy: int
     tokens: int
@@ -114,7 +125,9 @@ class Counters(NamedTuple):
     def of(cls, engine: Engine) -> Counters:
         """As they are now."""
         stats = engine.stats
-        return cls(stats.steps or 0, stats.busy_slot_steps or 0, stats.decoded_tokens)
+        return cls(
+            time.perf_counter(), stats.steps or 0, stats.busy_slot_steps or 0, stats.decoded_tokens
+        )
 
     def since(self, then: Counters) -> Counters:
         """What has come since."""
@@ -192,6 +205,8 @@ async def measure(
             "steps": spent.steps,
             "occupancy": spent.busy / max(1, spent.steps) / slots,
             "occupancy_until_the_last_rows": until and until.busy / max(1, until.steps) / slots,
+            "steps_of_the_last_rows": until and spent.steps - until.steps,
+            "tokens_a_second_until_the_last_rows": until and until.tokens / until.seconds,
             "requests": len(watched.requests),
             "requests_cancelled": len(watched.cancelled),
             **prompt_tokens(watched.requests),

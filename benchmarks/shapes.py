@@ -58,8 +58,9 @@ async def ours(watched: Watched, job: Job, rows: int, folder: Path) -> Made:
     """Rollouts, gates and journal until so many rows pass."""
     with opened(folder, job) as book:
         rollouts = Rollouts(job.plan, job.chat, watched, job.gates, book)
-        watched.ledger = Ledger(book, rows)
-        await grow(watched.ledger, rollouts, watched)
+        ledger = Ledger(book, rows)
+        watched.in_flight = lambda: ledger.in_flight
+        await grow(ledger, rollouts, watched)
 
     def passed() -> int:
         with opened(folder, job) as book:
@@ -79,6 +80,7 @@ def opened(folder: Path, job: Job) -> Iterator[Book]:
 
 async def limit(watched: Watched, run: Run) -> Made:
     """The requests of a run of ours, all at once."""
+    watched.in_flight = lambda: watched.flying
     by_stage = sorted(run.watched.requests, key=lambda r: (r.place.turn, r.place.side, r.place))
     await asyncio.gather(*(watched.generate(r.prompt, r.sampling) for r in by_stage))
     return Made(round(run.figures["rows"] or 0), lambda: round(run.figures["kept"] or 0))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from magpie_hub.gates import build_gates
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
-from tests.toy import ASSISTANT, END, USER, ToyChat, ToyEngine
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import generate, peers
 from benchmarks.measured import Run, middle
 from benchmarks.official_stage import Stage, read, stage, write
 from benchmarks.shapes import Job
+from magpie_hub.gates import build_gates
+from magpie_hub.plan import Plan
+from magpie_hub.recipe.model import Recipe
+from tests.toy import ASSISTANT, END, USER, ToyChat, ToyEngine
 
 MACHINE = {"processor": "a processor", "memory": "1 GiB", "date": "2026-11-27"}
 ASKED = generate.Asked(2, 9, 3, 1, 9, 4, 96, 160, True, generate.BESIDE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import shapes
+from benchmarks.measured import Place, Run, measure, prompt_tokens
 from magpie_hub.engine.base import Completion, Sampling
 from magpie_hub.gates import build_gates
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.model import Recipe
 from tests.toy import USER, ToyChat, ToyEngine
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks import shapes
-from benchmarks.measured import Place, Run, measure, prompt_tokens
 
 
 def job(turns: int = 1) -> shapes.Job:
@@ -69,6 +66,8 @@ def test_every_shape_makes_the_same_rows_by_the_same_requests(tmp_path: Path, tu
         return mine, await measure(engine, shapes.places(todo), lambda e: shapes.limit(e, mine))
 
     mine, bound = asyncio.run(both())
+    assert mine.watched.full is not None
+    assert bound.watched.full is not None
     finished = round(mine.figures["rows"] or 0)
     assert mine.figures["kept"] == finished >= rows
     assert asked(bound) == asked(mine)
@@ -121,6 +120,31 @@ def test_peers_pay_for_what_the_gates_reject_and_do_not_keep_it(tmp_path: Path) 
     assert theirs.figures["kept"] == mine.figures["kept"] >= 10
     assert theirs.figures["requests"] == 2 * rows
     assert mine.figures["requests"] < theirs.figures["requests"]
+
+
+def test_the_last_rows_begin_when_fewer_are_in_flight_than_slots(tmp_path: Path) -> None:
+    class Stepping(ToyEngine):
+        """A step a request, so that counters tell how far it was."""
+
+        async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
+            made = await super().generate(prompt, sampling)
+            self.stats.steps = (self.stats.steps or 0) + 1
+            return made
+
+    todo = job()
+
+    async def both() -> tuple[Run, Run]:
+        engine = Stepping(slots=4, delay=0.01)
+        mine = await measure(
+            engine, shapes.places(todo), lambda e: shapes.ours(e, todo, 12, tmp_path)
+        )
+        return mine, await measure(engine, shapes.places(todo), lambda e: shapes.limit(e, mine))
+
+    mine, bound = asyncio.run(both())
+    # All is known to the limit: its last slots' worth is of as many requests as there are slots.
+    assert bound.figures["steps_of_the_last_rows"] == pytest.approx(4, abs=1)
+    # Ours has at least a row a slot before it: an instruction and a response each, at most.
+    assert 1 <= (mine.figures["steps_of_the_last_rows"] or 0) <= 2 * 4
 
 
 def test_of_equal_instructions_one_is_kept() -> None:
