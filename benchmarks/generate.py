@@ -286,9 +286,9 @@ are to 256 slots; both over the first rows of ours, once.
 Wall time, ours over the limit: **{over["limit"]}** (median of the pairs); a token's, since samples
 differ a little between batch shapes: {found["time_a_token_ours_over_limit"]}, and a token's CPU
 time {found["cpu_a_token_ours_over_limit"]}. While slots are full, a token's wall time is
-{found["time_a_token_until_the_last_rows_ours_over_limit"]} of the limit's. The steps
-that ours has more are at the end of a run, where a last row's response has to wait for its
-instruction, which the limit knows in advance; they are as many for a million rows. Against ours,
+{found["time_a_token_until_the_last_rows_ours_over_limit"]} of the limit's, and ours makes
+{1 / found["steps_over_ours"]["limit"]:.3f} times the limit's steps: at the end of a run a last
+row's response has to wait for its instruction, which the limit knows in advance. Against ours,
 {peers or "nothing else was run"}.
 
 Targets: {met}.
