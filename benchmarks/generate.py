@@ -177,6 +177,7 @@ def report(
             name: ratio(runs, "kept_a_second", "ours", name) for name in peers
         },
         "steps_over_ours": {name: ratio(runs, "steps_a_row", name, "ours") for name in peers},
+        "steps_ours_over_limit": ratio(runs, "steps", "ours", "limit"),
         # Sampled tokens differ a little between batch shapes: a token is what a second buys.
         "time_a_token_ours_over_limit": ratio(runs, "tokens_a_second", "limit", "ours"),
         # The same while slots are full: what is left when both have thinned out at the end.
@@ -287,7 +288,7 @@ Wall time, ours over the limit: **{over["limit"]}** (median of the pairs); a tok
 differ a little between batch shapes: {found["time_a_token_ours_over_limit"]}, and a token's CPU
 time {found["cpu_a_token_ours_over_limit"]}. While slots are full, a token's wall time is
 {found["time_a_token_until_the_last_rows_ours_over_limit"]} of the limit's, and ours makes
-{1 / found["steps_over_ours"]["limit"]:.3f} times the limit's steps: at the end of a run a last
+{found["steps_ours_over_limit"]} times the limit's steps: at the end of a run a last
 row's response has to wait for its instruction, which the limit knows in advance. Against ours,
 {peers or "nothing else was run"}.
 
