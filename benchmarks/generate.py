@@ -270,8 +270,7 @@ def section(found: dict[str, Any]) -> str:
     table = "\n".join(lines)
     return f"""## Generating{f" conversations of {turns} turns" if turns > 1 else ""}
 
-`benchmarks/generate.py{f" --turns {turns}" if turns > 1 else ""}`
-({found["machine"]["processor"]}, {found["machine"]["date"]}): {found["rows"]} rows wanted,
+`benchmarks/generate.py{f" --turns {turns}" if turns > 1 else ""}`: {found["rows"]} rows wanted,
 {found["slots"]} slots, {found["engine"]} in {found["dtype"]},
 {"eager" if found["eager"] else "compiled"}, at most {found["instruct_tokens"]} and
 {found["respond_tokens"]} tokens of instruction and response; {found["repeats"]} runs of

@@ -158,7 +158,7 @@ def section(found: dict[str, Any]) -> str:
     most = max(size["peak_mb"] for size in sizes) - min(size["peak_mb"] for size in sizes)
     return f"""## A large journal
 
-`benchmarks/journal.py` ({found["machine"]["processor"]}, {found["machine"]["date"]}): journals
+`benchmarks/journal.py`: journals
 filled in bulk with short texts, which are never read here. A fresh process opens one, settles
 every row and generates 1,000 more with a scripted engine.
 

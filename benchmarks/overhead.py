@@ -266,7 +266,7 @@ def section(found: dict[str, Any]) -> str:
     first = kinds[0]
     return f"""## Outside the engine
 
-`benchmarks/overhead.py` ({found["machine"]["processor"]}, {found["machine"]["date"]}): CPU time,
+`benchmarks/overhead.py`: CPU time,
 kernel included, of all that is not the engine, with a scripted engine of {found["slots"]} slots
 that ends one completion in each turn of the event loop; what it takes by itself is subtracted.
 A turn is {first["tokens_a_turn"]} tokens of SmolLM2's, {first["characters_a_turn"]} characters of

@@ -227,7 +227,7 @@ def section(found: dict[str, Any]) -> str:
     )
     return f"""## From a cold start to a kept set
 
-`benchmarks/peers.py` ({found["machine"]["processor"]}, {found["machine"]["date"]}): {kept:g} rows
+`benchmarks/peers.py`: {kept:g} rows
 kept of {mine["planned"]:g} planned, {found["model"]}, {found["slots"]} slots, at most
 {found["instruct_tokens"]} and {found["respond_tokens"]} tokens of instruction and response;
 {found["repeats"]} runs of each in turn, medians. The official way is a process and an engine load a

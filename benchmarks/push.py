@@ -126,7 +126,7 @@ def section(found: dict[str, Any]) -> str:
     """The report's part on what a push sends."""
     return f"""## Pushing
 
-`benchmarks/push.py --megabytes 60` ({found["machine"]["processor"]}, {found["machine"]["date"]}),
+`benchmarks/push.py --megabytes 60`,
 real text, the Hub's own client over Xet to a stand-in on loopback: pushed again, {found["rows"]:,}
 rows send {found["ours_again_sent"]} bytes of data; with {found["inserted"]:,} more in the middle,
 {found["ours_grown_sent"] / 1e6:.1f} MB of {found["ours_grown_bytes"] / 1e6:.1f} MB.

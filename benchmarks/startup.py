@@ -57,7 +57,7 @@ def section(found: dict[str, Any]) -> str:
     share = slowest / found["commands"]["import datasets"]["seconds"]
     return f"""## Start-up
 
-`benchmarks/startup.py` ({found["machine"]["processor"]}, {found["machine"]["date"]}): each in a
+`benchmarks/startup.py`: each in a
 process of its own, {found["times"]} times in turn, medians; `import datasets` and an interpreter
 that does nothing for reference.
 
