@@ -20,7 +20,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from magpie_hub.journal import Journal, Mark, TurnRecord
+from magpie_hub.journal import Journal, Mark, TurnRecord, Words
 from magpie_hub.spent import Spent, since, spent, total
 
 DUPLICATE = "instruction.duplicate"
@@ -207,6 +207,21 @@ class Book:
         """The turns of a passed row, in order."""
         records = [self.get(row_id, turn) for turn in range(1, self.turns + 1)]
         return [record for record in records if record is not None]
+
+    def conversations(self, row_ids: range) -> list[list[Words]]:
+        """The finished turns of neighbouring rows, in order; none for a row without any.
+
+        Args:
+            row_ids: The rows, one after the other.
+        """
+        found: list[list[Words]] = [[] for _ in row_ids]
+        for journal in (self.first, self.later) if self.turns > 1 else (self.first,):
+            assert journal is not None
+            for words in journal.words(row_ids.start, row_ids.stop):
+                # Other recipes may have gone on with these rows.
+                if words.turn <= self.turns:
+                    found[words.row_id - row_ids.start].append(words)
+        return found
 
 
 class _Peekable:

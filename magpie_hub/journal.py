@@ -89,6 +89,21 @@ class TurnRecord:
     response_ids: tuple[int, ...] | None
 
 
+class Words(NamedTuple):
+    """What is published of a turn: its words, and how many tokens they were.
+
+    The token ids themselves, half of what a record takes to read, are left where they are.
+    """
+
+    row_id: int
+    turn: int
+    instruction: str
+    response: str | None
+    response_finish: FinishReason | None
+    instruction_tokens: int
+    response_tokens: int | None
+
+
 class Mark(NamedTuple):
     """What the indexes know of a turn without reading its text.
 
@@ -188,6 +203,11 @@ class Journal(Database):
             ).fetchone()
         return None if found is None else _record(found)
 
+    def words(self, first: int, end: int) -> Iterator[Words]:
+        """Words of all turns of the rows from `first` on to before `end`, by row id and turn."""
+        with self._guard():
+            yield from map(Words._make, self._db.execute(_WORDS, (first, end)))
+
     def marks(self, first: int = 0, since: int = 0) -> Iterator[Mark]:
         """Marks of all turns of the rows from `first` on, by row id and turn.
 
@@ -224,6 +244,11 @@ class Journal(Database):
                 )
             }
 
+
+_WORDS = f"""
+SELECT {", ".join(Words._fields)} FROM turns INDEXED BY turns_once
+WHERE row_id >= ? AND row_id < ? ORDER BY row_id, turn
+"""
 
 # One statement, since a look-up a row from Python takes several times as long.
 _MARKS = """

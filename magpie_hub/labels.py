@@ -70,11 +70,18 @@ class Labels(Database):
             known = {row_id for (row_id,) in self._db.execute("SELECT row_id FROM labels")}
         return [row_id for row_id in row_ids if row_id not in known]
 
-    def all(self, first: int = 0) -> Iterator[Label]:
-        """Every label of the rows from `first` on, by row id."""
+    def all(self, first: int = 0, end: int | None = None) -> Iterator[Label]:
+        """Every label of the rows from `first` on, by row id.
+
+        Args:
+            first: First row id.
+            end: Row id to stop before; None goes on to the last.
+        """
+        query = "SELECT row_id, failure, label FROM labels WHERE row_id >= ?"
+        bounds = (first,) if end is None else (first, end)
+        query += " ORDER BY row_id" if end is None else " AND row_id < ? ORDER BY row_id"
         with self._guard():
-            query = "SELECT row_id, failure, label FROM labels WHERE row_id >= ? ORDER BY row_id"
-            yield from map(_label, self._db.execute(query, (first,)))
+            yield from map(_label, self._db.execute(query, bounds))
 
     def __len__(self) -> int:
         with self._guard():

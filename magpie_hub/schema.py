@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.journal import TurnRecord
+from magpie_hub.journal import Words
 from magpie_hub.plan import PlannedRow, row_uuid
 from magpie_hub.recipe.model import Recipe
 
@@ -48,6 +48,15 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 """Columns by judge, with the kind of their values, in the order of the published sets."""
+
+
+SPEAKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"conversations": ("human", "gpt"), "messages": ("user", "assistant")}
+)
+"""How the columns that hold whole conversations name who speaks."""
+
+REASON = "reject_reason"
+"""Column of the config `raw` alone."""
 
 
 def suffix(turn: int) -> str:
@@ -126,68 +135,135 @@ def arrow_schema(turns: int, judges: Sequence[str] = (), *, raw: bool = False) -
         failure = pa.struct([("judge", text), ("reason", text)])
         fields.append(pa.field("judge_failures", pa.list_(failure)))
     if raw:
-        fields.append(pa.field("reject_reason", text))
+        fields.append(pa.field(REASON, text))
     return pa.schema(fields)
 
 
-def to_row(
-    planned: PlannedRow,
-    turns: Sequence[TurnRecord],
+def to_table(
+    planned: Sequence[PlannedRow],
+    conversations: Sequence[Sequence[Words]],
+    labels: Sequence[Mapping[str, Any]],
     recipe: Recipe,
     model: str,
     pre_query: str,
-    labels: Mapping[str, Any] = MappingProxyType({}),
-) -> Row:
-    """A published row.
+    reasons: Sequence[str | None] | None = None,
+) -> pa.Table:
+    """Published rows, built by column: a row at a time takes ten times as long.
 
     Args:
-        planned: The row's plan.
-        turns: Its finished turns, in order; the last one of a rejected row may lack a response.
-        recipe: The recipe that drew it.
+        planned: The rows' plans.
+        conversations: Each row's finished turns, in order; the last one of a rejected row may lack
+            a response.
+        labels: What the judges said of each row, by column.
+        recipe: The recipe that drew them.
         model: The generator's name as published.
         pre_query: The generator's pre-query template as text.
-        labels: What the judges said of it, by column.
+        reasons: Why each row is rejected, for a set in which rejected rows stand.
 
     Returns:
-        Values by column, in the order and types of `arrow_schema`. Lengths are in characters, as
-        in the published sets; token counts are the generator's own.
+        A table with the columns of `arrow_schema`. Lengths are in characters, as in the published
+        sets; token counts are the generator's own.
     """
-    row: Row = {
-        "uuid": row_uuid(model, planned.seed),
-        "row_id": planned.row_id,
-        "model": model,
-        "gen_input_configs": {
-            "temperature": planned.point.temperature,
-            "top_p": planned.point.top_p,
-            "input_generator": model,
-            "seed": planned.seed,
-            "pre_query_template": pre_query,
-            "system_prompt": planned.system.name if planned.system else None,
-        },
-        "gen_response_configs": {
-            "temperature": recipe.respond.temperature,
-            "top_p": recipe.respond.top_p,
-            "repetition_penalty": recipe.respond.repetition_penalty,
-            "max_tokens": recipe.respond.max_tokens,
-            "output_generator": model,
-        },
+    import pyarrow as pa
+
+    schema = arrow_schema(recipe.turns, recipe.judges.names, raw=reasons is not None)
+    size = len(planned)
+
+    def column(name: str, values: Sequence[Any]) -> None:
+        columns[name] = pa.array(values, schema.field(name).type)
+
+    def struct(name: str, **fields: Any) -> None:
+        """A column of structs; a field is a list of values, or one value for all rows."""
+        kind = schema.field(name).type
+        arrays = [
+            pa.array(fields[field.name], field.type)
+            if isinstance(fields[field.name], list)
+            else pa.repeat(pa.scalar(fields[field.name], field.type), size)
+            for field in kind
+        ]
+        columns[name] = pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+    columns: dict[str, pa.Array] = {}
+    column("uuid", [row_uuid(model, row.seed) for row in planned])
+    column("row_id", [row.row_id for row in planned])
+    columns["model"] = pa.repeat(pa.scalar(model), size)
+    struct(
+        "gen_input_configs",
+        temperature=[row.point.temperature for row in planned],
+        top_p=[row.point.top_p for row in planned],
+        input_generator=model,
+        seed=[row.seed for row in planned],
+        pre_query_template=pre_query,
+        system_prompt=[row.system.name if row.system else None for row in planned],
+    )
+    struct(
+        "gen_response_configs",
+        temperature=recipe.respond.temperature,
+        top_p=recipe.respond.top_p,
+        repetition_penalty=recipe.respond.repetition_penalty,
+        max_tokens=recipe.respond.max_tokens,
+        output_generator=model,
+    )
+    for turn in range(1, recipe.turns + 1):
+        end = suffix(turn)
+        for name, values in _turn_columns(turn, conversations).items():
+            column(name + end, values)
+    columns |= _message_columns(conversations, schema)
+    for field in schema:
+        if field.name not in columns and field.name != REASON:
+            column(field.name, [label.get(field.name) for label in labels])
+    if reasons is not None:
+        column(REASON, reasons)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _turn_columns(
+    turn: int, conversations: Sequence[Sequence[Words]]
+) -> dict[str, list[str | None] | list[int | None]]:
+    """A turn's columns; None where a conversation has not come so far."""
+    found = [said[turn - 1] if len(said) >= turn else None for said in conversations]
+    answers = [None if one is None else one.response for one in found]
+    answered = [
+        (one.response_tokens, one.response_finish) if one and one.response is not None else _NEITHER
+        for one in found
+    ]
+    return {
+        "instruction": [one and one.instruction for one in found],
+        "response": answers,
+        "instruction_length": [one and len(one.instruction) for one in found],
+        "response_length": [None if answer is None else len(answer) for answer in answers],
+        "instruction_tokens": [one and one.instruction_tokens for one in found],
+        "response_tokens": [tokens for tokens, _ in answered],
+        "finish_reason": [reason for _, reason in answered],
     }
-    sharegpt: list[dict[str, str]] = []
-    messages: list[dict[str, str]] = []
-    measures: Row = {}
-    for record in turns:
-        end = suffix(record.turn)
-        instruction, response = record.instruction, record.response
-        row["instruction" + end], row["response" + end] = instruction, response
-        sharegpt.append({"from": "human", "value": instruction})
-        messages.append({"role": "user", "content": instruction})
-        measures["instruction_length" + end] = len(instruction)
-        measures["instruction_tokens" + end] = len(record.instruction_ids)
-        if response is None or record.response_ids is None:
-            continue
-        sharegpt.append({"from": "gpt", "value": response})
-        messages.append({"role": "assistant", "content": response})
-        measures["response_length" + end] = len(response)
-        measures["response_tokens" + end] = len(record.response_ids)
-        measures["finish_reason" + end] = record.response_finish
-    return {**row, "conversations": sharegpt, "messages": messages, **measures, **labels}
+
+
+_NEITHER = (None, None)
+
+
+def _message_columns(
+    conversations: Sequence[Sequence[Words]], schema: pa.Schema
+) -> dict[str, pa.Array]:
+    """`conversations` and `messages`, which name the speakers otherwise and share their texts."""
+    import pyarrow as pa
+
+    texts: list[str] = []
+    answers: list[bool] = []
+    ends = [0]
+    for turns in conversations:
+        for said in turns:
+            texts.append(said.instruction)
+            answers.append(False)
+            if said.response is not None:
+                texts.append(said.response)
+                answers.append(True)
+        ends.append(len(texts))
+    content = pa.array(texts, pa.string())
+    offsets = pa.array(ends, pa.int32())
+    found = {}
+    for name, (user, assistant) in SPEAKERS.items():
+        kind = schema.field(name).type
+        speakers = pa.array([assistant if answer else user for answer in answers], pa.string())
+        items = pa.StructArray.from_arrays([speakers, content], fields=list(kind.value_type))
+        found[name] = pa.ListArray.from_arrays(offsets, items, type=kind)
+    return found

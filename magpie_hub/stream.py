@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
 
 from magpie_hub.background import Background
+from magpie_hub.book import Outcome
 from magpie_hub.job import FIRST, Job
-from magpie_hub.plan import Plan
-from magpie_hub.release.folder import delivered_rows
-from magpie_hub.schema import Row, to_row
+from magpie_hub.release.rows import BATCH, Rows, delivered, delivered_rows
+from magpie_hub.schema import Row
 
 log = logging.getLogger("magpie_hub")
 
@@ -49,7 +50,6 @@ class _Reader:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._plan = Plan(job.recipe)
         self._next = 0
         self._left = job.recipe.rows
 
@@ -58,17 +58,18 @@ class _Reader:
         if not (self._job.folder / FIRST).exists():
             return
         with self._job.book() as book:
-            chat = book.first.meta("chat")
-            for outcome in book.outcomes(self._next):
-                if not outcome.finished or not self._left:
-                    return
-                self._next = outcome.row_id + 1
-                if outcome.passed:
-                    self._left -= 1
-                    yield to_row(
-                        self._plan.row(outcome.row_id),
-                        book.conversation(outcome.row_id),
-                        self._job.recipe,
-                        self._job.source.name,
-                        chat["pre_query"]["text"],
-                    )
+            rows = Rows(self._job, book)
+            outcomes = self._take(book.outcomes(self._next))
+            while batch := list(islice(outcomes, BATCH)):
+                row_ids = range(batch[0].row_id, batch[-1].row_id + 1)
+                table = rows.table(row_ids, [outcome.reason for outcome in batch])
+                yield from delivered(table).to_pylist()
+
+    def _take(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Takes finished rows until enough have passed."""
+        for outcome in outcomes:
+            if not outcome.finished or not self._left:
+                return
+            self._next = outcome.row_id + 1
+            self._left -= outcome.passed
+            yield outcome

@@ -94,23 +94,32 @@ class Verdicts:
         """
         return Reader(book, self._stores, self._neighbors, texts=texts)
 
-    def columns(self, row_id: int) -> dict[str, Any]:
-        """Everything that is published of a row's labels, with what failed."""
-        columns: dict[str, Any] = {}
-        failures = []
+    def columns(self, row_ids: range) -> list[dict[str, Any]]:
+        """Everything that is published of the labels of neighbouring rows, with what failed.
+
+        Args:
+            row_ids: The rows, one after the other.
+
+        Returns:
+            Values by column of each row; a column that nothing was said of is left out.
+        """
+        found: list[dict[str, Any]] = [{} for _ in row_ids]
+        failures: list[list[dict[str, str]]] = [[] for _ in row_ids]
         for judge, store in self._stores.items():
-            label = store.get(row_id) if store else None
-            if label is None:
-                continue
-            columns |= label.values
-            if label.failure is not None:
-                failures.append({"judge": judge, "reason": label.failure})
-        if self._neighbors is not None:
-            columns |= self._neighbors.columns(row_id)
-        columns |= difference(columns)
-        if _unscored(columns):
-            failures.append({"judge": "base", "reason": UNSCORED})
-        return columns | ({"judge_failures": failures} if self._stores else {})
+            for label in store.all(row_ids.start, row_ids.stop) if store is not None else ():
+                place = label.row_id - row_ids.start
+                found[place] |= label.values
+                if label.failure is not None:
+                    failures[place].append({"judge": judge, "reason": label.failure})
+        for row_id, columns, failed in zip(row_ids, found, failures, strict=True):
+            if self._neighbors is not None:
+                columns |= self._neighbors.columns(row_id)
+            columns |= difference(columns)
+            if _unscored(columns):
+                failed.append({"judge": "base", "reason": UNSCORED})
+            if self._stores:
+                columns["judge_failures"] = failed
+        return found
 
 
 NONE = Verdicts({})
@@ -130,7 +139,7 @@ class Reader:
     ) -> None:
         self._book = book if texts else None
         self._streams = {
-            judge: _Peekable(store.all(book.start) if store else iter(()))
+            judge: _Peekable(store.all(book.start) if store is not None else iter(()))
             for judge, store in stores.items()
         }
         self._neighbors = neighbors

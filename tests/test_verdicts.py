@@ -22,7 +22,8 @@ def columns(folder: Path, **labels: Label) -> dict[str, Any]:
         with Labels(paths[judge]) as store:
             store.put([label])
     with open_labels(paths) as stores:
-        return Verdicts(stores).columns(0)
+        (found,) = Verdicts(stores).columns(range(1))
+        return found
 
 
 def test_a_reward_difference_is_the_rows_reward_less_its_base_answers(tmp_path: Path) -> None:

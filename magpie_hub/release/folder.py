@@ -18,8 +18,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -31,10 +30,9 @@ import yaml
 
 from magpie_hub.book import Book
 from magpie_hub.delivery import Delivery, Funnel
-from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.errors import OutputError
 from magpie_hub.job import Job
 from magpie_hub.panel import REVISIONS
-from magpie_hub.plan import Plan
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.fingerprint import (
     METHOD,
@@ -46,10 +44,11 @@ from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.growth import Growth, begin, follow
 from magpie_hub.release.info import content_bytes
-from magpie_hub.release.parquet import write_shards
+from magpie_hub.release.parquet import Shards
 from magpie_hub.release.pictures import draw, project
+from magpie_hub.release.rows import Rows, delivered, opened
 from magpie_hub.release.stats import describe
-from magpie_hub.schema import Row, arrow_schema, to_row
+from magpie_hub.schema import arrow_schema
 from magpie_hub.verdicts import Verdicts
 
 MANIFEST = "manifest.json"
@@ -169,8 +168,8 @@ def _clear_up(out: Path) -> None:
 
 def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     recipe = job.recipe
-    with _opened(job) as (book, verdicts, delivery):
-        shards = _write_data(_Rows(job, book, verdicts), delivery, folder, growth)
+    with opened(job) as (book, verdicts, delivery):
+        shards = _write_data(job, book, verdicts, delivery, folder, growth)
         sessions: list[Any] = [_published_session(one) for one in book.first.sessions()]
         chat = book.first.meta("chat")
         judges = book.first.meta(REVISIONS) or {}
@@ -239,71 +238,26 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
 
 
 def _write_data(
-    rows: _Rows, delivery: Delivery, folder: Path, growth: Growth | None
+    job: Job,
+    book: Book,
+    verdicts: Verdicts,
+    delivery: Delivery,
+    folder: Path,
+    growth: Growth | None,
 ) -> dict[str, list[Path]]:
-    """Writes the shards of both configs; returns them by config."""
-    recipe = rows.recipe
-    shards = {}
-    for config, of in (
-        ("default", map(rows.delivered, delivery.row_ids)),
-        ("raw", rows.raw(delivery)),
-    ):
-        schema = arrow_schema(recipe.turns, recipe.judges.names, raw=config == "raw")
-        before = 0 if growth is None or growth.anew else len(growth.kept[config])
-        shards[config] = write_shards(of, schema, folder / "data" / config, before=before)
-    return shards
-
-
-@contextmanager
-def _opened(job: Job) -> Iterator[tuple[Book, Verdicts, Delivery]]:
-    """A finished job's journals, its delivery, and the labels of the delivery's own pool."""
-    delivery = job.delivery()
-    if delivery is None:
-        raise JournalError(f"{job.folder}: rows of {job.recipe.name} are missing; build it first")
-    with job.book() as book:
-        judging = job.judging(book)
-        assert judging is not None
-        with judging.verdicts(delivery.pool) as verdicts:
-            yield book, verdicts, delivery
-
-
-def delivered_rows(job: Job) -> Iterator[Row]:
-    """The dataset's rows, in the order of their ids, read one at a time.
-
-    Raises:
-        JournalError: Rows or labels are missing.
-    """
-    with _opened(job) as (book, verdicts, delivery):
-        yield from map(_Rows(job, book, verdicts).delivered, delivery.row_ids)
-
-
-class _Rows:
-    """Published rows of a job, by row id."""
-
-    def __init__(self, job: Job, book: Book, verdicts: Verdicts) -> None:
-        self.recipe = job.recipe
-        self._plan = Plan(job.recipe)
-        self._model = job.source.name
-        self._book = book
-        self._verdicts = verdicts
-        self._pre_query = book.first.meta("chat")["pre_query"]["text"]
-
-    def delivered(self, row_id: int) -> Row:
-        """A row of the dataset."""
-        return to_row(
-            self._plan.row(row_id),
-            self._book.conversation(row_id),
-            self.recipe,
-            self._model,
-            self._pre_query,
-            self._verdicts.columns(row_id),
-        )
-
-    def raw(self, delivery: Delivery) -> Iterator[Row]:
-        """Every planned row, with the reason of those that are not delivered."""
-        for outcome in self._book.outcomes(end=self._book.start + delivery.funnel.planned):
-            reason = outcome.reason or delivery.selected.reason(outcome.row_id)
-            yield self.delivered(outcome.row_id) | {"reject_reason": reason}
+    """Writes the shards of both configs in one pass; returns them by config."""
+    recipe, configs = job.recipe, ("default", "raw")
+    with contextlib.ExitStack() as stack:
+        writers = {}
+        for config in configs:
+            schema = arrow_schema(recipe.turns, recipe.judges.names, raw=config == "raw")
+            before = 0 if growth is None or growth.anew else len(growth.kept[config])
+            shards = Shards(schema, folder / "data" / config, before=before)
+            writers[config] = stack.enter_context(shards)
+        for table in Rows(job, book, verdicts).planned(delivery):
+            writers["raw"].add(table)
+            writers["default"].add(delivered(table))
+    return {config: writers[config].paths for config in configs}
 
 
 def _data_tag(shards: list[Path]) -> str:

@@ -2,17 +2,21 @@
 
 zstd; a page index, by which the Hub's viewer reads a few rows without their row group;
 content-defined chunking, by which a re-upload sends what changed and not what moved; bounded
-shards, named ``train-00000-of-000NN.parquet``. Memory holds one row group.
+shards, named ``train-00000-of-000NN.parquet``.
 
-Row groups are large, because a row that moves into another one moves the pages at its ends.
+A row group is encoded and compressed on a thread while the next is collected, so that memory holds
+two. Row groups are large, because a row that moves into another one moves the pages at its ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from magpie_hub.schema import Row
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 1_000
-"""Rows turned into columns at once."""
+"""Rows of which a row group is a multiple, but for the last."""
 
 GROUP_BYTES = 64 * 1024**2
 """A row group ends with the batch that takes it beyond this, before compression; the Hub's viewer
@@ -30,60 +34,157 @@ SHARD_BYTES = 256 * 1024**2
 """Upper bound of a shard; the Hub's viewer advises 100 to 300 MB."""
 
 
-def write_shards(
-    rows: Iterable[Row], schema: pa.Schema, folder: Path, split: str = "train", before: int = 0
-) -> list[Path]:
-    """Writes rows as Parquet shards.
+class Shards:
+    """Shards while they are written; a context manager, at whose end they have their names.
+
+    What is in the files depends on the rows alone, not on the tables that they come in.
 
     Args:
-        rows: Values by column.
-        schema: Their columns.
+        schema: The rows' columns.
         folder: Made if missing; holds nothing else of that split.
         split: Beginning of the file names.
         before: Shards that come before these, and lie elsewhere.
 
-    Returns:
-        The shards in order; one without rows if there are no rows.
+    Attributes:
+        paths: The shards in order, once they are written; one without rows if there are no rows.
     """
-    import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
-    parts: list[Path] = []
-    groups = _groups(iter(rows), schema)
-    group = next(groups, None)
-    while group is not None or not parts:
-        part = folder / f"{split}-{len(parts):05d}.part"
-        parts.append(part)
-        with (
-            part.open("wb") as file,
+    def __init__(
+        self, schema: pa.Schema, folder: Path, split: str = "train", before: int = 0
+    ) -> None:
+        self.paths: list[Path] = []
+        self._schema = schema
+        self._folder = folder
+        self._split = split
+        self._before = before
+        self._loose: list[pa.Table] = []
+        self._batches: list[pa.Table] = []
+        self._bytes = 0
+        self._thread = ThreadPoolExecutor(1, "shards")
+        self._written: Future[None] | None = None
+        self._parts: list[Path] = []
+        self._part = contextlib.ExitStack()
+        self._file: BinaryIO | None = None
+        self._writer: Any = None
+
+    def __enter__(self) -> Shards:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            self._thread.shutdown()
+            self._part.close()
+        if error is None:
+            self._name()
+
+    def add(self, table: pa.Table) -> None:
+        """Takes rows.
+
+        Args:
+            table: Any number of them, with the columns of the schema.
+
+        Raises:
+            OSError: Rows that came earlier cannot be written.
+        """
+        import pyarrow as pa
+
+        self._loose.append(table)
+        if sum(map(len, self._loose)) < BATCH:
+            return
+        rows = pa.concat_tables(self._loose)
+        whole = len(rows) - len(rows) % BATCH
+        for first in range(0, whole, BATCH):
+            self._collect(rows.slice(first, BATCH).combine_chunks())
+        self._loose = [rows.slice(whole)] if whole < len(rows) else []
+
+    def _collect(self, batch: pa.Table) -> None:
+        self._batches.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= GROUP_BYTES:
+            self._end_group()
+
+    def _end_group(self) -> None:
+        import pyarrow as pa
+
+        group = pa.concat_tables(self._batches)
+        self._batches, self._bytes = [], 0
+        self._wait()
+        self._written = self._thread.submit(self._write, group)
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+    def _finish(self) -> None:
+        import pyarrow as pa
+
+        if self._loose:
+            self._collect(pa.concat_tables(self._loose).combine_chunks())
+        if self._batches:
+            self._end_group()
+        self._wait()
+        if not self._parts:
+            self._open_part()
+
+    def _write(self, group: pa.Table) -> None:
+        if self._file is None or self._file.tell() >= SHARD_BYTES:
+            self._open_part()
+        self._writer.write_table(group, row_group_size=max(1, group.num_rows))
+
+    def _open_part(self) -> None:
+        """Ends the shard that is open, and begins the next."""
+        import pyarrow.parquet as pq
+
+        self._part.close()
+        self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
+        self._file = self._part.enter_context(self._parts[-1].open("wb"))
+        self._writer = self._part.enter_context(
             pq.ParquetWriter(
-                file,
-                schema,
+                self._file,
+                self._schema,
                 compression="zstd",
                 write_page_index=True,
                 use_content_defined_chunking=True,
-            ) as writer,
-        ):
-            while group is not None and file.tell() < SHARD_BYTES:
-                writer.write_table(group, row_group_size=max(1, group.num_rows))
-                group = next(groups, None)
-    shards = []
-    for index, part in enumerate(parts, before):
-        shard = folder / f"{split}-{index:05d}-of-{before + len(parts):05d}.parquet"
-        part.rename(shard)
-        shards.append(shard)
-    return shards
+            )
+        )
+
+    def _name(self) -> None:
+        """Names the shards; a name says how many there are."""
+        end = self._before + len(self._parts)
+        for index, part in enumerate(self._parts, self._before):
+            path = self._folder / f"{self._split}-{index:05d}-of-{end:05d}.parquet"
+            part.rename(path)
+            self.paths.append(path)
 
 
-def _groups(rows: Iterator[Row], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Rows as tables of a row group each."""
+def write_shards(
+    rows: Iterable[Row], schema: pa.Schema, folder: Path, split: str = "train", before: int = 0
+) -> list[Path]:
+    """Writes rows that do not come as tables.
+
+    Args:
+        rows: Values by column.
+        schema: See `Shards`, as the others.
+        folder: Where they go.
+        split: Beginning of the file names.
+        before: Shards that come before these.
+
+    Returns:
+        The shards in order.
+    """
     import pyarrow as pa
 
-    held: list[pa.Table] = []
-    while batch := list(islice(rows, BATCH)):
-        held.append(pa.Table.from_pylist(batch, schema))
-        if sum(table.nbytes for table in held) >= GROUP_BYTES:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
+    left = iter(rows)
+    with Shards(schema, folder, split, before) as shards:
+        while batch := list(islice(left, BATCH)):
+            shards.add(pa.Table.from_pylist(batch, schema))
+    return shards.paths

@@ -1,0 +1,112 @@
+"""A job's rows as tables: plan, words and labels joined, a batch of neighbouring rows at a time.
+
+A batch is one query of each journal and of each judge's labels, so a million rows cost a thousand
+queries, and memory holds one batch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from magpie_hub.book import Book
+from magpie_hub.delivery import Delivery
+from magpie_hub.errors import JournalError
+from magpie_hub.job import Job
+from magpie_hub.plan import Plan
+from magpie_hub.schema import REASON, Row, to_table
+from magpie_hub.verdicts import NONE, Verdicts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 1_000
+"""Rows read and turned into columns at once."""
+
+
+@contextmanager
+def opened(job: Job) -> Iterator[tuple[Book, Verdicts, Delivery]]:
+    """A finished job's journals, its delivery, and the labels of the delivery's own pool.
+
+    Raises:
+        JournalError: Rows or labels are missing.
+    """
+    delivery = job.delivery()
+    if delivery is None:
+        raise JournalError(f"{job.folder}: rows of {job.recipe.name} are missing; build it first")
+    with job.book() as book:
+        judging = job.judging(book)
+        assert judging is not None
+        with judging.verdicts(delivery.pool) as verdicts:
+            yield book, verdicts, delivery
+
+
+class Rows:
+    """Published rows of a job.
+
+    Args:
+        job: The job.
+        book: Its open journals.
+        verdicts: Its judges' labels.
+    """
+
+    def __init__(self, job: Job, book: Book, verdicts: Verdicts = NONE) -> None:
+        self._job = job
+        self._plan = Plan(job.recipe)
+        self._book = book
+        self._verdicts = verdicts
+
+    def table(self, row_ids: range, reasons: Sequence[str | None]) -> pa.Table:
+        """Neighbouring rows, with the columns of the config `raw`.
+
+        Args:
+            row_ids: The rows, all finished.
+            reasons: Why each of them is not delivered; None if it is.
+        """
+        return to_table(
+            list(map(self._plan.row, row_ids)),
+            self._book.conversations(row_ids),
+            self._verdicts.columns(row_ids),
+            self._job.recipe,
+            self._job.source.name,
+            self._pre_query,
+            reasons,
+        )
+
+    def planned(self, delivery: Delivery) -> Iterator[pa.Table]:
+        """Every planned row, with the reason of those that are not delivered."""
+        end = self._book.start + delivery.funnel.planned
+        outcomes = self._book.outcomes(end=end)
+        for first in range(self._book.start, end, BATCH):
+            row_ids = range(first, min(first + BATCH, end))
+            reasons = [
+                outcome.reason or delivery.selected.reason(outcome.row_id)
+                for outcome in islice(outcomes, len(row_ids))
+            ]
+            yield self.table(row_ids, reasons)
+
+    @functools.cached_property
+    def _pre_query(self) -> str:
+        text: str = self._book.first.meta("chat")["pre_query"]["text"]
+        return text
+
+
+def delivered(table: pa.Table) -> pa.Table:
+    """The rows of a table of the config `raw` that are delivered, as the config `default`."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_null(table[REASON])).drop_columns(REASON)
+
+
+def delivered_rows(job: Job) -> Iterator[Row]:
+    """The dataset's rows, in the order of their ids.
+
+    Raises:
+        JournalError: Rows or labels are missing.
+    """
+    with opened(job) as (book, verdicts, delivery):
+        for table in Rows(job, book, verdicts).planned(delivery):
+            yield from delivered(table).to_pylist()
