@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +54,7 @@ class Survey:
     Attributes:
         planned: Rows looked at.
         pool: Rows that passed the gates, in order.
-        gated: Rows that the gates rejected, by reason.
+        gated: Rows that the gates rejected, in order, by reason.
         passed: Rows of the pool that pass the selection's rules.
         missing: Rows that must still pass the selection's rules, at least.
         selected: What the selection makes of the pool.
@@ -60,15 +62,20 @@ class Survey:
 
     planned: int
     pool: array[int]
-    gated: Counter[str]
+    gated: dict[str, array[int]]
     passed: int
     missing: int
     selected: Selected
 
     @property
+    def why_not(self) -> dict[str, array[int]]:
+        """All rejected rows, in order, by reason."""
+        return {**self.gated, **self.selected.rejected}
+
+    @property
     def rejected(self) -> Counter[str]:
-        """All rejected rows by reason."""
-        return self.gated + self.selected.counts
+        """All rejected rows, counted by reason."""
+        return Counter({reason: len(row_ids) for reason, row_ids in self.why_not.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +85,36 @@ class Delivery:
     Attributes:
         row_ids: Rows of the dataset.
         pool: Rows that passed the gates, the delivered ones among them.
-        selected: Why each row of the pool that is not delivered is not.
+        rejected: The other planned rows, rising, by the reason why they are not delivered.
         funnel: Every planned row, counted.
     """
 
     row_ids: array[int]
     pool: array[int]
-    selected: Selected
+    rejected: Mapping[str, array[int]]
     funnel: Funnel
+
+    def reasons(self, row_ids: range) -> list[str | None]:
+        """Why neighbouring planned rows are not delivered; None for one that is."""
+        found: list[str | None] = [None] * len(row_ids)
+        for reason, rejected in self.rejected.items():
+            first = bisect_left(rejected, row_ids.start)
+            for row_id in rejected[first : bisect_left(rejected, row_ids.stop, first)]:
+                found[row_id - row_ids.start] = reason
+        return found
 
 
 def survey(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Survey:
     """Looks through the book until enough rows pass, or something is missing."""
     selector = Selector(recipe.selection, recipe.rows, recipe.oversample)
     reader = verdicts.reader(book, texts=recipe.selection.drop_colon)
-    pool, gated, planned = array("q"), Counter[str](), 0
+    pool, planned = array("q"), 0
+    gated: dict[str, array[int]] = {}
     for outcome in book.outcomes():
         if not selector.missing or not outcome.finished:
             break
         if outcome.reason is not None:
-            gated[outcome.reason] += 1
+            gated.setdefault(outcome.reason, array("q")).append(outcome.row_id)
         else:
             labelled = reader.take(outcome)
             if labelled is None:
@@ -119,4 +136,4 @@ def deliver(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Delivery |
         return None
     kept = found.selected.kept
     funnel = Funnel(found.planned, dict(found.rejected), len(kept))
-    return Delivery(kept, found.pool, found.selected, funnel)
+    return Delivery(kept, found.pool, found.why_not, funnel)

@@ -198,7 +198,9 @@ class Job:
             judging = self.judging(book)
             if judging is None:
                 return None
-            with judging.verdicts(passing(book)) as verdicts:
+            # Only neighbours ask for the pool, which takes a look at every row to find.
+            pool = passing(book) if judging.closeness is not None else ()
+            with judging.verdicts(pool) as verdicts:
                 return deliver(book, self.recipe, verdicts)
 
     async def run(

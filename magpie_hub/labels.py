@@ -6,9 +6,11 @@ does. Committed in the batches in which a judge hands labels over; a label is ne
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from magpie_hub.database import Database
@@ -16,6 +18,9 @@ from magpie_hub.judges.base import Label
 
 FORMAT = 1
 """Version of the file's layout."""
+
+REMEMBERED = 2_000
+"""Labels kept as they were read last: most are one of few, and reading one anew takes longest."""
 
 _SCHEMA = """
 CREATE TABLE labels (row_id INTEGER PRIMARY KEY, failure TEXT, label TEXT NOT NULL);
@@ -91,5 +96,9 @@ class Labels(Database):
 
 def _label(found: tuple[int, str | None, str]) -> Label:
     row_id, failure, label = found
-    values: dict[str, Any] = json.loads(label)
-    return Label(row_id, values, failure)
+    return Label(row_id, _values(label), failure)
+
+
+@functools.lru_cache(REMEMBERED)
+def _values(label: str) -> Mapping[str, Any]:
+    return MappingProxyType(json.loads(label))

@@ -219,7 +219,7 @@ def to_table(
 
 def _turn_columns(
     turn: int, conversations: Sequence[Sequence[Words]]
-) -> dict[str, list[str | None] | list[int | None]]:
+) -> dict[str, Sequence[str | int | None]]:
     """A turn's columns; None where a conversation has not come so far."""
     found = [said[turn - 1] if len(said) >= turn else None for said in conversations]
     answers = [None if one is None else one.response for one in found]

@@ -18,7 +18,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -176,9 +177,10 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         costs = book.spent()
         coverage = _coverage(job, book, delivery)
     mine = [shard for config in shards.values() for shard in config]
+    hashes = _hashes(mine)
     stats = describe(shards["default"], shards["raw"], costs)
     increment = {
-        "tag": _data_tag(mine),
+        "tag": _data_tag(hashes.values()),
         "date": max(session["started"] for session in sessions)[:10],
         "first_row": book.start,
         "end_row": book.start + delivery.funnel.planned,
@@ -228,9 +230,10 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     _dump(folder / "stats.json", stats)
     (folder / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
     (folder / "README.md").write_text(render_card(card_data(folder, manifest)), encoding="utf-8")
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    hashes |= _hashes(path for path in folder.rglob("*") if path.is_file() and path not in hashes)
+    for path in sorted(hashes):
         name = path.relative_to(folder).as_posix()
-        entry = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+        entry = {"sha256": hashes[path], "bytes": path.stat().st_size}
         manifest["files"][name] = entry | (content_bytes(path) if path in mine else {})
     _dump(folder / MANIFEST, manifest)
     names = (*manifest["files"], MANIFEST)
@@ -260,9 +263,9 @@ def _write_data(
     return {config: writers[config].paths for config in configs}
 
 
-def _data_tag(shards: list[Path]) -> str:
+def _data_tag(hashes: Iterable[str]) -> str:
     """Names the data by what it is: the same rows have the same tag, wherever they are pushed."""
-    digest = hashlib.sha256("".join(map(_sha256, shards)).encode())
+    digest = hashlib.sha256("".join(hashes).encode())
     return f"data-{digest.hexdigest()[:12]}"
 
 
@@ -307,6 +310,13 @@ def _versions() -> dict[str, str]:
         with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
+
+
+def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    """SHA-256 of files, several at once."""
+    paths = list(paths)
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(paths, pool.map(_sha256, paths), strict=True))
 
 
 def _sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from magpie_hub.schema import Row
 
@@ -64,7 +64,7 @@ class Shards:
         self._written: Future[None] | None = None
         self._parts: list[Path] = []
         self._part = contextlib.ExitStack()
-        self._file: BinaryIO | None = None
+        self._file: Any = None
         self._writer: Any = None
 
     def __enter__(self) -> Shards:
@@ -142,11 +142,13 @@ class Shards:
 
     def _open_part(self) -> None:
         """Ends the shard that is open, and begins the next."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._part.close()
         self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
-        self._file = self._part.enter_context(self._parts[-1].open("wb"))
+        # Not Python's own, or the thread would wait for the interpreter at every page.
+        self._file = self._part.enter_context(pa.OSFile(str(self._parts[-1]), "wb"))
         self._writer = self._part.enter_context(
             pq.ParquetWriter(
                 self._file,

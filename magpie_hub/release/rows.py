@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from magpie_hub.book import Book
@@ -79,14 +78,9 @@ class Rows:
     def planned(self, delivery: Delivery) -> Iterator[pa.Table]:
         """Every planned row, with the reason of those that are not delivered."""
         end = self._book.start + delivery.funnel.planned
-        outcomes = self._book.outcomes(end=end)
         for first in range(self._book.start, end, BATCH):
             row_ids = range(first, min(first + BATCH, end))
-            reasons = [
-                outcome.reason or delivery.selected.reason(outcome.row_id)
-                for outcome in islice(outcomes, len(row_ids))
-            ]
-            yield self.table(row_ids, reasons)
+            yield self.table(row_ids, delivery.reasons(row_ids))
 
     @functools.cached_property
     def _pre_query(self) -> str:
