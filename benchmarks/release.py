@@ -11,12 +11,19 @@ Prints one JSON object.
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
+import resource
+import shutil
+import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from sqlite3 import connect
@@ -52,7 +59,15 @@ QUALITIES = (2, 8, 25, 45, 20)  # Weights from "very poor" on; the first two are
 DIFFICULTIES = (5, 30, 50, 13, 2)
 MADE_AHEAD = 1.03  # Rows that pass, over those that are wanted.
 BATCH = 20_000
-TARGET_SECONDS = 180
+TARGET_SECONDS = 180  # For a million rows, on two cores.
+STAGES = {
+    "Parquet": ("_write_data",),
+    "hashes": ("_hashes",),
+    "statistics": ("describe",),
+    "pictures": ("_coverage", "draw"),
+    "card": ("card_data", "render_card"),
+}
+"""Functions of `magpie_hub.release.folder` by the stage that they are."""
 
 
 def job(home: Path, rows: int) -> Job:
@@ -76,11 +91,10 @@ def corpus() -> str:
     return "".join(text)
 
 
-def fill(home: Path, rows: int) -> int:
-    """Writes journals and labels from which so many rows can be delivered; returns rows written."""
-    one = job(home, rows)
+def fill(one: Job) -> int:
+    """Writes journals and labels from which a job's rows can be delivered; returns rows written."""
     share = (1 - GATED) * sum(QUALITIES[2:]) / sum(QUALITIES)
-    planned = round(rows / share * MADE_AHEAD)
+    planned = round(one.recipe.rows / share * MADE_AHEAD) + BATCH // 100
     with one.book(writable=True) as book:
         book.first.set_meta("chat", {"pre_query": {"ids": [1], "text": PRE_QUERY}})
         session = book.first.begin_session(SESSION)
@@ -156,3 +170,113 @@ def _tags(row_ids: list[int], model: str, draw: random.Random) -> list[Label]:
             row_ids, qualities, difficulties, categories, strict=True
         )
     ]
+
+
+def measure(home: Path, rows: int, out: Path) -> dict[str, Any]:
+    """Writes a release in this process: seconds by stage, and this process's peak memory."""
+    from magpie_hub.release import folder
+
+    wall: dict[str, float] = {}
+
+    def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                wall[stage] = round(wall.get(stage, 0.0) + time.perf_counter() - begun, 2)
+
+        return call
+
+    Job.delivery = timed("choosing", Job.delivery)  # type: ignore[method-assign]
+    for stage, names in STAGES.items():
+        for name in names:
+            setattr(folder, name, timed(stage, getattr(folder, name)))
+    begun, cpu = time.perf_counter(), time.process_time()
+    release = folder.write_release(job(home, rows), out)
+    seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
+    data = [out / name for name in release.files if name.endswith(".parquet")]
+    return {
+        "rows": release.rows,
+        "planned": release.funnel.planned,
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
+        "stages": wall,
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "shards": len(data),
+        "parquet_mb": round(sum(path.stat().st_size for path in data) / 1e6, 1),
+    }
+
+
+def child(*arguments: object) -> Any:
+    """What a process of its own prints."""
+    command = [sys.executable, __file__, *map(str, arguments)]
+    print(" ".join(command[2:]), file=sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Fills journals, writes both releases and prints."""
+    if len(sys.argv) > 1 and sys.argv[1] in ("fill", "write"):
+        home, rows = Path(sys.argv[2]), int(sys.argv[3])
+        found = fill(job(home, rows)) if sys.argv[1] == "fill" else None
+        print(json.dumps(found or measure(home, rows, Path(sys.argv[4]))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory() as scratch:
+        home, out = Path(scratch) / "home", Path(scratch) / "out"
+        filled = child("fill", home, rows)
+        tenth = child("write", home, rows // 10, out)
+        shutil.rmtree(out)
+        whole = child("write", home, rows, out)
+        size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
+    found = {
+        "journaled": filled,
+        "journal_mb": round(size / 1e6, 1),
+        "tenth": tenth,
+        "whole": whole,
+        "target_seconds": round(TARGET_SECONDS * rows / 1e6, 1),
+        "microseconds_a_row": round(whole["seconds"] / rows * 1e6, 1),
+        "peak_over_peak_of_a_tenth": round(whole["peak_mb"] / tenth["peak_mb"], 3),
+        "bytes_a_row_more": round(
+            (whole["peak_mb"] - tenth["peak_mb"]) * 2**20 / (whole["rows"] - tenth["rows"]), 1
+        ),
+    }
+    print(json.dumps(found))
+
+
+def section(found: dict[str, Any]) -> str:
+    """The part of the report."""
+    tenth, whole = found["tenth"], found["whole"]
+    stages = "\n".join(
+        f"| {stage}, seconds | {tenth['stages'][stage]} | {seconds} |"
+        for stage, seconds in whole["stages"].items()
+    )
+    met = "met" if whole["seconds"] < found["target_seconds"] else "not met"
+    return f"""## Writing a release
+
+`benchmarks/release.py`: journals of {found["journaled"]:,} rows ({found["journal_mb"]:,} MB), of
+which a tenth and then all that are wanted are written as a release, each in a process of its own;
+{whole["shards"]} shards, {whole["parquet_mb"]:,} MB. Both configs, statistics, pictures, card, and
+the labels of two judges.
+
+| | a tenth | all |
+|---|---|---|
+| rows delivered | {tenth["rows"]:,} | {whole["rows"]:,} |
+| rows planned | {tenth["planned"]:,} | {whole["planned"]:,} |
+{stages}
+| all, seconds | {tenth["seconds"]} | {whole["seconds"]} |
+| CPU seconds | {tenth["cpu_seconds"]} | {whole["cpu_seconds"]} |
+| peak memory, MB | {tenth["peak_mb"]} | {whole["peak_mb"]} |
+
+Target, under {found["target_seconds"]} s: **{met}**. Peak memory:
+**{found["peak_over_peak_of_a_tenth"]}** times that of a tenth of the rows,
+{found["bytes_a_row_more"]} bytes more for each row more.
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from magpie_hub.book import Book
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.database import IN_MEMORY
 from magpie_hub.delivery import Delivery, deliver, wanted_rows
-from magpie_hub.errors import JournalError, RecipeError
+from magpie_hub.errors import JournalError
 from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.generate import Ledger, Progress, Watcher
 from magpie_hub.generator import check_memory, engine_options, load_chat
@@ -32,40 +31,12 @@ from magpie_hub.models import ModelSource, is_remote, pin
 from magpie_hub.panel import REVISIONS, bar_of, judges_pinned, pin_judges, tags_itself
 from magpie_hub.past import Past
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
-from magpie_hub.recipe.knobs import turn_knobs
-from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.recipe.variants import find_recipe
 from magpie_hub.rounds import Rounds, passing
+from magpie_hub.run_recipe import open_recipe as open_recipe
 
 Say = Callable[[str], None]
 """Takes one line for the person who waits."""
-
-
-def open_recipe(
-    name: str | Path,
-    knobs: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] = os.environ,
-    how: str = "{name}",
-) -> Recipe:
-    """A variant's or a path's recipe, with this run's knobs turned and everything checked.
-
-    Args:
-        name: Variant name or recipe path.
-        knobs: Keywords or options by name; None values are not given.
-        environment: For ``MAGPIE_*`` variables.
-        how: How the caller spells a knob in messages: "{name}" or "{option}".
-
-    Raises:
-        UserError: No such recipe, or something in it or in the knobs is refused.
-    """
-    path = find_recipe(name)
-    recipe = load_recipe(path)
-    try:
-        build_gates(recipe.gates.rules)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
-    return turn_knobs(recipe, knobs or {}, environment, how)
 
 
 @dataclass(frozen=True, slots=True)

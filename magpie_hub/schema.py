@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.journal import Words
 from magpie_hub.plan import PlannedRow, row_uuid
 from magpie_hub.recipe.model import Recipe
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from magpie_hub.journal import Words
 
 Row = dict[str, Any]
 

@@ -1,25 +1,28 @@
 """The `datasets` builder: a recipe file in, rows out; what the journals lack is generated.
 
 Kept thin on purpose: `datasets` patches `open`, `os.path` and `pathlib.Path` inside a builder's
-module. The work is done in `magpie_hub.job` and `magpie_hub.stream`.
+module. The work is done in `magpie_hub.job` and `magpie_hub.stream`, which are imported when rows
+are asked for: what is cached loads without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field, make_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
 from magpie_hub.errors import MagpieError, UserError
-from magpie_hub.job import Job, open_recipe
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.knobs import KNOBS
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.run_recipe import open_recipe
 from magpie_hub.schema import Row, arrow_schema
-from magpie_hub.stream import stream_rows
+
+if TYPE_CHECKING:
+    from magpie_hub.job import Job
 
 _Knobs = make_dataclass(
     "_Knobs",
@@ -78,6 +81,8 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             raise
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        from magpie_hub.job import Job
+
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
         job = Job.open(recipe)
@@ -87,5 +92,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return [split]
 
     def _generate_examples(self, job: Job) -> Iterator[tuple[int, Row]]:
+        from magpie_hub.stream import stream_rows
+
         for row in stream_rows(job):
             yield row["row_id"], row
