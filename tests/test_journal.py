@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from magpie_hub import journal as journal_module
 from magpie_hub.database import IN_MEMORY
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.journal import Journal, TurnRecord
+from magpie_hub.journal import Journal, TurnRecord, Words
 
 RECORD = TurnRecord(0, 1, None, b"d", "Why?", "So.", "stop", "stop", (1, 2), (3, 4, 70000))
 ids = st.lists(st.integers(0, 2**32 - 1), max_size=50).map(tuple)
@@ -40,6 +40,24 @@ def test_what_goes_in_comes_out(instruction, response, asked, answered, digest) 
     with Journal(IN_MEMORY) as journal:
         journal.put(record)
         assert journal.get(0, 1) == record
+        (words,) = journal.words(0, 1)
+    assert words == Words(
+        row_id=0,
+        turn=1,
+        instruction=instruction,
+        response=response,
+        response_finish="stop",
+        instruction_tokens=len(asked),
+        response_tokens=None if response is None else len(answered),
+    )
+
+
+def test_words_are_those_of_a_range_in_order() -> None:
+    with Journal(IN_MEMORY) as journal:
+        for row_id, turn in ((3, 2), (1, 1), (3, 1), (0, 1), (4, 1)):
+            journal.put(replace(RECORD, row_id=row_id, turn=turn))
+        found = [(words.row_id, words.turn) for words in journal.words(1, 4)]
+    assert found == [(1, 1), (3, 1), (3, 2)]
 
 
 def test_a_turn_is_there_once(tmp_path: Path) -> None:
@@ -108,7 +126,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from magpie_hub.database import IN_MEMORY
-from magpie_hub.journal import Journal, TurnRecord
+from magpie_hub.journal import Journal, TurnRecord, Words
 with Journal(Path(sys.argv[1])) as journal:
     for row in range(10**6):
         journal.put(TurnRecord(row, 1, None, None, "x" * 300, "y", "stop", "stop", (1,), (2,)))

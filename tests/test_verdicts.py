@@ -50,3 +50,26 @@ def test_no_reward_is_missing_without_a_reason(
     assert "reward_difference" not in found
     said = {failure["judge"]: failure["reason"] for failure in found["judge_failures"]}
     assert said == reasons
+
+
+def test_neighbouring_rows_get_their_own_labels_and_nobody_elses(tmp_path: Path) -> None:
+    with Labels(tmp_path / "language.db") as store:
+        store.put([Label(2, {"language": "EN"}), Label(4, failure="broken"), Label(5)])
+    with open_labels({"language": tmp_path / "language.db"}) as stores:
+        found = Verdicts(stores).columns(range(1, 5))
+    assert found == [
+        {"judge_failures": []},
+        {"language": "EN", "judge_failures": []},
+        {"judge_failures": []},
+        {"judge_failures": [{"judge": "language", "reason": "broken"}]},
+    ]
+
+
+def test_reading_a_row_does_not_count_all_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count(_: Labels) -> int:
+        raise AssertionError("a row must not cost a look at every label")
+
+    monkeypatch.setattr(Labels, "__len__", count)
+    assert columns(tmp_path, base=ANSWERED)["base_output"] == "It is a rock."

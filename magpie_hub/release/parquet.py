@@ -97,7 +97,8 @@ class Shards:
         """
         import pyarrow as pa
 
-        self._loose.append(table)
+        if len(table):
+            self._loose.append(table)
         if sum(map(len, self._loose)) < BATCH:
             return
         rows = pa.concat_tables(self._loose)

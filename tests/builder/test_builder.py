@@ -29,6 +29,19 @@ def test_a_plain_call_generates_and_a_second_one_does_not(workshop: Workshop) ->
     assert workshop.generated() == made
 
 
+def test_what_is_cached_loads_without_what_generates(workshop: Workshop) -> None:
+    script = (
+        load(more="rows=2")
+        + """
+import sys
+print(json.dumps([name for name in ("magpie_hub.job", "magpie_hub.release", "jinja2", "torch")
+                  if name in sys.modules]))
+"""
+    )
+    assert "magpie_hub.job" in workshop.run(script).json()
+    assert workshop.run(script).json() == []
+
+
 def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -> None:
     single, double = map(json.loads, workshop.run(load("tiny") + load("tiny-mt")).lines())
     assert double["uuids"] == single["uuids"]

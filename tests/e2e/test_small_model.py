@@ -23,7 +23,7 @@ from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan, row_uuid
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import Rollouts
-from magpie_hub.schema import to_row
+from magpie_hub.schema import to_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,9 +92,11 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
             await grow(Ledger(book, 2), rollouts, engine)
             ids = [outcome.row_id for outcome in book.outcomes() if outcome.passed][:2]
             plan = Plan(recipe)
-            return [
-                to_row(plan.row(i), book.conversation(i), recipe, job.source.name, "") for i in ids
-            ]
+            planned = [plan.row(i) for i in ids]
+            said = [turns for i in ids for turns in book.conversations(range(i, i + 1))]
+            table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, "")
+            found: list[dict[str, object]] = table.to_pylist()
+            return found
 
     async def with_transformers() -> list[dict[str, object]]:
         options = EngineOptions(engine="transformers", max_num_seqs=4, max_model_len=2048)
