@@ -10,7 +10,6 @@ import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from magpie_hub.database import Database
@@ -101,4 +100,6 @@ def _label(found: tuple[int, str | None, str]) -> Label:
 
 @functools.lru_cache(REMEMBERED)
 def _values(label: str) -> Mapping[str, Any]:
-    return MappingProxyType(json.loads(label))
+    # Nobody writes into it; a dict all the same, which others merge ten times as fast as a proxy.
+    values: dict[str, Any] = json.loads(label)
+    return values
