@@ -224,13 +224,13 @@ def section(found: dict[str, Any]) -> str:
     return f"""## A push beside the client's own upload
 
 `benchmarks/push.py --upload-megabytes`: a release of {found["megabytes"]} MB in {found["shards"]}
-shards over Xet to a stand-in on loopback, new to it; {found["repeats"]} uploads of each kind in turn, medians,
-ratios of pairs. Every row stands in both configs, as one that is not rejected does, and its
-texts three times in a row; they are random words, of which none begins what the scan looks for. CPU
-seconds are the client's. Looking is loading libraries, hashing, counting, and
-scanning {found["text_megabytes"]:,} MB of text for secrets and personal data; sending is everything
-after it, reading back and tagging too. What was found in a file is remembered by its hash, so a
-push after a dry run, or after one that failed, does not scan again.
+shards over Xet to a stand-in on loopback, new to it; {found["repeats"]} uploads of each kind in
+turn, medians, ratios of pairs. Every row stands in both configs, as one that is not rejected does,
+and its texts three times in a row; they are random words, of which none begins what the scan looks
+for. CPU seconds are the client's. Looking is loading libraries, hashing, counting, and scanning
+{found["text_megabytes"]:,} MB of text for secrets and personal data; sending is everything after
+it, reading back and tagging too. What was found in a file is remembered by its hash, so a push
+after a dry run, or after one that failed, does not scan again.
 
 | | seconds | CPU seconds | over `create_commit` |
 |---|---|---|---|
