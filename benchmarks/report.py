@@ -66,7 +66,10 @@ PARTS = {
     "neighbors": Part(("neighbors.py",), neighbors.section),
     "release": Part(("release.py",), release.section),
     "push": Part(("push.py", "--megabytes", "60"), push.section),
-    "upload": Part(("push.py", "--upload-megabytes", "2000", "--shards", "40"), upload.section),
+    "upload": Part(
+        ("push.py", "--upload-megabytes", "2000", "--shards", "40", "--repeats", "2"),
+        upload.section,
+    ),
     "load": Part(("load.py",), load.section),
     "regenerate": Part(("regenerate.py",), regenerate.section),
     "overhead": Part(("overhead.py",), overhead.section),
