@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from push import texts
+from benchmarks.push import texts
 
 ADDED = 0.01
 
