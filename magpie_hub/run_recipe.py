@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates import build_gates
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.model import Recipe
@@ -38,8 +37,11 @@ def open_recipe(
     """
     path = find_recipe(name)
     recipe = load_recipe(path)
-    try:
-        build_gates(recipe.gates.rules)
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+    if recipe.gates.rules:
+        from magpie_hub.gates import build_gates
+
+        try:
+            build_gates(recipe.gates.rules)
+        except RecipeError as error:
+            raise RecipeError(f"{path}: {error}") from None
     return turn_knobs(recipe, knobs or {}, environment, how)
