@@ -164,7 +164,8 @@ def main() -> None:
     found = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     for name in [] if names == ["--render"] else names or PARTS:
         # Written after each: an hour's figures do not hang on the last of them.
-        found[name] = run(PARTS[name].command) | {"machine": machine()}
+        command = PARTS[name].command
+        found[name] = run(command) | {"machine": machine(), "command": " ".join(command)}
         results.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     (HERE / "README.md").write_text(render(found), encoding="utf-8")
     print(HERE / "README.md")

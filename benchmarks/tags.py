@@ -1,6 +1,6 @@
 """What tagging costs, beside the usual way: three free-text passes over every row.
 
-    .venv/bin/python benchmarks/tags.py [--rows 64] [--slots 32]
+    .venv/bin/python benchmarks/tags.py [--rows 24] [--slots 32]
 
 The usual way asks for difficulty, quality and category one after the other, each time for a JSON
 object that explains before it labels, the message in the middle of the prompt (the shape of the
@@ -231,7 +231,7 @@ Compact over three passes: **{found["decoded_compact_over_three_passes"]}** of t
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--slots", type=int, default=32)
     chosen = parser.parse_args()
     print(json.dumps(asyncio.run(measure(chosen.rows, chosen.slots))))
