@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, gpus
+from test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, SMALL, gpus
 
 from magpie_hub.engine.capacity import (
     TURN_TOKENS,
@@ -22,15 +21,6 @@ from magpie_hub.engine.options import EngineOptions
 from magpie_hub.models import ModelSource
 
 H100 = Gpu("NVIDIA H100", 80 * GIB)
-SMALL = ModelSource(
-    "a/small",
-    "0" * 40,
-    "hub",
-    path=Path("/models/small"),
-    parameters=134_515_008,
-    context_length=8192,
-    kv_bytes_per_token=23040,
-)
 
 
 @pytest.mark.parametrize(

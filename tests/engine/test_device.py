@@ -33,6 +33,15 @@ CPU = Device("cpu", (), memory=32 * GIB, free=24 * GIB, cores=8)
 H200 = Gpu("NVIDIA H200", 139 * GIB)
 A10 = Gpu("NVIDIA A10", 22 * GIB)
 
+SMALL = ModelSource(
+    "a/small",
+    "0" * 40,
+    "hub",
+    path=Path("/models/small"),
+    parameters=134_515_008,
+    context_length=8192,
+    kv_bytes_per_token=23040,
+)
 LLAMA_8B = ModelSource(
     name="meta-llama/Meta-Llama-3-8B-Instruct",
     revision="0" * 40,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
-from test_device import A10, CPU, gpus
+from test_device import A10, CPU, SMALL, gpus
 
 from magpie_hub.engine.device import Device
 from magpie_hub.engine.options import EngineOptions
@@ -40,15 +39,6 @@ KNOWN = {
     "use_tqdm_on_load",
     "worker_extension_cls",
 }
-SMALL = ModelSource(
-    "a/small",
-    "0" * 40,
-    "hub",
-    path=Path("/models/small"),
-    parameters=134_515_008,
-    context_length=8192,
-    kv_bytes_per_token=23040,
-)
 
 
 def plan(
