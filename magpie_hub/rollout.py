@@ -47,8 +47,8 @@ class Words:
     ids: Ids
     finish_reason: FinishReason
 
-    def candidate(self, chat: ChatFormat) -> Candidate:
-        """What the gates look at."""
+    def candidate(self, chat: ChatFormat, instruction: str = "") -> Candidate:
+        """What the gates look at; an answer comes with the instruction that it answers."""
         return Candidate(
             role=self.role,
             turn=self.turn,
@@ -57,6 +57,7 @@ class Words:
             finish_reason=self.finish_reason,
             special_ids=chat.special_ids,
             markers=chat.markers,
+            instruction=instruction,
         )
 
 
@@ -180,7 +181,7 @@ class Rollouts:
             answer: Words | None = None
             if reason is None or (not self._settings.before_responding and query.ids):
                 answer = await self._answer(row, turn, history, query)
-                reason = reason or self._reason(answer)
+                reason = reason or self._reason(answer, query.text)
             record = turn_record(row.row_id, turn, reason, mark, query, answer)
             self._book.put(record)
             return record
@@ -197,7 +198,7 @@ class Rollouts:
         answer: Words | None = None
         if reason is None:
             answer = await self._answer(row, 1, (), query)
-            reason = self._reason(answer)
+            reason = self._reason(answer, query.text)
         record = turn_record(row.row_id, 1, reason, shelved.digest, query, answer)
         self._book.put_back(record)
         return record
@@ -245,9 +246,9 @@ class Rollouts:
             return Completion((), "length")
         return await self._engine.generate(prompt, sampling)
 
-    def _reason(self, words: Words) -> str | None:
+    def _reason(self, words: Words, instruction: str = "") -> str | None:
         gates = self._gates.instruction if words.role == "user" else self._gates.response
-        reason = first_reason(gates, words.candidate(self._chat))
+        reason = first_reason(gates, words.candidate(self._chat, instruction))
         if reason is None:
             return None
         side = "instruction" if words.role == "user" else "response"

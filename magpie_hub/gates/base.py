@@ -27,6 +27,7 @@ class Candidate:
         special_ids: Ids of the tokenizer's special tokens.
         markers: Role headers of the chat template as text ("<|start_header_id|>assistant",
             "### Response:", "ASSISTANT:"), none of which belongs in anybody's words.
+        instruction: What an answer answers, the user's words of the same turn; "" for a user's.
     """
 
     role: Role
@@ -36,6 +37,7 @@ class Candidate:
     finish_reason: FinishReason
     special_ids: frozenset[int] = frozenset()
     markers: tuple[str, ...] = ()
+    instruction: str = ""
 
 
 class Gate(Protocol):
