@@ -6,7 +6,6 @@ The command line calls the same functions.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ def build(
     *,
     say: Say = log.info,
     watch: Watcher | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     how: str = "{name}",
     main_guarded: bool = False,
     **knobs: Any,
@@ -43,7 +42,7 @@ def build(
         out: The folder; ``./<recipe's name>`` by default. A release that is there is replaced.
         say: Told what is going on, a line each.
         watch: Told how far it is, twice a second.
-        environment: For ``MAGPIE_*`` variables.
+        environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a setting in messages.
         main_guarded: Say True from a script whose work stands under a main guard: an engine on a
             GPU may then have a process of its own, which is faster.
@@ -70,7 +69,7 @@ def prepare(
     name: str | Path,
     out: str | Path | None,
     *,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     how: str = "{name}",
     **knobs: Any,
 ) -> tuple[Job, Path]:

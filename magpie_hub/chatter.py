@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import TextIO
 
 from magpie_hub.errors import OutputError
+from magpie_hub.redact import RedactingFormatter
 
-LOGGERS = ("vllm", "transformers", "torch", "huggingface_hub", "httpx", "magpie_hub", "py.warnings")
+LOGGERS = (
+    *("vllm", "transformers", "torch", "huggingface_hub", "httpx", "httpcore", "openai"),
+    *("magpie_hub", "py.warnings"),
+)
 
 
 @contextlib.contextmanager
@@ -54,7 +58,7 @@ def divert(path: Path) -> Iterator[TextIO]:
         line_buffering=True,
     )
     handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     states = []
     for name in LOGGERS:
         logger = logging.getLogger(name)

@@ -7,16 +7,22 @@
 * What a **row** does wrong is not an error at all: it is data, a reject with a reason.
 * What **we** do wrong is a traceback.
 
-None of these derives from `OSError`: `datasets` rewrites those while it prepares a split.
+No message shows a credential, whatever address or answer it repeats (`magpie_hub.redact`). None of
+these derives from `OSError`: `datasets` rewrites those while it prepares a split.
 """
 
 from __future__ import annotations
+
+from magpie_hub.redact import redact
 
 
 class MagpieError(Exception):
     """Base of every error that this package raises on purpose."""
 
     exit_code = 1
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(redact(text))
 
 
 class UserError(MagpieError):

@@ -15,9 +15,13 @@ import platformdirs
 VARIABLE = "MAGPIE_HOME"
 
 
-def home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder named by MAGPIE_HOME, or the platform's data folder. It need not exist yet."""
-    named = environment.get(VARIABLE)
+def home(environment: Mapping[str, str] | None = None) -> Path:
+    """The folder named by MAGPIE_HOME, or the platform's data folder. It need not exist yet.
+
+    Args:
+        environment: Where to look; this process's environment by default.
+    """
+    named = (os.environ if environment is None else environment).get(VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
     return Path(platformdirs.user_data_dir("magpie-hub", appauthor=False))

@@ -21,7 +21,7 @@ from magpie_hub.recipe.variants import find_recipe
 def open_recipe(
     name: str | Path,
     knobs: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     how: str = "{name}",
 ) -> Recipe:
     """A variant's or a path's recipe, with this run's knobs turned and everything checked.
@@ -29,7 +29,7 @@ def open_recipe(
     Args:
         name: Variant name or recipe path.
         knobs: Keywords or options by name; None values are not given.
-        environment: For ``MAGPIE_*`` variables.
+        environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a knob in messages: "{name}" or "{option}".
 
     Raises:
@@ -44,4 +44,4 @@ def open_recipe(
             build_gates(recipe.gates.rules)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
-    return turn_knobs(recipe, knobs or {}, environment, how)
+    return turn_knobs(recipe, knobs or {}, os.environ if environment is None else environment, how)

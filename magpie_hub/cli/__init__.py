@@ -1,6 +1,7 @@
 """The command: `magpie-hub`. Each verb parses, calls one function of the package, and prints.
 
-Exit status: 0 done; 2 the caller's mistake, in one line; 3 new rows that a drift gate refused; 1
+Exit status: 0 done; 2 the caller's mistake, in one line; 3 what was looked at is not as it should
+be (new rows that a drift gate refused, findings of a scan, problems of a verified repository); 1
 anything else; 130 interrupted. With ``--json`` stdout holds one object and nothing else.
 """
 

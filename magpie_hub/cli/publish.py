@@ -20,6 +20,9 @@ from magpie_hub.cli.options import (
     variant_option,
 )
 
+FOUND = 3
+"""Exit status of a look that went well and found what must not be."""
+
 
 @click.command(context_settings=SETTINGS)
 @variant_option
@@ -99,7 +102,10 @@ def push(
 @click.option("--revision", help="Commit, branch or tag; the main branch by default.")
 @as_json
 def verify(repo_id: str, revision: str | None, as_json: bool) -> None:
-    """Check that REPO on the Hub holds the release that its manifest says it holds."""
+    """Check that REPO on the Hub holds the release that its manifest says it holds.
+
+    Exit status 3 if it does not, 1 or 2 if that could not be seen.
+    """
     from magpie_hub import api
 
     found = api.verify(repo_id, revision)
@@ -114,7 +120,7 @@ def verify(repo_id: str, revision: str | None, as_json: bool) -> None:
             f"{found.files} files, {state}"
         )
     if found.problems:
-        sys.exit(1)
+        sys.exit(FOUND)
 
 
 @click.command(context_settings=SETTINGS)
@@ -134,14 +140,14 @@ def card(folder: Path, repo_id: str | None) -> None:
 def scan(folder: Path, reviewed: Path | None, as_json: bool) -> None:
     """Look through the release in FOLDER for secrets and personal data.
 
-    Prints what was not reviewed yet, a line each that begins as --reviewed wants it. Exit status 1
-    if there is anything.
+    Prints what was not reviewed yet, a line each that begins as --reviewed wants it. Exit status 3
+    if there is anything, 1 or 2 if it could not be looked for.
     """
     from magpie_hub import api
 
     found = api.scan(folder, lines(reviewed))
     if as_json:
-        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
     else:
         for finding in found.findings:
             click.echo(f"{finding.mark}  # {finding.shown}  {finding.place}")
@@ -150,4 +156,4 @@ def scan(folder: Path, reviewed: Path | None, as_json: bool) -> None:
             err=True,
         )
     if not found.clean:
-        sys.exit(1)
+        sys.exit(FOUND)

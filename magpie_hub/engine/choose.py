@@ -22,6 +22,7 @@ from magpie_hub.engine.summary import summary
 from magpie_hub.engine.transformers_grammar import check_installed
 from magpie_hub.errors import UserError
 from magpie_hub.models import ModelSource, fetch, fetch_tokenizer
+from magpie_hub.redact import address
 
 
 class EnginePlan(NamedTuple):
@@ -57,7 +58,7 @@ def plan_engine(
     """
     _check_server(options)
     if options.base_url:
-        return EnginePlan("server", f"base_url is set ({options.base_url})")
+        return EnginePlan("server", f"base_url is set ({address(options.base_url)})")
     device = device or find_device()
     obstacle = vllm_obstacle(device)
     if options.engine == "vllm" and obstacle:

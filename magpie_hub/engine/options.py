@@ -31,7 +31,7 @@ class EngineOptions:
     """
 
     engine: EngineName = "auto"
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     max_num_seqs: int | None = None
     max_model_len: int | None = None
     dtype: str = "auto"

@@ -15,7 +15,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from magpie_hub.engine.base import (
     Completion,
@@ -30,6 +29,7 @@ from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models import load_tokenizer
 from magpie_hub.models.folder import read_json
+from magpie_hub.redact import address
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -126,19 +126,19 @@ class ServerEngine:
     async def _connect(
         cls, client: AsyncOpenAI, source: ModelSource, options: EngineOptions, slots: int
     ) -> ServerEngine:
-        address = _address(str(options.base_url))
-        served = await _served_model(client, address, source.name)
+        shown = address(str(options.base_url))
+        served = await _served_model(client, shown, source.name)
         theirs, ours = getattr(served, "max_model_len", None), options.max_model_len
         max_model_len = min(filter(None, (theirs, ours)), default=DEFAULT_MAX_MODEL_LEN)
         info = EngineInfo(
             name="server",
             version=await _version(client, served),
-            device=address,
+            device=shown,
             dtype="unknown",
             slots=slots,
             max_model_len=max_model_len,
             settings={
-                "base_url": address,
+                "base_url": shown,
                 "served_model": served.id,
                 "max_num_seqs": slots,
                 "max_model_len": max_model_len,
@@ -324,21 +324,20 @@ def _vocabulary(source: ModelSource) -> int | None:
     return size
 
 
-def _address(base_url: str) -> str:
-    """The URL without user, password and query, which belong in no manifest."""
-    parts = urlsplit(base_url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
-
-
 def _said(error: Any) -> str:
     body = error.body
     if isinstance(body, dict):
         body = body.get("message") or body
-    return " ".join(str(body or error.message).split())[:500]
+    return _without_key(" ".join(str(body or error.message).split())[:500])
 
 
 def _line(error: Exception) -> str:
     cause = error.__cause__
     text = " ".join(str(error).split())[:500] or type(error).__name__
-    return f"{text} {cause}".strip() if cause and str(cause) not in text else text
+    return _without_key(f"{text} {cause}".strip() if cause and str(cause) not in text else text)
+
+
+def _without_key(text: str) -> str:
+    """An answer that repeats the key that it was asked with, without it."""
+    key = os.environ.get("OPENAI_API_KEY") or "EMPTY"
+    return text if key == "EMPTY" else text.replace(key, "***")

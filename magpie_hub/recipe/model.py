@@ -9,8 +9,9 @@ a builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.kn
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from magpie_hub.recipe.judges import Judges
 from magpie_hub.recipe.regenerate import Regenerate
@@ -20,6 +21,24 @@ from magpie_hub.recipe.selection import Selection
 # vLLM takes no more, nor do servers that speak OpenAI's protocol.
 Temperature = Annotated[float, Field(ge=0, le=2)]
 Mass = Annotated[float, Field(gt=0, le=1)]
+
+
+def _is_address(text: str) -> str:
+    """An http address; a message never repeats it, since a password may stand in it."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        usable = False
+    if not usable or any(char.isspace() for char in text):
+        raise ValueError(
+            "should be an http or https address with a port that there is, for example "
+            "http://127.0.0.1:8000/v1"
+        )
+    return text
+
+
+Address = Annotated[Words, AfterValidator(_is_address)]
 
 
 class Loop(Section):
@@ -232,8 +251,8 @@ class Recipe(Section):
     engine: Literal["auto", "vllm", "transformers", "server"] = _knob(
         "auto", "auto takes vLLM if it can run here, else transformers."
     )
-    base_url: Words | None = _knob(
-        None, "OpenAI-compatible server of the generator, with engine server."
+    base_url: Address | None = _knob(
+        None, "OpenAI-compatible server of the generator, with engine server.", repr=False
     )
     max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1)
     max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16)

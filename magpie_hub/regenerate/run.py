@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -72,7 +71,7 @@ def regenerate(
     watch: Watcher | None = None,
     api: HfApi | None = None,
     sleep: Callable[[float], None] = time.sleep,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     how: str = "{name}",
     main_guarded: bool = False,
 ) -> Regenerated:
@@ -84,7 +83,7 @@ def regenerate(
         watch: Told how far the rows are, twice a second.
         api: The Hub's client; the environment's by default.
         sleep: Waits so many seconds.
-        environment: For ``MAGPIE_*`` variables.
+        environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a setting in messages.
         main_guarded: See `Job.run`.
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 MOST = 10_000
 """Findings that a report lists; more are counted only."""
@@ -55,6 +56,17 @@ class Report:
     def clean(self) -> bool:
         """Whether nothing was found but what is allowed."""
         return not self.counts
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "clean": self.clean,
+            "findings": [asdict(finding) for finding in self.findings],
+            "counts": dict(self.counts),
+            "allowed": self.allowed,
+            "rows": self.rows,
+            "seconds": self.seconds,
+        }
 
 
 def to_finding(kind: str, value: str, place: str) -> Finding:

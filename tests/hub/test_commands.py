@@ -53,7 +53,7 @@ def test_from_a_release_to_rows_and_back(hub_peer: HubPeer, built: Path, tmp_pat
     again = json.loads(run(*push))
     assert (again["state"], again["commit"]) == ("unchanged", done["commit"])
     hub_peer.repo(REPO).commit({"stats.json": b"{}"}, "spoilt", "main")
-    assert "stats.json is not the file" in run("-m", "magpie_hub", "verify", REPO, status=1)
+    assert "stats.json is not the file" in run("-m", "magpie_hub", "verify", REPO, status=3)
     card = run("-m", "magpie_hub", "card", str(built), "--repo-id", REPO)
     assert card.encode() == hub_peer.repo(REPO).files()["README.md"]
     assert run("-m", "magpie_hub", "scan", str(built)) == ""

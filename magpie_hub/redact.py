@@ -1,0 +1,50 @@
+"""What must not be shown: credentials that stand in addresses.
+
+A server's address may hold a password (``http://me:password@host``) or a key (``?api_key=…``).
+Every message of ours (`magpie_hub.errors`), what is said of an engine, and every line of a log
+passes here; what was given as an address is never printed as it was given.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from urllib.parse import urlsplit
+
+_LOGIN = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
+_QUERY = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s?#\"'<>]*)\?[^\s\"'<>,;)\]]*")
+_TOKEN = re.compile(
+    r"\b(?:hf|api_org)_[A-Za-z0-9_]{16,}|\bsk-[A-Za-z0-9_-]{16,}|\bBearer +[A-Za-z0-9._~+/=-]{8,}"
+)
+
+
+def redact(text: str) -> str:
+    """A text without the logins and queries of the addresses in it, and without tokens.
+
+    Example:
+        >>> redact("GET http://me:secret@host/v1?api_key=k failed")
+        'GET http://***@host/v1?*** failed'
+    """
+    if "://" in text:
+        text = _QUERY.sub(r"\1?***", _LOGIN.sub("***@", text))
+    return _TOKEN.sub("***", text)
+
+
+def address(url: str) -> str:
+    """An address without login, query and fragment; what is no address is not shown at all."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return "***"
+    if not parts.scheme or not parts.netloc:
+        return "***"
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats a record for a log, its traceback too, and redacts it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line or lines."""
+        return redact(super().format(record))
