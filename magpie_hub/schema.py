@@ -2,9 +2,12 @@
 
 Column names and nesting are those of the later Magpie sets (Magpie-Qwen2-Pro, Magpie-Llama-3.1-Pro
 and their -MT versions on the Hub), so that rows sit beside Magpie-Align's own without a rename.
-Added are `messages` (what TRL and friends read), `row_id`, token counts and finish reasons, a seed
-that is filled in, and what a judge that failed on a row said. A judge's columns are there when the
-recipe has that judge.
+Added are `messages`, `row_id`, token counts and finish reasons, a seed that is filled in, and what
+a judge that failed on a row said. A judge's columns are there when the recipe has that judge.
+
+`messages` is the one column of conversations. Beside a column `conversations`, which the published
+sets have, TRL overwrites `messages` with it and trains on the roles human and gpt; so that one
+stands in a config of its own, `sharegpt`, under the rows' uuids.
 """
 
 from __future__ import annotations
@@ -51,10 +54,15 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """Columns by judge, with the kind of their values, in the order of the published sets."""
 
 
-SPEAKERS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"conversations": ("human", "gpt"), "messages": ("user", "assistant")}
-)
-"""How the columns that hold whole conversations name who speaks."""
+DEFAULT, RAW, SHAREGPT = "default", "raw", "sharegpt"
+CONFIGS = (DEFAULT, RAW, SHAREGPT)
+"""Configs of a release: the dataset, every planned row, and the dataset's turns as ShareGPT's."""
+
+USER, ASSISTANT = "user", "assistant"
+"""Roles of `messages`."""
+
+HUMAN, GPT = "human", "gpt"
+"""What ShareGPT calls them."""
 
 REASON = "reject_reason"
 """Column of the config `raw` alone."""
@@ -109,10 +117,7 @@ def arrow_schema(turns: int, judges: Sequence[str] = (), *, raw: bool = False) -
     for turn in range(1, turns + 1):
         end = suffix(turn)
         fields += [pa.field("instruction" + end, text), pa.field("response" + end, text)]
-    fields += [
-        pa.field("conversations", pa.list_(pa.struct([("from", text), ("value", text)]))),
-        pa.field("messages", pa.list_(pa.struct([("role", text), ("content", text)]))),
-    ]
+    fields.append(pa.field("messages", pa.list_(pa.struct([("role", text), ("content", text)]))))
     for turn in range(1, turns + 1):
         end = suffix(turn)
         fields += [
@@ -209,7 +214,7 @@ def to_table(
         end = suffix(turn)
         for name, values in _turn_columns(turn, conversations).items():
             column(name + end, values)
-    columns |= _message_columns(conversations, schema)
+    columns["messages"] = _messages(conversations, schema.field("messages").type)
     for field in schema:
         if field.name not in columns and field.name != REASON:
             column(field.name, [label.get(field.name) for label in labels])
@@ -242,29 +247,46 @@ def _turn_columns(
 _NEITHER = (None, None)
 
 
-def _message_columns(
-    conversations: Sequence[Sequence[Words]], schema: pa.Schema
-) -> dict[str, pa.Array]:
-    """`conversations` and `messages`, which name the speakers otherwise and share their texts."""
+def _messages(conversations: Sequence[Sequence[Words]], kind: pa.ListType) -> pa.ListArray:
+    """The column `messages`."""
     import pyarrow as pa
 
     texts: list[str] = []
-    answers: list[bool] = []
+    roles: list[str] = []
     ends = [0]
     for turns in conversations:
         for said in turns:
             texts.append(said.instruction)
-            answers.append(False)
+            roles.append(USER)
             if said.response is not None:
                 texts.append(said.response)
-                answers.append(True)
+                roles.append(ASSISTANT)
         ends.append(len(texts))
-    content = pa.array(texts, pa.string())
-    offsets = pa.array(ends, pa.int32())
-    found = {}
-    for name, (user, assistant) in SPEAKERS.items():
-        kind = schema.field(name).type
-        speakers = pa.array([assistant if answer else user for answer in answers], pa.string())
-        items = pa.StructArray.from_arrays([speakers, content], fields=list(kind.value_type))
-        found[name] = pa.ListArray.from_arrays(offsets, items, type=kind)
-    return found
+    content, speakers = pa.array(texts, pa.string()), pa.array(roles, pa.string())
+    items = pa.StructArray.from_arrays([speakers, content], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), items, type=kind)
+
+
+def sharegpt_schema() -> pa.Schema:
+    """Columns of the config `sharegpt`."""
+    import pyarrow as pa
+
+    text = pa.string()
+    turns = pa.list_(pa.struct([("from", text), ("value", text)]))
+    return pa.schema([("uuid", text), ("conversations", turns)])
+
+
+def to_sharegpt(table: pa.Table) -> pa.Table:
+    """Rows of the config `default` as those of the config `sharegpt`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    schema = sharegpt_schema()
+    kind = schema.field("conversations").type
+    messages = table["messages"].combine_chunks()
+    roles, content = messages.flatten().flatten()
+    speakers = pc.if_else(pc.equal(roles, USER), HUMAN, GPT)
+    items = pa.StructArray.from_arrays([speakers, content], fields=list(kind.value_type))
+    offsets = pc.subtract(messages.offsets, messages.offsets[0])
+    turns = pa.ListArray.from_arrays(offsets, items, type=kind)
+    return pa.Table.from_arrays([table["uuid"], turns], schema=schema)

@@ -26,15 +26,17 @@ card: {license: apache-2.0, pretty_name: "A: toy"}
 """
 
 
-def toy_job(home: Path, more: str = "", rows: int = 30) -> Job:
-    """Generates two turns of so many rows; some are rejected on the way.
+def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2) -> Job:
+    """Generates so many rows; some are rejected on the way.
 
     Args:
         home: Where the journals go.
         more: Lines after the recipe's.
         rows: Rows delivered.
+        turns: User turns of each.
     """
-    recipe = parse_recipe(RECIPE.replace("rows: 30", f"rows: {rows}") + more, "toy")
+    said = RECIPE.replace("rows: 30", f"rows: {rows}").replace("turns: 2", f"turns: {turns}")
+    recipe = parse_recipe(said + more, "toy")
     source = ModelSource("toy/model", "r1", "hub")
     job = Job(recipe, source, home, build_gates())
     with job.book(writable=True) as book:
@@ -45,7 +47,7 @@ def toy_job(home: Path, more: str = "", rows: int = 30) -> Job:
             )
         engine = ToyEngine(ends_with_colon(4))
         rollouts = Rollouts(
-            Plan(recipe), ToyChat(), engine, job.gates, Book(book.first, book.later, 2)
+            Plan(recipe), ToyChat(), engine, job.gates, Book(book.first, book.later, turns)
         )
         asyncio.run(grow(Ledger(book, rows), rollouts, engine))
     return job

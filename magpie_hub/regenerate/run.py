@@ -342,6 +342,13 @@ def _check_recipe(recipe: Recipe, standing: Standing) -> None:
             f"{repo_id}: its rows are of revision {manifest['model']['revision']}, the recipe asks "
             f"for {recipe.revision}; --refresh makes all rows anew"
         )
+    if "conversations" in manifest["columns"]:
+        raise UserError(
+            f"{repo_id}: its rows have the column conversations, which makes trainers read the "
+            "wrong roles and which rows no longer have; publish the whole set once more from its "
+            f"journal (magpie-hub push --variant {recipe.name} --build), or make all rows anew "
+            "(--refresh)"
+        )
     if columns != manifest["columns"]:
         other = sorted(set(columns) ^ set(manifest["columns"])) or ["their order"]
         raise UserError(

@@ -27,6 +27,7 @@ from magpie_hub.release import escape, fields, funnel, numerals, tables
 from magpie_hub.release.front_matter import front_matter, write_front
 from magpie_hub.release.licenses import find_license
 from magpie_hub.release.merge import BEGIN, END
+from magpie_hub.schema import RAW, SHAREGPT
 
 GAP = "\0"
 """A paragraph's end in the templates; many in a row are one. No text on a card holds it."""
@@ -281,7 +282,10 @@ def _context(data: CardData) -> dict[str, Any]:
         "pictures": data.pictures,
         "siblings": data.siblings,
         "changelog": data.changelog,
-        "raw": [one for one in data.info if one["config_name"] == "raw"],
+        **{
+            config: any(one["config_name"] == config for one in data.info)
+            for config in (RAW, SHAREGPT)
+        },
         "tokens": _tokens(stats),
         "shown": SHOWN,
         "headings": HEADINGS,

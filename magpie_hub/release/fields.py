@@ -42,13 +42,13 @@ class FieldRow(NamedTuple):
         names: The column, and those of the later turns; struct fields dotted.
         type: As a person would say it.
         field: Its description.
-        raw_only: Whether it stands in the config `raw` alone.
+        only: The config that it stands in, for one that `default` lacks.
     """
 
     names: tuple[str, ...]
     type: str
     field: Field
-    raw_only: bool
+    only: str | None
 
 
 FIELDS: Mapping[str, Field] = MappingProxyType(
@@ -81,9 +81,6 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "gen_response_configs.output_generator": Field("The model that wrote it.", _US),
         "instruction": Field("The user's words.", _GENERATOR),
         "response": Field("The assistant's words.", _GENERATOR, IN_RAW),
-        "conversations": Field(
-            "All turns as `from` (`human`, `gpt`) and `value`, as ShareGPT has them.", _US
-        ),
         "messages": Field(
             "All turns as `role` (`user`, `assistant`) and `content`: what chat templates and "
             "trainers read.",
@@ -168,6 +165,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "reject_reason": Field(
             "Why the row is not in `default`.", _US, "if it is, and was delivered"
         ),
+        "conversations": Field(
+            "`messages` as ShareGPT has them: `from` (`human`, `gpt`) and `value`.", _US
+        ),
     }
 )
 """Descriptions by column; struct fields dotted, later turns under the name of the first."""
@@ -183,16 +183,17 @@ def describe(column: str) -> Field | None:
 
 
 def field_rows(info: Sequence[Mapping[str, Any]]) -> list[FieldRow]:
-    """The table of fields: columns in their order, all turns together, `raw`'s own last.
+    """The table of fields: columns in their order, all turns together, those of `default` first.
 
     Args:
         info: As `magpie_hub.release.info.dataset_info` returns it.
     """
-    default = dict(_columns(info[0]["features"]))
-    everywhere = dict(default)
-    for one in info[1:]:
+    everywhere: dict[str, str] = {}
+    first_in: dict[str, Any] = {}
+    for one in info:
         for name, kind in _columns(one["features"]):
             everywhere.setdefault(name, kind)
+            first_in.setdefault(name, one)
     gathered: dict[str, list[str]] = {}
     for name in everywhere:
         gathered.setdefault(_first(name), []).append(name)
@@ -202,7 +203,9 @@ def field_rows(info: Sequence[Mapping[str, Any]]) -> list[FieldRow]:
         if len(names) > 1:  # A rejected row has no later turns.
             field = field._replace(null=IN_RAW)
         kind = everywhere[names[0]]
-        rows.append(FieldRow(tuple(names), kind, field, names[0] not in default))
+        home = first_in[names[0]]
+        only = None if home is info[0] else str(home["config_name"])
+        rows.append(FieldRow(tuple(names), kind, field, only))
     return rows
 
 

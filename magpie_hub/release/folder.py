@@ -5,8 +5,10 @@ it is the same to the byte. What `build --out DIR` leaves is what a push would s
 
     README.md  data/default/train-00000-of-000NN.parquet  stats.json  manifest.json  recipe.yaml
                data/raw/train-…                            assets/…
+               data/sharegpt/train-…
 
-The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason.
+The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason;
+`sharegpt` the delivered rows' turns under the names that ShareGPT has for them.
 A release that adds to a published one (`Growth`) holds its own shards alone.
 """
 
@@ -49,7 +51,7 @@ from magpie_hub.release.parquet import Shards
 from magpie_hub.release.pictures import draw, project
 from magpie_hub.release.rows import Rows, delivered, opened
 from magpie_hub.release.stats import describe
-from magpie_hub.schema import arrow_schema
+from magpie_hub.schema import DEFAULT, RAW, SHAREGPT, arrow_schema, sharegpt_schema, to_sharegpt
 from magpie_hub.verdicts import Verdicts
 
 MANIFEST = "manifest.json"
@@ -178,7 +180,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         coverage = _coverage(job, book, delivery)
     mine = [shard for config in shards.values() for shard in config]
     hashes = _hashes(mine)
-    stats = describe(shards["default"], shards["raw"], costs)
+    stats = describe(shards[DEFAULT], shards[RAW], costs)
     increment = {
         "tag": _data_tag(hashes.values()),
         "date": max(session["started"] for session in sessions)[:10],
@@ -196,8 +198,8 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         issue = follow(growth, increment, *growth.examine(stats))
         sessions = growth.sessions(sessions)
         if not growth.anew:
-            both = {name: [*growth.kept[name], *shards[name]] for name in shards}
-            stats = describe(both["default"], both["raw"], growth.costs(costs))
+            both = {name: [*growth.kept[name], *shards[name]] for name in growth.kept}
+            stats = describe(both[DEFAULT], both[RAW], growth.costs(costs))
     stats["changelog"] = issue.figures
     pictures = draw(stats, folder / "assets", coverage=coverage)
     recipe_text = _recipe_text(job, stats["rows"])
@@ -248,19 +250,25 @@ def _write_data(
     folder: Path,
     growth: Growth | None,
 ) -> dict[str, list[Path]]:
-    """Writes the shards of both configs in one pass; returns them by config."""
-    recipe, configs = job.recipe, ("default", "raw")
+    """Writes the shards of all configs in one pass; returns them by config."""
+    turns, judges = job.recipe.turns, job.recipe.judges.names
+    schemas = {
+        DEFAULT: arrow_schema(turns, judges),
+        RAW: arrow_schema(turns, judges, raw=True),
+        SHAREGPT: sharegpt_schema(),
+    }
     with contextlib.ExitStack() as stack:
         writers = {}
-        for config in configs:
-            schema = arrow_schema(recipe.turns, recipe.judges.names, raw=config == "raw")
-            before = 0 if growth is None or growth.anew else len(growth.kept[config])
+        for config, schema in schemas.items():
+            before = 0 if growth is None else growth.shards_before(config)
             shards = Shards(schema, folder / "data" / config, before=before)
             writers[config] = stack.enter_context(shards)
         for table in Rows(job, book, verdicts).planned(delivery):
-            writers["raw"].add(table)
-            writers["default"].add(delivered(table))
-    return {config: writers[config].paths for config in configs}
+            rows = delivered(table)
+            writers[RAW].add(table)
+            writers[DEFAULT].add(rows)
+            writers[SHAREGPT].add(to_sharegpt(rows))
+    return {config: writer.paths for config, writer in writers.items()}
 
 
 def _data_tag(hashes: Iterable[str]) -> str:

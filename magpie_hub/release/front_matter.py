@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from magpie_hub.release.escape import line
-from magpie_hub.release.info import DEFAULT
 from magpie_hub.release.licenses import License
+from magpie_hub.schema import DEFAULT
 
 TAGS = ("synthetic", "magpie", "instruction-tuning", "alignment", "sft")
 """What every release is found by."""

@@ -26,8 +26,8 @@ class Growth:
     Attributes:
         manifest: The published manifest.
         stats: The published statistics.
-        kept: Shards that stay, by config: files that hold what is counted of them. Empty when all
-            rows are made anew.
+        kept: Shards that stay, by config: files that hold what is counted of them, for the configs
+            in which something is counted. Empty when all rows are made anew.
         tick: Name of the run that adds this.
         tag: Its tag.
         date: Its day, as in 2026-11-21.
@@ -47,6 +47,13 @@ class Growth:
     def anew(self) -> bool:
         """Whether all rows are made anew."""
         return not self.kept
+
+    def shards_before(self, config: str) -> int:
+        """Shards of a config that stay, and that the new ones are numbered on from."""
+        if self.anew:
+            return 0
+        paths = [path for one in self.manifest["increments"] for path in one["files"]]
+        return sum(path.startswith(f"data/{config}/") for path in paths)
 
     def costs(self, fresh: Sequence[Spent]) -> list[Spent]:
         """What all rows have cost."""

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import OutputError
-
-DEFAULT = "default"
-"""The config that is loaded when none is named."""
+from magpie_hub.schema import DEFAULT
 
 _SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-\d{5}\.parquet$")
 

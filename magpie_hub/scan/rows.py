@@ -1,9 +1,9 @@
 """Parquet files to findings, a batch of rows at a time.
 
 All text is scanned, however deep it lies: strings and binary values, in lists, structs and maps.
-What is there again is looked at once: a column whose bytes are those of an earlier one (`messages`
-holds what `conversations` holds) is not even unpacked, equal texts of a batch are one, and a text
-in which nothing was found (`data/raw` has the rows of `data/default`) is known by its hash.
+What is there again is looked at once: a column whose bytes are those of an earlier one is not even
+unpacked, equal texts of a batch are one, and a text in which nothing was found (`data/raw` and
+`data/sharegpt` have the texts of `data/default`) is known by its hash.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ def test_a_plain_call_generates_and_a_second_one_does_not(workshop: Workshop) ->
     first = workshop.run(load()).json()
     assert first["ids"] == list(range(12))
     assert len(set(first["uuids"])) == 12
-    assert {"instruction", "response", "conversations", "messages", "uuid"} <= set(first["columns"])
+    assert {"instruction", "response", "messages", "uuid"} <= set(first["columns"])
+    assert "conversations" not in first["columns"]
     made = workshop.generated()
     assert workshop.run(load()).json() == first
     assert workshop.generated() == made

@@ -55,6 +55,9 @@ def test_two_ticks_add_their_rows_and_leave_the_others(ticker: Ticker, hub_peer:
     assert len(set(words)) == len(words), "nothing published is repeated"
     raw = table(hub_peer, "raw")
     assert raw["row_id"].to_pylist() == list(range(raw.num_rows)), "every planned row, once"
+    turned = table(hub_peer, "sharegpt")
+    assert turned["uuid"].to_pylist() == rows["uuid"].to_pylist()
+    assert len(shards(hub_peer, "sharegpt")) == 3
     assert verify(REPO, api=hub_peer.api("write"), load=False).problems == ()
 
 
@@ -208,6 +211,17 @@ def test_a_recipe_of_another_dataset_is_refused(
         ticker("a", grow=5, repo_id=REPO)
     assert "\n" not in str(caught.value)
     assert hub_peer.repo(REPO).head == head
+
+
+def test_a_release_with_two_columns_of_conversations_is_not_added_to(
+    ticker: Ticker, hub_peer: HubPeer
+) -> None:
+    repo, said = hub_peer.repo(REPO), manifest(hub_peer)
+    said["columns"].insert(said["columns"].index("messages"), "conversations")
+    repo.commit({"manifest.json": json.dumps(said).encode()}, "as it once was", "main")
+    with pytest.raises(UserError, match="magpie-hub push --variant tiny --build") as caught:
+        ticker("a", grow=5)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_ours_or_half_there_is_refused(ticker: Ticker, hub_peer: HubPeer) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.release.card import CardData
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.schema import LABELS, arrow_schema, suffix
+from magpie_hub.schema import LABELS, arrow_schema, suffix, to_sharegpt
 
 JUDGES = tuple(LABELS)
 
@@ -243,6 +245,8 @@ def write_data(
 ) -> None:
     """The Parquet files of a release: the rows, and a rejected one besides in `raw`."""
     write_shards(rows, arrow_schema(turns, judges), folder / "data" / "default")
+    turned = to_sharegpt(pa.Table.from_pylist(rows, arrow_schema(turns, judges)))
+    write_shards(turned.to_pylist(), turned.schema, folder / "data" / "sharegpt")
     raw = [*rows, row(len(rows), turns, judges) | {"reject_reason": "instruction.colon"}]
     write_shards(raw, arrow_schema(turns, judges, raw=True), folder / "data" / "raw")
 

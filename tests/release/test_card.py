@@ -15,7 +15,7 @@ from magpie_hub.release import funnel, tables
 from magpie_hub.release.card import block_names, render_card
 from magpie_hub.release.fields import describe, field_rows
 from magpie_hub.release.front_matter import read_page
-from magpie_hub.schema import LABELS, arrow_schema
+from magpie_hub.schema import LABELS, arrow_schema, sharegpt_schema
 from magpie_hub.selection import rules, shortlist
 from tests.release import card_data as sample
 from tests.release.cards import plain, sections
@@ -142,8 +142,12 @@ def test_every_column_is_described(info: list[dict[str, Any]]) -> None:
     assert [name for name in schema.names if describe(name) is None] == []
     rows = field_rows(info)
     listed = {name for row in rows for name in row.names if "." not in name}
-    assert listed == set(arrow_schema(2, tuple(LABELS), raw=True).names)
-    assert [row.names for row in rows if row.raw_only] == [("reject_reason",)]
+    schemas = (arrow_schema(2, tuple(LABELS), raw=True), sharegpt_schema())
+    assert listed == {name for schema in schemas for name in schema.names}
+    assert [(*row.names, row.only) for row in rows if row.only] == [
+        ("reject_reason", "raw"),
+        ("conversations", "sharegpt"),
+    ]
     types = {row.names[0]: row.type for row in rows}
     assert types["messages"] == "list of {role, content}"
     assert types["safety_categories"] == "list of string"

@@ -25,6 +25,9 @@ def test_datasets_loads_the_folder_by_it(folder: Path, text: str, tmp_path: Path
     assert rows.info.download_size == dataset_info(folder)[0]["download_size"]
     raw = datasets.load_dataset(str(folder), "raw", split="train", cache_dir=cache)
     assert raw["reject_reason"][:] == [None] * 4 + ["instruction.colon"]
+    turns = datasets.load_dataset(str(folder), "sharegpt", split="train", cache_dir=cache)
+    assert turns["uuid"][:] == rows["uuid"][:]
+    assert [one["from"] for one in turns["conversations"][0]] == ["human", "gpt"] * 2
 
 
 def test_a_card_with_other_counts_than_the_files_does_not_load(
@@ -34,7 +37,7 @@ def test_a_card_with_other_counts_than_the_files_does_not_load(
     from datasets.exceptions import NonMatchingSplitsSizesError
 
     default = info[0] | {"splits": [info[0]["splits"][0] | {"num_examples": 5}]}
-    wrong = render_card(sample.card_data(info=[default, info[1]]))
+    wrong = render_card(sample.card_data(info=[default, *info[1:]]))
     (folder / "README.md").write_text(wrong, encoding="utf-8")
     with pytest.raises(NonMatchingSplitsSizesError):
         datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
@@ -68,6 +71,10 @@ def test_configs_have_one_default_and_are_found_where_they_are(text: str) -> Non
         {
             "config_name": "raw",
             "data_files": [{"split": "train", "path": "data/raw/train-*"}],
+        },
+        {
+            "config_name": "sharegpt",
+            "data_files": [{"split": "train", "path": "data/sharegpt/train-*"}],
         },
     ]
 

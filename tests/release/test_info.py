@@ -18,10 +18,11 @@ def test_counts_bytes_and_columns_are_those_of_the_files(tmp_path: Path) -> None
     import pyarrow.parquet as pq
 
     write_data(tmp_path, [row(n) for n in range(3)])
-    default, raw = dataset_info(tmp_path)
-    assert (default["config_name"], raw["config_name"]) == ("default", "raw")
-    assert [split["num_examples"] for split in default["splits"] + raw["splits"]] == [3, 4]
-    for info in (default, raw):
+    found = dataset_info(tmp_path)
+    default, raw, sharegpt = found
+    assert [one["config_name"] for one in found] == ["default", "raw", "sharegpt"]
+    assert [split["num_examples"] for one in found for split in one["splits"]] == [3, 4, 3]
+    for info in (default, raw, sharegpt):
         (path,) = (tmp_path / "data" / info["config_name"]).iterdir()
         assert info["download_size"] == path.stat().st_size
         assert info["dataset_size"] == sum(split["num_bytes"] for split in info["splits"]) > 0
@@ -34,7 +35,7 @@ def test_it_is_what_datasets_reads_and_writes(tmp_path: Path) -> None:
     import datasets
 
     write_data(tmp_path, [row(0)])
-    info, _ = dataset_info(tmp_path)
+    info, *_ = dataset_info(tmp_path)
     assert datasets.DatasetInfo._from_yaml_dict(info)._to_yaml_dict() == info
 
 

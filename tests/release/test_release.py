@@ -42,6 +42,7 @@ def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
         "assets/lengths.png",
         "data/default/train-00000-of-00001.parquet",
         "data/raw/train-00000-of-00001.parquet",
+        "data/sharegpt/train-00000-of-00001.parquet",
         "manifest.json",
         "recipe.yaml",
         "stats.json",
@@ -64,13 +65,12 @@ def test_it_loads_and_rows_have_the_published_columns(job: Job, tmp_path: Path) 
     rows = datasets.load_dataset(str(release.path), cache_dir=str(tmp_path / "cache"))["train"]
     assert len(rows) == 30
     row = rows[0]
-    assert row["conversations"] == [
-        {"from": "human", "value": row["instruction"]},
-        {"from": "gpt", "value": row["response"]},
-        {"from": "human", "value": row["instruction_2"]},
-        {"from": "gpt", "value": row["response_2"]},
+    assert row["messages"] == [
+        {"role": "user", "content": row["instruction"]},
+        {"role": "assistant", "content": row["response"]},
+        {"role": "user", "content": row["instruction_2"]},
+        {"role": "assistant", "content": row["response_2"]},
     ]
-    assert [m["role"] for m in row["messages"]] == ["user", "assistant"] * 2
     assert row["gen_input_configs"]["input_generator"] == "toy/model"
     assert row["gen_input_configs"]["pre_query_template"] == "<s><user>"
     assert row["gen_input_configs"]["seed"] == Plan(job.recipe).row(row["row_id"]).seed
@@ -106,7 +106,7 @@ def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
     assert front["pretty_name"] == "A: toy"
     assert front["license"] == "apache-2.0"
     assert front["size_categories"] == ["n<1K"]
-    assert [c["config_name"] for c in front["configs"]] == ["default", "raw"]
+    assert [c["config_name"] for c in front["configs"]] == ["default", "raw", "sharegpt"]
     assert front["configs"][0]["default"]
     assert "30 conversations of 2 turns" in text
 

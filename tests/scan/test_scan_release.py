@@ -34,10 +34,6 @@ def row_of(number: int, **changes: Any) -> dict[str, Any]:
         "model": "toy/model",
         "instruction": instruction,
         "response": response,
-        "conversations": [
-            {"from": "human", "value": instruction},
-            {"from": "gpt", "value": response},
-        ],
         "messages": [
             {"role": "user", "content": instruction},
             {"role": "assistant", "content": response},
@@ -50,7 +46,6 @@ def said(number: int, text: str) -> dict[str, Any]:
     return row_of(
         number,
         response=text,
-        conversations=[{"from": "human", "value": "Hi"}, {"from": "gpt", "value": text}],
         messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}],
     )
 
