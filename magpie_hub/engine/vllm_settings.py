@@ -27,8 +27,8 @@ from magpie_hub.engine.options import EngineOptions
 from magpie_hub.errors import ModelError, UserError
 from magpie_hub.models import ModelSource
 
-AVOIDS_AMX_ATTENTION = "magpie_hub.engine.vllm_cpu.WithoutAmxAttention"
-"""By name, for the process that computes to import; that module says what is wrong with it."""
+MENDS_CPU = "magpie_hub.engine.vllm_cpu.Mended"
+"""By name, for the process that computes to import; that module says what it mends."""
 
 _OURS = ("model", "tokenizer", "revision", "tokenizer_revision", "disable_log_stats")
 
@@ -64,6 +64,11 @@ def plan_arguments(
     if source.path is None:
         raise ModelError(f"{source.name} is not fetched yet; call fetch() first.")
     check_names(options.engine_args, known)
+    if not device.gpus and "worker_extension_cls" in options.engine_args:
+        raise UserError(
+            "engine_args: worker_extension_cls is taken on a CPU, where vLLM does not work without "
+            "it; leave it out."
+        )
     length = options.max_model_len or default_context(source, device)
     if source.context_length and length > source.context_length:
         raise UserError(
@@ -104,7 +109,7 @@ def plan_arguments(
         # On a CPU vLLM takes blocks of 128, so that a Magpie prompt is shorter than a block and
         # nothing is ever found in the prefix cache; its kernels want a multiple of 32.
         chosen["block_size"] = 32
-        chosen["worker_extension_cls"] = AVOIDS_AMX_ATTENTION
+        chosen["worker_extension_cls"] = MENDS_CPU
     chosen = {key: value for key, value in chosen.items() if key in known}
     return chosen | dict(options.engine_args)
 

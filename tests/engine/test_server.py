@@ -25,7 +25,7 @@ import pytest
 from magpie_hub.engine.base import Completion, Engine, LoopDetection, Sampling
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.engine.server import ServerEngine
-from magpie_hub.engine.vllm_settings import AVOIDS_AMX_ATTENTION
+from magpie_hub.engine.vllm_settings import MENDS_CPU
 from magpie_hub.errors import EngineError, MagpieError, UserError
 from magpie_hub.models import ModelSource, load_tokenizer
 
@@ -342,7 +342,7 @@ def vllm_url(small_model: ModelSource, tmp_path_factory: pytest.TempPathFactory)
     command += ["--model", str(small_model.path), "--served-model-name", small_model.name]
     command += ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
     # On a CPU with AMX the server computes wrongly without it, as any does.
-    command += ["--worker-extension-cls", AVOIDS_AMX_ATTENTION]
+    command += ["--worker-extension-cls", MENDS_CPU]
     command += ["--max-model-len", "1024", "--max-num-seqs", "8", "--enable-prompt-tokens-details"]
     env = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as out:

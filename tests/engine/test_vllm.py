@@ -186,6 +186,23 @@ def test_many_requests_keep_the_slots_busy(vllm_engine: Engine, prompt: list[int
     assert stats.decoded_tokens - decoded == sum(len(one.ids) + 1 for one in done)
 
 
+def test_prompts_that_do_not_fit_one_step_draw_what_they_draw_alone(
+    vllm_engine: Engine, tokenizer: Any
+) -> None:
+    # 5,400 tokens are more than what vLLM reads in a step on a CPU, so that one is read in two.
+    # Hot draws, since a rounding error could tip a cool one.
+    tale = tokenizer.encode("Once upon a time there was a tale of many prompts. " * 100)
+    prompts = [[100 + number, *tale[:899]] for number in range(6)]
+    one = [Sampling(max_tokens=1, temperature=2, seed=seed) for seed in range(6)]
+
+    async def at_once() -> list[Completion]:
+        return await asyncio.gather(*map(vllm_engine.generate, prompts, one))
+
+    together = asyncio.run(at_once())
+    alone = [run(vllm_engine, *asked) for asked in zip(prompts, one, strict=True)]
+    assert [done.ids for done in together] == [done.ids for done in alone]
+
+
 def test_cancelling_frees_the_slot(vllm_engine: Engine, prompt: list[int]) -> None:
     async def cancel_all() -> int | None:
         endless = Sampling(max_tokens=900)
