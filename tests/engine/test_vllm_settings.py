@@ -95,7 +95,8 @@ def test_what_mends_vllm_on_a_cpu_cannot_be_replaced() -> None:
     theirs = {"worker_extension_cls": "theirs.Extension"}
     with pytest.raises(UserError, match="worker_extension_cls is taken on a CPU"):
         plan(engine_args=theirs)
-    assert plan(device=gpus(A10), engine_args=theirs)["worker_extension_cls"] == "theirs.Extension"
+    made = plan(device=gpus(A10, 1), engine_args=theirs)
+    assert made["worker_extension_cls"] == "theirs.Extension"
 
 
 @pytest.mark.parametrize(
