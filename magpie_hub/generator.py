@@ -15,8 +15,9 @@ from magpie_hub.recipe.variants import variant_names
 
 def engine_options(recipe: Recipe) -> EngineOptions:
     """The engine's part of a recipe."""
-    fields = EngineOptions.__dataclass_fields__
-    return EngineOptions(**{name: getattr(recipe, name) for name in fields})
+    fields = set(EngineOptions.__dataclass_fields__) - {"trust_remote_code"}
+    named = {name: getattr(recipe, name) for name in fields}
+    return EngineOptions(trust_remote_code=recipe.trust_model_code, **named)
 
 
 def row_tokens(recipe: Recipe) -> int:
@@ -39,8 +40,8 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
     from magpie_hub.chat.derive import derive
     from magpie_hub.models import fetch_tokenizer, generation_eos, load_tokenizer
 
-    local = fetch_tokenizer(source, home, trust_remote_code=recipe.trust_remote_code)
-    tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_remote_code)
+    local = fetch_tokenizer(source, home, trust_remote_code=recipe.trust_model_code)
+    tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_model_code)
     options = ChatOptions(**recipe.chat.model_dump())
     return derive(tokenizer, generation_eos=generation_eos(local), options=options)
 

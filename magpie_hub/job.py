@@ -74,7 +74,7 @@ class Job:
             ModelError: The generator cannot be found or reached.
         """
         home = home or default_home()
-        revision = recipe.revision
+        revision = recipe.model_revision
         if revision is None and is_remote(recipe.model):
             begun = find_journal(recipe, home)
             if begun is None:

@@ -228,7 +228,7 @@ class Judging:
                 base_answer=self._base_answer if "base" in self._recipe.judges.names else None,
             )
         made = GuardJudge if name == "safety" else BaseAnswerJudge
-        trust = self._recipe.trust_remote_code
+        trust = self._recipe.trust_model_code
         return made(
             model.model,
             revision,
@@ -256,7 +256,7 @@ class Judging:
             gpu_memory_utilization=recipe.gpu_memory_utilization,
             enforce_eager=recipe.enforce_eager,
             in_process=recipe.in_process,
-            trust_remote_code=recipe.trust_remote_code,
+            trust_remote_code=recipe.trust_model_code,
         )
 
     def _base_answer(self, row_id: int) -> str | None:

@@ -44,7 +44,7 @@ def tags_itself(recipe: Recipe) -> bool:
     return (
         tags is not None
         and tags.model in (None, recipe.model)
-        and tags.revision in (None, recipe.revision)
+        and tags.revision in (None, recipe.model_revision)
         and tags.quantization in (None, recipe.quantization)
     )
 

@@ -145,7 +145,7 @@ def choose_model(
             }
         )
         chosen = turn_knobs(base, knobs, os.environ, how)
-    return chosen, pin(chosen.model, chosen.revision)
+    return chosen, pin(chosen.model, chosen.model_revision)
 
 
 def probe_model(recipe: Recipe, source: ModelSource, *, samples: int, say: Say) -> Probe:

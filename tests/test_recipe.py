@@ -221,11 +221,13 @@ def test_the_nearest_setting_wins() -> None:
 
 
 def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
-    recipe = parse_recipe(BASE + "revision: abc\nmemory_gib: 500\ncard: {license: llama3}\n", "f")
+    recipe = parse_recipe(
+        BASE + "model_revision: abc\nmemory_gib: 500\ncard: {license: llama3}\n", "f"
+    )
     other = turn_knobs(recipe, {"model": "x/y"}, {})
-    assert (other.revision, other.memory_gib, other.card.license) == (None, None, None)
+    assert (other.model_revision, other.memory_gib, other.card.license) == (None, None, None)
     same = turn_knobs(recipe, {"model": "a/b"}, {})
-    assert (same.revision, same.memory_gib, same.card.license) == ("abc", 500, "llama3")
+    assert (same.model_revision, same.memory_gib, same.card.license) == ("abc", 500, "llama3")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,8 @@ def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
     own = {field.name for field in fields(EngineOptions)} - {"engine_args"}
     for name in engine_args:
         if name in own:
-            raise UserError(f"engine_args: {name} is a setting of its own; set {name} directly.")
+            knob = "trust_model_code" if name == "trust_remote_code" else name
+            raise UserError(f"engine_args: {name} is a setting of its own; set {knob} directly.")
         if name in _OURS:
             raise UserError(f"engine_args: {name} is chosen by the recipe's model; leave it out.")
         if name not in known:

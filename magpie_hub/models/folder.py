@@ -188,7 +188,7 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
     if wants:
         raise ModelError(
             f"{name} runs Python code from its own repository; read that code, then set "
-            f"trust_remote_code: true in the recipe, or choose another model."
+            f"trust_model_code: true in the recipe, or choose another model."
         )
 
 

@@ -116,8 +116,8 @@ def turn_knobs(
         data["selection"] = {"longest": recipe.selection.longest}
     if foreign:
         # These belong to the recipe's own model: another model does not have them.
-        if "revision" not in labels:
-            data["revision"] = None
+        if "model_revision" not in labels:
+            data["model_revision"] = None
         data["memory_gib"] = None
         data["card"]["license"] = None
     try:

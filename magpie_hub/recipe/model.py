@@ -234,13 +234,13 @@ class Recipe(Section):
     )
 
     model: Words = _knob(..., "The generator: a Hub id or a folder.")
-    revision: Words | None = _knob(None, "Commit, branch or tag of the generator.")
+    model_revision: Words | None = _knob(None, "Commit, branch or tag of the generator.")
     memory_gib: float | None = Field(
         None,
         gt=0,
         description="Device memory that the generator needs; checked before it is fetched.",
     )
-    trust_remote_code: bool = _knob(False, "Let the model's repository run its own code.")
+    trust_model_code: bool = _knob(False, "Let the model's repository run its own code.")
 
     judging: Literal["auto", "on", "off"] = _knob(
         "auto",

@@ -211,8 +211,8 @@ class _Run:
         if self.tick.refresh:
             # The newest revision that the recipe allows, whatever a journal was begun with.
             rows = standing.manifest["rows"] if "rows" not in self.tick.knobs else self.recipe.rows
-            source = pin(self.recipe.model, self.recipe.revision)
-            changed = {"rows": rows, "revision": source.revision}
+            source = pin(self.recipe.model, self.recipe.model_revision)
+            changed = {"rows": rows, "model_revision": source.revision}
             return Job.open(self.recipe.model_copy(update=changed)), {}
         _check_recipe(self.recipe, standing)
         beside = [Path(self.recipe.name), self.out]
@@ -223,7 +223,7 @@ class _Run:
         past = Past(standing.end, shards["default"], manifest["judges"], manifest["chat"])
         changed = {
             "rows": self.tick.grow or self.recipe.regenerate.grow,
-            "revision": manifest["model"]["revision"],
+            "model_revision": manifest["model"]["revision"],
         }
         job = Job.open(self.recipe.model_copy(update=changed), past=past)
         kept = {config: tuple(one.path for one in found) for config, found in shards.items()}
@@ -337,10 +337,11 @@ def _check_recipe(recipe: Recipe, standing: Standing) -> None:
             f"{repo_id}: its rows are of {manifest['model']['name']}, the recipe's generator is "
             f"{recipe.model}; --refresh makes all rows anew"
         )
-    if recipe.revision not in (None, manifest["model"]["revision"]) and is_remote(recipe.model):
+    asked = recipe.model_revision
+    if asked not in (None, manifest["model"]["revision"]) and is_remote(recipe.model):
         raise UserError(
             f"{repo_id}: its rows are of revision {manifest['model']['revision']}, the recipe asks "
-            f"for {recipe.revision}; --refresh makes all rows anew"
+            f"for {asked}; --refresh makes all rows anew"
         )
     if "conversations" in manifest["columns"]:
         raise UserError(

@@ -292,7 +292,7 @@ def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
 def _recipe_text(job: Job, rows: int) -> str:
     data = job.recipe.model_dump(mode="json", exclude_unset=True)
     data["rows"] = rows
-    data["revision"] = job.source.revision
+    data["model_revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
     # A server's address is nobody's business, and without it there is no engine server.

@@ -125,11 +125,11 @@ def test_code_of_the_repository_is_not_run_unasked(folder: Path, tmp_path: Path)
     edit(folder / "config.json", auto_map={"AutoConfig": "own.Config"}, model_type="own")
     source = pin(str(folder))
     for step in (fetch, fetch_tokenizer):
-        with pytest.raises(ModelError, match="trust_remote_code: true") as refused:
+        with pytest.raises(ModelError, match="trust_model_code: true") as refused:
             step(source, tmp_path)
         assert "\n" not in str(refused.value)
         assert step(source, tmp_path, trust_remote_code=True).path == folder
-    with pytest.raises(ModelError, match="trust_remote_code: true"):
+    with pytest.raises(ModelError, match="trust_model_code: true"):
         load_tokenizer(source)
 
 

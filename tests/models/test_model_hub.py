@@ -125,7 +125,7 @@ def test_a_name_that_is_no_name_is_refused(ask: Client) -> None:
 
 
 def test_code_of_a_hub_repository_is_not_even_fetched_unasked(ask: Client) -> None:
-    assert "trust_remote_code: true" in ask.error("tiny/own", do="fetch")
+    assert "trust_model_code: true" in ask.error("tiny/own", do="fetch")
     assert not [line for line in ask.hub.asked if line.endswith((".py", "model.safetensors"))]
 
 

@@ -114,7 +114,7 @@ def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
 def test_the_recipe_in_it_is_the_recipe(job: Job, tmp_path: Path) -> None:
     release = write_release(job, tmp_path / "out")
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
-    assert again == job.recipe.model_copy(update={"revision": "r1"})
+    assert again == job.recipe.model_copy(update={"model_revision": "r1"})
 
 
 @pytest.mark.parametrize("engine", ["server", "auto"])
@@ -139,7 +139,7 @@ def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None
     assert manifest["sessions"][-1]["engine"] == "server"
     assert manifest["sessions"][-1]["settings"] == {"served_model": "toy/model"}
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
-    local = {"revision": "r1", "engine": "auto", "base_url": None}
+    local = {"model_revision": "r1", "engine": "auto", "base_url": None}
     assert again == job.recipe.model_copy(update=local)
     # Nor can it be guessed back from a hash that holds it.
     assert manifest["recipe_fingerprint"] == recipe_fingerprint(again)
