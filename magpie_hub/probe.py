@@ -1,7 +1,8 @@
 """Probing a model: its derived chat format, and what it writes when given nothing else.
 
 Shows in a minute whether a model can be used: how many of a few instructions pass the gates, how
-many leak the template or hold their own answer, how long they are.
+many leak the template or hold their own answer, how long they are, and what becomes of two
+responses.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import asyncio
 import os
 import statistics
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,18 @@ from magpie_hub.models import ModelSource, pin
 from magpie_hub.plan import Plan
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.rollout import user_words
+from magpie_hub.rollout import Words, assistant_words, user_words
+
+RESPONSES = 2
+"""Responses that are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One instruction that the model wrote.
+    """One instruction or response that the model wrote.
 
     Attributes:
-        text: Its words.
+        text: Its words, a response's without its thinking.
         tokens: Their number of tokens.
         reason: Why a gate rejects it; None if it passes.
     """
@@ -52,6 +57,7 @@ class Probe:
         chat: Its chat format.
         engine: What the samples were drawn with.
         samples: Its instructions.
+        responses: Its responses to the first of them, those that pass before the others.
     """
 
     model: str
@@ -59,22 +65,18 @@ class Probe:
     chat: ChatFormat
     engine: EngineInfo
     samples: tuple[Sample, ...]
-
-    @property
-    def passed(self) -> list[Sample]:
-        """Samples that pass every gate."""
-        return [sample for sample in self.samples if sample.reason is None]
+    responses: tuple[Sample, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        reasons = Counter(sample.reason for sample in self.samples if sample.reason)
+        reasons = _reasons(self.samples)
         return {
             "model": self.model,
             "revision": self.revision,
             "chat": self.chat.to_json(),
             "engine": {"name": self.engine.name, "device": self.engine.device},
             "samples": len(self.samples),
-            "yield": len(self.passed) / len(self.samples),
+            "yield": _yield(self.samples),
             "leaks": sum(
                 count
                 for reason, count in reasons.items()
@@ -82,10 +84,10 @@ class Probe:
             ),
             "mean_tokens": statistics.fmean(sample.tokens for sample in self.samples),
             "reasons": dict(reasons.most_common()),
-            "instructions": [
-                {"text": sample.text, "tokens": sample.tokens, "reason": sample.reason}
-                for sample in self.samples
-            ],
+            "instructions": [asdict(sample) for sample in self.samples],
+            "response_yield": _yield(self.responses),
+            "response_reasons": dict(_reasons(self.responses).most_common()),
+            "responses": [asdict(sample) for sample in self.responses],
         }
 
     def to_text(self) -> str:
@@ -101,21 +103,56 @@ class Probe:
         lines += [
             f"  {'stop':<11} {' '.join(chat['stop_tokens'])}",
             f"  {'':<11} {chat['stop_ids']}",
-            f"  {'system':<11} {chat['system_style']}",
         ]
+        if chat["answer_stop_ids"] != chat["stop_ids"]:
+            lines += [
+                f"  {'answer stop':<11} {' '.join(chat['answer_stop_tokens'])}",
+                f"  {'':<11} {chat['answer_stop_ids']}",
+            ]
+        lines.append(f"  {'system':<11} {chat['system_style']}")
+        if (marks := chat["thinking_marks"]) is not None:
+            state = "on" if chat["thinking"] else "off"
+            lines.append(f"  {'thinking':<11} {state}, between {marks[0]!r} and {marks[1]!r}")
+        if told := {**chat["switch"], **chat["template_kwargs"]}:
+            lines.append(f"  {'variables':<11} {told}")
         lines += ["", f"{found['samples']} instructions, given the pre-query template alone:"]
-        for sample in self.samples:
-            text = " ".join(sample.text.split())
-            text = text if len(text) <= 88 else text[:87] + "…"
-            lines.append(f"  {'pass' if sample.reason is None else sample.reason:<16} {text}")
-        reasons = ", ".join(f"{reason} {count}" for reason, count in found["reasons"].items())
+        lines += [_line(sample) for sample in self.samples]
+        lines += ["", f"{len(self.responses)} responses, to the first that can be answered:"]
+        lines += [_line(sample) for sample in self.responses]
         lines += [
             "",
             f"yield {found['yield']:.0%}, leaks {found['leaks']}, "
-            f"mean length {found['mean_tokens']:.0f} tokens" + (f"; {reasons}" if reasons else ""),
+            f"mean length {found['mean_tokens']:.0f} tokens" + _counts(found["reasons"]),
+        ]
+        if self.responses:
+            lines.append(
+                f"yield of responses {found['response_yield']:.0%}"
+                + _counts(found["response_reasons"])
+            )
+        lines += [
             f"engine {self.engine.name} on {self.engine.device}",
         ]
         return "\n".join(lines)
+
+
+def _reasons(samples: Sequence[Sample]) -> Counter[str]:
+    return Counter(sample.reason for sample in samples if sample.reason)
+
+
+def _yield(samples: Sequence[Sample]) -> float | None:
+    passed = sum(sample.reason is None for sample in samples)
+    return passed / len(samples) if samples else None
+
+
+def _counts(reasons: dict[str, int]) -> str:
+    text = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    return f"; {text}" if text else ""
+
+
+def _line(sample: Sample) -> str:
+    text = " ".join(sample.text.split())
+    text = text if len(text) <= 88 else text[:87] + "…"
+    return f"  {'pass' if sample.reason is None else sample.reason:<16} {text}"
 
 
 def choose_model(
@@ -142,6 +179,7 @@ def choose_model(
                 "description": "A probe.",
                 "model": model,
                 "instruct": {"max_tokens": 512},
+                "respond": {"max_tokens": 1024},
             }
         )
         chosen = turn_knobs(base, knobs, os.environ, how)
@@ -149,12 +187,12 @@ def choose_model(
 
 
 def probe_model(recipe: Recipe, source: ModelSource, *, samples: int, say: Say) -> Probe:
-    """Derives a model's chat format and draws instructions.
+    """Derives a model's chat format, draws instructions and answers two of them.
 
     Args:
         recipe: How they are drawn.
         source: The model.
-        samples: How many.
+        samples: How many instructions.
         say: Told what is going on.
 
     Raises:
@@ -170,17 +208,32 @@ async def _probe(recipe: Recipe, source: ModelSource, samples: int, say: Say) ->
     chat = load_chat(recipe, source, home())
     engine = await start_engine(source, engine_options(recipe), home(), say=say, rows=samples)
     plan = Plan(recipe)
-    gates = build_gates(recipe.gates.rules).instruction
+    gates = build_gates(recipe.gates.rules)
 
-    async def draw(row_id: int) -> Sample:
+    async def draw(row_id: int) -> Words:
         row = plan.row(row_id)
         prompt = chat.query_prompt((), row.system.text if row.system else None)
         completion = await engine.generate(prompt, plan.instruct(row, 1, chat.stop_ids))
-        words = user_words(chat, 1, completion)
-        return Sample(words.text, len(words.ids), first_reason(gates, words.candidate(chat)))
+        return user_words(chat, 1, completion)
+
+    async def answer(row_id: int, query: Words) -> Sample:
+        prompt = chat.answer_prompt((), query.ids)
+        sampling = plan.respond(plan.row(row_id), 1, chat.answer_stop_ids)
+        words = assistant_words(chat, 1, await engine.generate(prompt, sampling))
+        reason = first_reason(gates.response, words.candidate(chat, query.text))
+        return Sample(words.text, len(words.ids), reason)
 
     try:
-        drawn = await asyncio.gather(*(draw(row_id) for row_id in range(samples)))
+        queries = await asyncio.gather(*(draw(row_id) for row_id in range(samples)))
+        drawn = [
+            Sample(words.text, len(words.ids), first_reason(gates.instruction, said))
+            for words in queries
+            for said in (words.candidate(chat),)
+        ]
+        # What a run would answer comes first; what it would not still shows how the model answers.
+        order = sorted(range(samples), key=lambda row_id: drawn[row_id].reason is not None)
+        asked = [row_id for row_id in order if queries[row_id].ids][:RESPONSES]
+        answers = await asyncio.gather(*(answer(row_id, queries[row_id]) for row_id in asked))
     finally:
         await engine.close()
-    return Probe(source.name, source.revision, chat, engine.info, tuple(drawn))
+    return Probe(source.name, source.revision, chat, engine.info, tuple(drawn), tuple(answers))

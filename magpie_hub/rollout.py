@@ -35,9 +35,9 @@ class Words:
     Attributes:
         role: Whose words.
         turn: Of which turn, from 1.
-        text: Decoded and stripped.
-        ids: As the model wrote them, without white space around a user's words and after an
-            assistant's.
+        text: Decoded and stripped; of an answer without its thinking.
+        ids: As the model wrote them, thinking included, without white space around a user's words
+            and after an assistant's.
         finish_reason: Why they ended.
     """
 
@@ -49,15 +49,17 @@ class Words:
 
     def candidate(self, chat: ChatFormat, instruction: str = "") -> Candidate:
         """What the gates look at; an answer comes with the instruction that it answers."""
+        said = chat.said(self.role, self.ids, self.text)
         return Candidate(
             role=self.role,
             turn=self.turn,
             text=self.text,
-            ids=self.ids,
+            ids=said.ids,
             finish_reason=self.finish_reason,
             special_ids=chat.special_ids,
             markers=chat.markers,
             instruction=instruction,
+            fault=said.fault,
         )
 
 
@@ -73,7 +75,9 @@ def user_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
 def assistant_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
     """Reads a completion of a post-query template."""
     ids = tuple(chat.trim_end(completion.ids))
-    return Words("assistant", turn, chat.decode(ids).strip(), ids, completion.finish_reason)
+    said = chat.said("assistant", ids)
+    reason: FinishReason = "stop" if said.ended else completion.finish_reason
+    return Words("assistant", turn, chat.decode(said.ids).strip(), ids, reason)
 
 
 def turn_record(
@@ -236,7 +240,7 @@ class Rollouts:
         self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]], query: Words
     ) -> Words:
         prompt = self._chat.answer_prompt(history, query.ids)
-        sampling = self._plan.respond(row, turn, self._chat.stop_ids)
+        sampling = self._plan.respond(row, turn, self._chat.answer_stop_ids)
         return assistant_words(self._chat, turn, await self._complete(prompt, sampling))
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:

@@ -56,6 +56,14 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
             "two system prompts bear the same name",
         ),
         ("judges: {tags: {mod: x}}", "judges.tags.mod: unknown key .did you mean mode"),
+        ("chat: {template_kwargs: [1]}", "chat.template_kwargs: should be a mapping"),
+        ("chat: {template_kwargs: {a: 2026-01-01}}", "chat.template_kwargs.a: .*JSON"),
+        ("chat: {template_kwargs: {a: .nan}}", "chat.template_kwargs: plain JSON values only"),
+        ("chat: {template_kwargs: {a b: 1}}", "chat.template_kwargs: 'a b' is no name"),
+        ("chat: {template_kwargs: {messages: 1}}", "messages is not for a recipe to give"),
+        ("chat: {template_kwargs: {date_string: x}}", "date_string is not .*: use chat.date"),
+        ("chat: {template_kwargs: {enable_thinking: true}}", "contradicts thinking .false.*set"),
+        ("chat: {thinking: true, template_kwargs: {thinking: false}}", "contradicts thinking"),
         ("selection: {min_quality: superb}", "selection.min_quality: should be 'very poor'"),
         (
             "regenerate: {grows: 3}",
@@ -196,11 +204,18 @@ def test_what_costs_no_first_turn(fields: dict[str, object]) -> None:
         {"instruct": {"max_tokens": 9}},
         {"gates": {"duplicate": False}},
         {"chat": {"thinking": True}},
+        {"chat": {"template_kwargs": {"reasoning_effort": "low"}}},
     ],
 )
 def test_what_costs_first_turns(fields: dict[str, object]) -> None:
     recipe = parse_recipe(BASE, "f")
     assert first(changed(recipe, **fields)) != first(recipe)
+
+
+def test_template_variables_stay_plain_json() -> None:
+    text = "chat: {template_kwargs: {a: [1, {b: null}], reasoning: false}}\n"
+    given = parse_recipe(BASE + text, "f").chat.template_kwargs
+    assert given == {"a": [1, {"b": None}], "reasoning": False}
 
 
 def test_a_model_revision_costs_first_turns_and_later_settings_later_ones() -> None:

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from magpie_hub.chat.format import Said
 from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.errors import EngineError
 
@@ -24,6 +25,7 @@ class ToyChat:
     """A chat format over bytes."""
 
     stop_ids = (END,)
+    answer_stop_ids = (END,)
     special_ids = frozenset(SPECIAL)
     markers = ("<assistant>", "<user>")
 
@@ -52,6 +54,9 @@ class ToyChat:
 
     def cut_query(self, ids: Sequence[int]) -> tuple[Sequence[int], bool]:
         return ids, False
+
+    def said(self, role: str, ids: Sequence[int], text: str | None = None) -> Said:
+        return Said(tuple(ids))
 
     def trim(self, ids: Sequence[int]) -> Sequence[int]:
         return tuple(bytes(ids).strip()) if all(i < 256 for i in ids) else tuple(ids)

@@ -1,8 +1,9 @@
 """One tokenizer, seen through the few questions that a chat format asks of it.
 
-A prompt is encoded whole, special tokens recognised by their text, and begins with what the
-tokenizer itself puts before any text (its BOS), exactly once: a template that writes the BOS and
-a template that leaves it to the tokenizer come out the same. Nothing here imports a library; the
+A prompt is encoded whole, special tokens recognised by their text, and holds what the tokenizer
+itself puts before any text (its BOS) exactly once before the first words: a template that writes
+the BOS, at its very start or after something else, and a template that leaves it to the tokenizer
+come out the same. Nothing here imports a library; the
 tokenizer is handed in.
 """
 
@@ -69,10 +70,20 @@ class Codec:
         """Ids of a piece of text; special tokens are recognised, none is added."""
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def encode_prompt(self, text: str) -> Ids:
-        """Ids of a whole prompt, with the tokenizer's own beginning exactly once."""
+    def encode_prompt(self, text: str, words: str = "") -> Ids:
+        """Ids of a whole prompt, with the tokenizer's own beginning exactly once.
+
+        Args:
+            text: The prompt.
+            words: Its first words: a beginning that the template writes anywhere before them
+                counts, not only at the very start.
+        """
         ids = self.encode(text)
-        return ids if ids[: len(self.lead)] == self.lead else self.lead + ids
+        if ids[: len(self.lead)] == self.lead:
+            return ids
+        head = text.partition(words)[0] if words else ""
+        written = bool(head) and find(self.encode(head), self.lead) >= 0
+        return ids if written else self.lead + ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids: special tokens visible, spaces as they are."""
@@ -110,6 +121,11 @@ class Codec:
             return True
         text = self.decode((token,)).strip()
         return token in self.added_ids and len(text) > 2 and text[0] in "<[" and text[-1] in ">]"
+
+    def controls(self) -> dict[str, int]:
+        """Every mark by its text, white space around it cut."""
+        tokens = sorted(self.special_ids | self.added_ids)
+        return {self.decode((i,)).strip(): i for i in tokens if self.is_control(i)}
 
     def single(self, text: str) -> int | None:
         """The one token that is exactly this text, or None."""

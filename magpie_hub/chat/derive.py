@@ -18,7 +18,14 @@ from typing import Any
 
 from magpie_hub.chat.codec import Codec, Ids, find, one_line
 from magpie_hub.chat.format import ChatFormat, ChatOptions, Segments
-from magpie_hub.chat.marks import find_markers, find_stop_ids, find_think_close, used_controls
+from magpie_hub.chat.marks import (
+    find_answer_stop_ids,
+    find_markers,
+    find_stop_ids,
+    find_suffix,
+    find_thinking,
+    used_controls,
+)
 from magpie_hub.chat.renderer import (
     OVERRIDE,
     PieceRenderer,
@@ -73,15 +80,23 @@ def derive(
         source = SegmentSource(codec, renderer)
         one = source(0, None)
         further = _further_turns(source)
+        _check_told(codec, one, further)
         eos = (generation_eos,) if isinstance(generation_eos, int) else generation_eos or ()
-        stop_ids = find_stop_ids(codec, one, further, eos, options.stop)
+        forms = renderer.forms
+        stop_ids = find_stop_ids(codec, one, further, forms, eos, options.stop)
+        thinking = find_thinking(codec, forms)
         return ChatFormat(
             options=options,
             system_style=renderer.style,
             stop_ids=stop_ids,
+            answer_stop_ids=find_answer_stop_ids(
+                codec, one, further, forms, stop_ids, thinking, options
+            ),
             special_ids=codec.special_ids | used_controls(codec, (one, *further)),
-            markers=find_markers(codec, one, further, _before_system(source), stop_ids),
-            think_close=find_think_close(codec, one, options),
+            markers=find_markers(codec, one, further, _before_system(source), forms, stop_ids),
+            thinking=thinking,
+            suffix=find_suffix(codec, one, stop_ids),
+            switch=forms.switch or {},
             codec=codec,
             segments=source,
         )
@@ -179,13 +194,13 @@ def _probe(codec: Codec, render: Renderer, turns: int, system: str | None) -> Se
     words = [_word(slot, _ENDS[slot % len(_ENDS)]) for slot in slots]
     text = render(words, system)
     texts = locate(text, words)
-    base = codec.encode_prompt(text)
+    base = codec.encode_prompt(text, words[0])
     spans: list[tuple[int, int]] = []
     for slot in slots:
         variants = [base]
         for ends in _ENDS:
             changed = [*words[:slot], _word(slot, ends), *words[slot + 1 :]]
-            variants.append(codec.encode_prompt(render(changed, system)))
+            variants.append(codec.encode_prompt(render(changed, system), changed[0]))
         variants = list(dict.fromkeys(variants))
         tail = _common_prefix([ids[::-1] for ids in variants])
         spans.append((_common_prefix(variants), len(base) - tail))
@@ -216,7 +231,7 @@ def _check(codec: Codec, render: Renderer, found: Segments, system: str | None) 
     slots = range(len(found.ids) - 1)
     for ends in (*_FRESH, *_FRESH_TEXT):
         words = [_word(slot, ends) for slot in slots]
-        whole = codec.encode_prompt(render(words, system))
+        whole = codec.encode_prompt(render(words, system), words[0])
         if ends in _FRESH:
             parts = _words_in_place(codec, found, whole)
             if parts is None:
@@ -244,8 +259,19 @@ def _check_beginning(codec: Codec, found: Segments) -> None:
             f"the prompt begins with {codec.decode(lead)!r} twice; leave it out of the template: "
             f"{OVERRIDE}"
         )
-    # A mark that opens the user's turn may be the BOS token itself (ChatML on some tokenizers).
-    if not _bare(found.texts[0]).removeprefix(_bare(codec.decode(lead))):
+
+
+def _check_told(codec: Codec, one: Segments, further: Sequence[Segments]) -> None:
+    """Refuses a format in which nothing says that a user speaks.
+
+    A mark that opens the user's turn may be the BOS token itself: the next user's turn shows it.
+    """
+    bos = codec.lead or (codec.tokenizer.bos_token_id,)
+    rest = _bare(one.texts[0])
+    if one.ids[0][: len(bos)] == bos:
+        rest = rest.removeprefix(_bare(codec.decode(bos)))
+    again = further[0].ids[2] if further else ()
+    if not rest and again[-len(bos) :] != bos:
         raise ChatFormatError(
             f"the pre-query template is empty: nothing tells the model to be the user; {OVERRIDE}"
         )

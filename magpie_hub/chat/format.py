@@ -13,11 +13,12 @@ White space that fuses with the first token of the words belongs to the words, n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from magpie_hub.chat.codec import Codec, Ids, find
+from magpie_hub.chat.codec import Codec, Ids
+from magpie_hub.chat.thinking import Thinking
 from magpie_hub.errors import ChatFormatError
 
 SystemStyle = Literal["role", "in_first_user", "in_last_user", "prefixed"]
@@ -37,8 +38,9 @@ class ChatOptions:
         template: Jinja text in place of the tokenizer's own chat template.
         date: What a template that asks for today's date is told, as "26 Jul 2024", so that a
             prompt never depends on the day it is made.
-        thinking: Let a reasoning model think. If False, a thinking block that the template
-            opens is closed empty.
+        thinking: Let a reasoning model think. If False, the template's own switch is used, and a
+            thinking block that is open all the same is closed empty.
+        template_kwargs: Variables that the template is given, as plain JSON values.
         pre_query: Text in place of the derived pre-query template. A system prompt is then put
             between it and the first words.
         post_query: Text in place of what stands between the user's words and the answer.
@@ -49,6 +51,7 @@ class ChatOptions:
     template: str | None = None
     date: str = "26 Jul 2024"
     thinking: bool = False
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     pre_query: str | None = None
     post_query: str | None = None
     next_query: str | None = None
@@ -71,16 +74,36 @@ class Segments:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What of a completion is somebody's words.
+
+    Attributes:
+        ids: The words; of an answer without its thinking.
+        fault: Why they are nobody's: "thinking" where none is wanted or again in the answer,
+            "unfinished_thinking", "empty" after a thought. None if nothing is wrong.
+        ended: Whether an end of turn was found in the completion, so that nothing is cut off.
+    """
+
+    ids: Ids
+    fault: str | None = None
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChatFormat:
     """Everything that the package knows of a model's chat template.
 
     Attributes:
         options: What it was derived with.
         system_style: Where a system prompt stands.
-        stop_ids: Tokens that end a completion, sorted.
+        stop_ids: Tokens that end a user's turn, sorted; without thinking, an answer too.
+        answer_stop_ids: Tokens that end an answer, sorted: with thinking, none that stands
+            between the thought and the answer.
         special_ids: Tokens that never belong in anybody's words.
         markers: Role headers as text ("<|im_start|>assistant", "### Response:", "ASSISTANT:").
-        think_close: Ids that end a thinking block; empty unless `options.thinking`.
+        thinking: How thinking shows.
+        suffix: Text that the template puts between the user's words and the end of their turn.
+        switch: Variables, found by trying, that the template is given to think or not to.
         codec: The tokenizer.
         segments: Number of finished turns and system prompt to `Segments`; derives what is new
             and raises `ChatFormatError` for what the template cannot say.
@@ -89,9 +112,12 @@ class ChatFormat:
     options: ChatOptions
     system_style: SystemStyle
     stop_ids: Ids
+    answer_stop_ids: Ids
     special_ids: frozenset[int]
     markers: tuple[str, ...]
-    think_close: Ids
+    thinking: Thinking
+    suffix: str
+    switch: Mapping[str, Any]
     codec: Codec = field(repr=False, compare=False)
     segments: Callable[[int, str | None], Segments] = field(repr=False, compare=False)
 
@@ -193,13 +219,62 @@ class ChatFormat:
 
     def visible(self, ids: Sequence[int]) -> Ids:
         """An answer without its thinking, as later turns show it; unchanged without a block."""
+        if not self.options.thinking:
+            return tuple(ids)
+        said = self.read_answer(ids)
+        return tuple(ids) if said.fault else said.ids
+
+    def said(self, role: str, ids: Sequence[int], text: str | None = None) -> Said:
+        """Reads somebody's words again: a pure function of them and of the format.
+
+        Args:
+            role: "user" or "assistant".
+            ids: As the model wrote them.
+            text: Their text, if it is known.
+        """
+        if role == "assistant" and self.options.thinking:
+            return self.read_answer(ids)
+        shown = self.thinking.shows(self.decode(ids) if text is None else text)
+        return Said(tuple(ids), "thinking" if shown else None)
+
+    def read_answer(self, ids: Sequence[int]) -> Said:
+        """Finds the words of an answer that may begin with a thought.
+
+        Nothing half comes out of it: a thought without an end, an answer that falls back into
+        thinking, and a thought without an answer are faults.
+        """
         ids = tuple(ids)
-        if not self.think_close:
-            return ids
-        start = 0
-        while (at := find(ids, self.think_close, start)) >= 0:
-            start = at + len(self.think_close)
-        return self.trim(ids[start:]) if start else ids
+        if not self.options.thinking:
+            return self.said("assistant", ids)
+        text, thinking = self.decode(ids), self.thinking
+        thought = thinking.opened or thinking.begins(text)
+        end = thinking.close_pattern.search(text)
+        header = thinking.header
+        if end is not None:
+            thought, ids = True, self._after(ids, end.end())
+        elif not thinking.opened and header and text.lstrip().startswith(header):
+            thought = False
+            ids = self._after(ids, len(text) - len(text.lstrip()) + len(header))
+        elif thought:
+            return Said((), "unfinished_thinking")
+        stop = next((at for at, token in enumerate(ids) if token in self.stop_ids), None)
+        ids = self.trim(ids[:stop]) if thought else self.trim_end(ids[:stop])
+        answer = self.decode(ids)
+        if thinking.shows(answer):
+            return Said(ids, "thinking", stop is not None)
+        empty = thought and not answer.strip()
+        return Said(ids, "empty" if empty else None, stop is not None)
+
+    def _after(self, ids: Ids, length: int) -> Ids:
+        """`ids` behind the first `length` characters of their text."""
+        low, high = 0, len(ids)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self.decode(ids[:middle])) >= length:
+                high = middle
+            else:
+                low = middle + 1
+        return ids[low:]
 
     def cut_query(self, ids: Sequence[int]) -> tuple[Ids, bool]:
         """Cuts a user turn at the header of the answer, where no stop token ends it.
@@ -210,7 +285,15 @@ class ChatFormat:
         Returns:
             The ids before the header (all of them if there is none), and whether it was there.
         """
-        return self._cut(ids, self.segments(0, None), 1)
+        ids, found = self._cut(ids, self.segments(0, None), 1)
+        if found or not self.suffix:
+            return ids, found
+        kept = self.trim_end(ids)
+        text = self.decode(kept)
+        if not text.endswith(self.suffix):
+            return ids, False
+        rest = self._after(kept, len(text) - len(self.suffix))
+        return self.trim_end(kept[: len(kept) - len(rest)]), False
 
     def cut_answer(self, ids: Sequence[int]) -> tuple[Ids, bool]:
         """Cuts an answer at the header of the next user turn, where no stop token ends it.
@@ -235,8 +318,15 @@ class ChatFormat:
             "system_style": self.system_style,
             "stop_ids": list(self.stop_ids),
             "stop_tokens": [self.decode((token,)) for token in self.stop_ids],
+            "answer_stop_ids": list(self.answer_stop_ids),
+            "answer_stop_tokens": [self.decode((token,)) for token in self.answer_stop_ids],
             "markers": list(self.markers),
             "thinking": self.options.thinking,
+            "thinking_marks": (
+                [self.thinking.open, self.thinking.close] if self.thinking.known else None
+            ),
+            "template_kwargs": dict(self.options.template_kwargs),
+            "switch": dict(self.switch),
             "date": self.options.date,
         }
         two = self._second_turn()

@@ -8,11 +8,12 @@ thinking block.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.chat.format import ChatOptions, Segments
-from magpie_hub.chat.renderer import closing
+from magpie_hub.chat.renderer import Forms
+from magpie_hub.chat.thinking import DEFAULT, Thinking
 from magpie_hub.errors import ChatFormatError
 
 # A last line longer than this is a sentence that ends in a header ("… questions. USER:").
@@ -23,10 +24,11 @@ def find_stop_ids(
     codec: Codec,
     one: Segments,
     further: tuple[Segments, ...],
+    forms: Forms,
     generation_eos: Sequence[int],
     extra: tuple[str, ...],
 ) -> Ids:
-    """Tokens that end a completion, sorted; ordinary text only where a recipe names it.
+    """Tokens that end a user's turn, sorted; ordinary text only where a recipe names it.
 
     Raises:
         ChatFormatError: A named token is none, or nothing ends a turn.
@@ -34,11 +36,14 @@ def find_stop_ids(
     stops = set(generation_eos)
     if codec.tokenizer.eos_token_id is not None:
         stops.add(codec.tokenizer.eos_token_id)
-    # What ends a user's turn, and what ends an assistant's.
-    for part in (one.ids[1], *(two.ids[2] for two in further[:1])):
-        first = next((token for token in part if not codec.is_space(token)), None)
-        if first is not None and codec.is_control(first):
-            stops.add(first)
+    controls = codec.controls()
+    texts = {codec.decode((token,)).strip() for token in stops}
+    assistant, user = _headers(controls, one, further, forms, texts)
+    # What ends a user's turn, and what ends an assistant's, in every state of the template.
+    for piece in dict.fromkeys((one.texts[1], *forms.posts)):
+        stops.update(_ends(controls, piece, assistant)[:1])
+    for piece in dict.fromkeys((*(two.texts[2] for two in further[:1]), *forms.ends)):
+        stops.update(_ends(controls, piece, user)[:1])
     for text in extra:
         token = codec.single(text)
         if token is None:
@@ -55,6 +60,93 @@ def find_stop_ids(
     return tuple(sorted(stops))
 
 
+def find_answer_stop_ids(
+    codec: Codec,
+    one: Segments,
+    further: tuple[Segments, ...],
+    forms: Forms,
+    stop_ids: Ids,
+    thinking: Thinking,
+    options: ChatOptions,
+) -> Ids:
+    """Tokens that end an answer: with thinking, none of those that stand behind the thought.
+
+    What then stops an answer is the next mark behind it; an answer without any is cut where it
+    ends when it is read.
+    """
+    if not options.thinking:
+        return stop_ids
+    controls = codec.controls()
+    between = set(_found(controls, thinking.close))
+    named = {token for text in options.stop if (token := codec.single(text)) is not None}
+    stops = (set(stop_ids) - between) | named
+    texts = {codec.decode((token,)).strip() for token in stop_ids}
+    user = _headers(controls, one, further, forms, texts)[1]
+    for piece in dict.fromkeys((*(two.texts[2] for two in further[:1]), *forms.ends)):
+        stops.update([token for token in _ends(controls, piece, user) if token not in between][:1])
+    return tuple(sorted(stops))
+
+
+def find_suffix(codec: Codec, one: Segments, stop_ids: Ids) -> str:
+    """Text of the template's own between the user's words and the mark that ends their turn."""
+    text = one.texts[1]
+    controls = codec.controls()
+    first = next(iter(_places(controls, text)), None)
+    if first is None or controls[first[0]] not in stop_ids:
+        return ""
+    return text[: first.start()].strip()
+
+
+def find_thinking(codec: Codec, forms: Forms) -> Thinking:
+    """How thinking shows, by the template or as it usually does."""
+    opened, close = forms.marks or DEFAULT
+    return Thinking(opened, close, forms.marks is not None, forms.opened, forms.header)
+
+
+def _pattern(controls: Mapping[str, int]) -> re.Pattern[str]:
+    texts = sorted((text for text in controls if text), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, texts)) if texts else r"(?!)")
+
+
+def _places(controls: Mapping[str, int], text: str) -> Iterable[re.Match[str]]:
+    return _pattern(controls).finditer(text)
+
+
+def _found(controls: Mapping[str, int], text: str) -> list[int]:
+    return [controls[match[0]] for match in _places(controls, text)]
+
+
+def _ends(controls: Mapping[str, int], piece: str, header: str) -> list[int]:
+    """Marks behind somebody's words, in order, up to the one that opens the next turn."""
+    cut = piece.find(header) if header else -1
+    if cut < 0:
+        # No header to end at: a mark counts where it is the first thing after the words.
+        first = next(iter(_places(controls, piece)), None)
+        at_once = first is not None and not piece[: first.start()].strip()
+        return [controls[first[0]]] if first is not None and at_once else []
+    places = [match for match in _places(controls, piece) if match.start() <= cut]
+    return [controls[match[0]] for match in places]
+
+
+def _headers(
+    controls: Mapping[str, int],
+    one: Segments,
+    further: tuple[Segments, ...],
+    forms: Forms,
+    ends: set[str],
+) -> tuple[str, str]:
+    """Headers of an assistant's and of a user's turn, as the template writes them bare."""
+    marks = list(controls)
+    # A finished turn shows the bare headers: no thinking block, no default system turn.
+    assistant, user = further[0].texts[1:3] if further else (one.texts[1], one.texts[0])
+    found = ""
+    if forms.header and forms.prompt:
+        found = _header(forms.prompt, marks, ends)
+        if found.strip() in ends:
+            found = ""
+    return found or _header(assistant, marks, ends), _header(user, marks, ends)
+
+
 def used_controls(codec: Codec, found: tuple[Segments, ...]) -> frozenset[int]:
     """Marks that the template uses though the tokenizer does not flag them, thinking left out."""
     tokens = {token for segments in found for part in segments.ids for token in part}
@@ -65,31 +157,18 @@ def used_controls(codec: Codec, found: tuple[Segments, ...]) -> frozenset[int]:
     )
 
 
-def find_think_close(codec: Codec, one: Segments, options: ChatOptions) -> Ids:
-    """Ids that end a thinking block, where thinking is wanted and the template knows of it."""
-    if not options.thinking:
-        return ()
-    close = closing(one.texts[-1])
-    if close is None:
-        template = str(options.template or getattr(codec.tokenizer, "chat_template", ""))
-        named = re.search(r"</\w*think\w*>|\[/THINK\]|<\|END_THINKING\|>", template)
-        close = named[0] if named else None
-    return codec.encode(close) if close else ()
-
-
 def find_markers(
     codec: Codec,
     one: Segments,
     further: tuple[Segments, ...],
     before_system: str,
+    forms: Forms,
     stop_ids: Ids,
 ) -> tuple[str, ...]:
     """Role headers as text, in the order assistant, user, system."""
     marks = [codec.decode((token,)) for token in sorted(codec.special_ids | codec.added_ids)]
     ends = {codec.decode((token,)) for token in stop_ids}
-    # A finished turn shows the bare headers: no thinking block, no default system turn.
-    assistant, user = further[0].texts[1:3] if further else (one.texts[1], one.texts[0])
-    headers = [_header(text, marks, ends) for text in (assistant, user)]
+    headers = list(_headers(codec.controls(), one, further, forms, ends))
     # Inside a user turn the user's header stands before the system's own.
     own = before_system.strip().rpartition(headers[1])[2] if headers[1] else before_system
     headers.append(_system_header(own, marks, ends | {codec.decode(codec.lead)}))

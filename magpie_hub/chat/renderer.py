@@ -2,18 +2,29 @@
 
 A renderer takes the words of a conversation that ends with the user's (u1, a1, u2, …) and gives
 the whole text up to where the assistant begins to write. What it renders never depends on the
-day, and a thinking block that the template opens is closed empty unless thinking is wanted.
+day. Unless thinking is wanted, a template's own switch for it is looked for, a thinking block that
+is open all the same is closed empty, and what the template writes before a finished answer beyond
+its generation prompt stands in the prompt: the header of an answer is not left to the model.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from magpie_hub.chat.codec import one_line
 from magpie_hub.chat.format import ChatOptions, SystemStyle
+from magpie_hub.chat.thinking import (
+    Thought,
+    closing,
+    closing_tags,
+    marks_of_prompts,
+    marks_of_thought,
+    without_block,
+)
 from magpie_hub.errors import ChatFormatError
 
 OVERRIDE = (
@@ -22,17 +33,37 @@ OVERRIDE = (
 )
 """The way out of every refusal."""
 
-_OPEN_BLOCK = re.compile(
-    r"(?P<open><(?P<tag>[\w:]*(?:think|thought|reason)\w*)>|\[THINK\]|<\|START_THINKING\|>)\s*\Z",
-    re.IGNORECASE,
-)
 _SYSTEM_PROBE = "Keep to 7v7 the plan"
+_WORDS = ("first 1v1 user", "second 2v2 answer", "third 3v3 user")
+_THOUGHT = "fourth 4v4 thought"
+
+_OFF = ("none", "off", "disabled", "disable", "no_think", "nothink", "non-thinking", "chat")
+_ON = ("enabled", "enable", "on", "think", "thinking", "high")
+_SWITCHES: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    "thinking_mode": (_OFF, _ON),
+    "reasoning_mode": (_OFF, _ON),
+    "reasoning_effort": (_OFF, _ON),
+    "thinking_effort": (_OFF, _ON),
+    "reasoning": ((False, *_OFF), (True, *_ON)),
+    "enable_reasoning": ((False,), (True,)),
+    "force_reasoning": ((False,), (True,)),
+    "skip_reasoning": ((True,), (False,)),
+    "disable_thinking": ((True,), (False,)),
+    "think": ((False,), (True,)),
+    "use_thinking": ((False,), (True,)),
+    "thinking_budget": ((0,), ()),
+    "reasoning_budget": ((0,), ()),
+}
+"""Variables by which templates are told to think or not, beside `enable_thinking` and `thinking`:
+what switches it off, and what on. One is tried only where the template names it, a word only where
+the template names that too."""
 
 
 class Renderer(Protocol):
     """Words of a conversation to its text."""
 
     style: SystemStyle
+    forms: Forms
 
     def __call__(self, words: Sequence[str], system: str | None) -> str:
         """Renders u1, a1, …, u(n+1), up to where the assistant writes.
@@ -62,14 +93,29 @@ def locate(text: str, words: Sequence[str]) -> tuple[str, ...]:
     return (*pieces, text[start:])
 
 
-def closing(text: str) -> str | None:
-    """What would close the thinking block that `text` ends in, or None if none is open."""
-    match = _OPEN_BLOCK.search(text)
-    if match is None:
-        return None
-    if match["tag"]:
-        return f"</{match['tag']}>"
-    return "[/THINK]" if match["open"].startswith("[") else "<|END_THINKING|>"
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """How a template writes one turn in each of its states, as text.
+
+    Attributes:
+        posts: What stands between the user's words and the answer: thinking as wanted, on, off,
+            not spoken of, and in finished turns.
+        prompt: The bare generation prompt: without a thinking block, and without what only
+            finished turns have.
+        ends: What follows a finished answer.
+        header: What the generation prompt leaves out of a finished answer's header.
+        opened: Whether the generation prompt leaves a thinking block open.
+        marks: What opens a thinking block and what closes it, if the template shows that.
+        switch: Variables, found by trying, that switch thinking as wanted.
+    """
+
+    posts: tuple[str, ...] = ()
+    prompt: str = ""
+    ends: tuple[str, ...] = ()
+    header: str = ""
+    opened: bool = False
+    marks: tuple[str, str] | None = None
+    switch: Mapping[str, Any] | None = None
 
 
 class TemplateRenderer:
@@ -88,6 +134,13 @@ class TemplateRenderer:
             )
         self._tokenizer = tokenizer
         self._options = options
+        self._source = str(options.template or tokenizer.chat_template)
+        self._variables = self._told(options.thinking)
+        self._in_parts = False
+        self._close: str | None = None
+        self._rest = ""
+        self._in_parts = self._wants_parts()
+        self.forms = self._find_forms()
         self.style: SystemStyle = self._find_style()
 
     def __call__(self, words: Sequence[str], system: str | None) -> str:
@@ -104,31 +157,209 @@ class TemplateRenderer:
         return text
 
     def _apply(self, words: Sequence[str], system: str | None) -> str:
-        messages = [] if system is None else [{"role": "system", "content": system}]
+        """A conversation up to where the assistant writes, its header and thinking as wanted."""
+        text = self._render(self._messages(words, system))
+        if self._options.thinking:
+            return text
+        if self._close is not None:
+            text = f"{text.rstrip()}{self._close}"
+        return text + self._rest
+
+    def _messages(self, words: Sequence[str], system: str | None) -> list[dict[str, Any]]:
+        messages = [] if system is None else [{"role": "system", "content": self._content(system)}]
         for index, word in enumerate(words):
-            messages.append({"role": "assistant" if index % 2 else "user", "content": word})
-        options = self._options
+            role = "assistant" if index % 2 else "user"
+            messages.append({"role": role, "content": self._content(word)})
+        return messages
+
+    def _content(self, words: str) -> Any:
+        return [{"type": "text", "text": words}] if self._in_parts else words
+
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ask: bool = True,
+    ) -> str:
         try:
             text = self._tokenizer.apply_chat_template(
-                messages,
-                chat_template=options.template,
+                list(messages),
+                chat_template=self._options.template,
                 tokenize=False,
-                add_generation_prompt=True,
-                date_string=options.date,
+                add_generation_prompt=ask,
+                date_string=self._options.date,
                 # A render argument shadows the global of that name, which reads the clock.
                 strftime_now=self._date,
-                enable_thinking=options.thinking,
-                thinking=options.thinking,
+                **(self._variables if variables is None else variables),
             )
         except Exception as error:  # a template may raise anything
             detail = one_line(error) or type(error).__name__
-            turns = f"{len(words) // 2 + 1} turn{'s' if len(words) > 1 else ''}"
+            count = sum(message["role"] == "user" for message in messages)
+            turns = f"{count} turn{'s' if count > 1 else ''}"
             raise ChatFormatError(
                 f"the chat template refuses a conversation of {turns}: {detail}; {OVERRIDE}"
             ) from error
-        text = str(text)
-        close = None if options.thinking else closing(text)
-        return text if close is None else f"{text.rstrip()}\n\n{close}\n\n"
+        return str(text)
+
+    def _told(self, thinking: bool) -> dict[str, Any]:
+        """What a template is told first; the recipe's own variables stand above it."""
+        both = {"enable_thinking": thinking, "thinking": thinking}
+        return {**both, **self._options.template_kwargs}
+
+    def _wants_parts(self) -> bool:
+        """Whether the template drops words as plain text and takes them as parts of a message."""
+        word = _WORDS[:1]
+        for self._in_parts in (False, True):
+            try:
+                if word[0] in self._render(self._messages(word, None)):
+                    return self._in_parts
+            except ChatFormatError:
+                continue
+        return False
+
+    def _find_forms(self) -> Forms:
+        """Renders one turn in every state; finds the switch, the marks, and what is left out."""
+        thinking = self._options.thinking
+        on, off = (self._prompt(self._told(wanted)) for wanted in (True, False))
+        plain = self._prompt(dict(self._options.template_kwargs))
+        if on is None and off is None and plain is None:
+            return Forms()
+        thought = self._find_thought()
+        first = [prompt for prompt in (on, off, plain) if prompt is not None]
+        past, end = self._finished()
+        marks = thought and marks_of_thought(thought, [*first, *([past] if past else [])])
+        switch = self._find_switch(on, off, thought if marks else None)
+        self._variables.update(switch)
+        prompt = self._prompt(self._variables) or ""
+        past, end = self._finished()
+        last, last_end = self._last()
+        marks = marks or self._search_marks(on or "", prompt if switch and not thinking else off)
+        opened = self._is_open(prompt, thought if marks else None)
+        if not thinking:
+            if opened:
+                self._close = self._closer(prompt, thought if marks else None)
+                prompt = f"{prompt.rstrip()}{self._close}"
+            self._rest = _left_out(prompt, [p for p in (past, last) if p is not None], marks)
+        bare = without_block(prompt, marks)
+        finished = [piece for piece in (past, last) if piece is not None]
+        return Forms(
+            posts=(prompt, *first, *finished),
+            prompt=bare,
+            ends=tuple(piece for piece in (end, last_end) if piece is not None),
+            header=(self._rest or _left_out(prompt, finished, marks)).strip(),
+            opened=opened and thinking,
+            marks=marks,
+            switch=switch or None,
+        )
+
+    def _prompt(self, variables: Mapping[str, Any]) -> str | None:
+        """The generation prompt after one user turn, as the template itself writes it."""
+        pieces = self._pieces(self._messages(_WORDS[:1], None), _WORDS[:1], variables)
+        return pieces[-1] if pieces else None
+
+    def _finished(self) -> tuple[str | None, str | None]:
+        """What stands before a finished answer and behind it, where another turn follows."""
+        pieces = self._pieces(self._messages(_WORDS, None), _WORDS)
+        return (pieces[1], pieces[2]) if pieces else (None, None)
+
+    def _last(self) -> tuple[str | None, str | None]:
+        """The same where the answer is the last thing that was said."""
+        words = _WORDS[:2]
+        pieces = self._pieces(self._messages(words, None), words, ask=False)
+        return (pieces[1], pieces[2]) if pieces else (None, None)
+
+    def _pieces(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        words: Sequence[str],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ask: bool = True,
+    ) -> tuple[str, ...] | None:
+        try:
+            return locate(self._render(messages, variables, ask=ask), words)
+        except ChatFormatError:
+            return None
+
+    def _find_thought(self) -> Thought | None:
+        """How the template writes a thought into a finished turn; None where it does not."""
+        words = (_WORDS[0], _THOUGHT, _WORDS[1])
+        user, answer = self._messages(_WORDS[:2], None)
+        keys = ("reasoning_content", "thinking", "reasoning")
+        ways: list[dict[str, Any]] = [dict.fromkeys(keys, _THOUGHT)]
+        ways += [{key: _THOUGHT} for key in keys]
+        part = {"type": "text", "text": _WORDS[1]}
+        ways.append({"content": [{"type": "thinking", "thinking": _THOUGHT}, part]})
+        for way in ways:
+            for variables in (self._told(True), {**self._options.template_kwargs}):
+                messages = [user, {**answer, **way}]
+                pieces = self._pieces(messages, words, variables, ask=False)
+                # A template that takes text alone prints the parts as Python spells them.
+                if pieces and "'type'" not in pieces[1]:
+                    return Thought(pieces[1], pieces[2])
+        return None
+
+    def _find_switch(
+        self, on: str | None, off: str | None, thought: Thought | None
+    ) -> dict[str, Any]:
+        """The variable that switches thinking as it is wanted, where the usual two do not."""
+        wanted = self._options.thinking
+        if wanted and on != off:
+            return {}
+        best, found = self._rank(off, on, thought), {}
+        for key, value in self._candidates(wanted):
+            prompt = self._prompt({**self._told(wanted), key: value})
+            if prompt is None:
+                continue
+            if wanted and prompt != on and without_block(prompt, None) == prompt:
+                return {key: value}
+            if not wanted and (rank := self._rank(prompt, on, thought)) > best:
+                best, found = rank, {key: value}
+        return found
+
+    def _rank(self, prompt: str | None, on: str | None, thought: Thought | None) -> int:
+        """How surely a generation prompt keeps the model from thinking."""
+        if prompt is None:
+            return -1
+        if self._is_open(prompt, thought):
+            return 1  # closed by us
+        if prompt != on or without_block(prompt, None) != prompt:
+            return 2  # the template's own way
+        return 0
+
+    def _candidates(self, wanted: bool) -> Iterator[tuple[str, Any]]:
+        for key, values in _SWITCHES.items():
+            named = re.search(rf"(?<![\w.]){key}\b", self._source)
+            if named is None or key in self._options.template_kwargs:
+                continue
+            for value in values[wanted]:
+                if isinstance(value, str) and not re.search(rf"['\"]{value}['\"]", self._source):
+                    continue
+                yield key, value
+
+    def _search_marks(self, on: str, off: str | None) -> tuple[str, str] | None:
+        """The marks where no thought is rendered: by the prompts, or by what is cut out."""
+        found = marks_of_prompts(on, off or "")
+        if found is not None:
+            return found
+        pairs = closing_tags(self._source)
+        for opened, close in pairs:
+            said = f"{opened}\n{_THOUGHT}\n{close}\n\n{_WORDS[1]}"
+            messages = self._messages((_WORDS[0], said, _WORDS[2]), None)
+            if self._pieces(messages, _WORDS) and _THOUGHT not in self._render(messages):
+                return opened, close
+        return pairs[0] if pairs else None
+
+    def _is_open(self, prompt: str, thought: Thought | None) -> bool:
+        same = thought is not None and prompt.rstrip() == thought.before.rstrip()
+        return same or closing(prompt) is not None
+
+    def _closer(self, prompt: str, thought: Thought | None) -> str:
+        """What ends the block that a generation prompt opens, white space included."""
+        if thought is not None and prompt.rstrip() == thought.before.rstrip():
+            return thought.before[len(thought.before.rstrip()) :] + thought.after
+        return f"\n\n{closing(prompt)}\n\n"
 
     def _date(self, form: str) -> str:
         try:
@@ -156,6 +387,19 @@ class TemplateRenderer:
         return "in_first_user" if inside else "role"
 
 
+def _left_out(prompt: str, finished: Sequence[str], marks: tuple[str, str] | None) -> str:
+    """What stands before a finished answer beyond the generation prompt; "" if white space."""
+    bare = without_block(prompt, marks)
+    for piece in finished:
+        for before, whole in ((prompt, piece), (bare, without_block(piece, marks))):
+            if whole.startswith(before):
+                rest = whole[len(before) :]
+                if rest.strip():
+                    return rest
+                break
+    return ""
+
+
 class PieceRenderer:
     """Renders with the recipe's own pieces of text, the rest taken from a template if need be."""
 
@@ -165,6 +409,13 @@ class PieceRenderer:
         self._base = base
         own = options.pre_query is not None or base is None
         self.style: SystemStyle = "prefixed" if own or base is None else base.style
+        known = base.forms if base is not None else Forms()
+        if options.post_query is not None:
+            opened = closing(options.post_query) is not None
+            known = replace(known, posts=(), prompt="", header="", opened=opened)
+        if options.next_query is not None:
+            known = replace(known, ends=())
+        self.forms = known
 
     def __call__(self, words: Sequence[str], system: str | None) -> str:
         options, several = self._options, len(words) > 1

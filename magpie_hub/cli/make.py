@@ -100,7 +100,7 @@ def variants(as_json: bool) -> None:
 @knob_options("rows", "oversample", "turns", "min_yield", "model")
 @as_json
 def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: Any) -> None:
-    """Show whether MODEL can be used: its derived chat format, and a few instructions of its own.
+    """Show whether MODEL can be used: its chat format, some instructions, and two responses.
 
     MODEL is a Hub id or a folder.
     """

@@ -84,7 +84,12 @@ def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = Tr
 
 
 def first_reason(gates: tuple[Gate, ...], candidate: Candidate) -> str | None:
-    """Returns the first gate's reason against the candidate, or None if all let it pass."""
+    """Returns the first reason against the candidate, or None if all let it pass.
+
+    What the chat format found wrong stands before any gate.
+    """
+    if candidate.fault is not None:
+        return candidate.fault
     return next((reason for gate in gates if (reason := gate(candidate))), None)
 
 

@@ -28,6 +28,8 @@ class Candidate:
         markers: Role headers of the chat template as text ("<|start_header_id|>assistant",
             "### Response:", "ASSISTANT:"), none of which belongs in anybody's words.
         instruction: What an answer answers, the user's words of the same turn; "" for a user's.
+        fault: What the chat format found wrong with them before any gate, as a reason: "thinking",
+            "unfinished_thinking" or "empty". Nothing half is published, whatever gates are on.
     """
 
     role: Role
@@ -38,6 +40,7 @@ class Candidate:
     special_ids: frozenset[int] = frozenset()
     markers: tuple[str, ...] = ()
     instruction: str = ""
+    fault: str | None = None
 
 
 class Gate(Protocol):

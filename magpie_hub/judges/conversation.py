@@ -68,8 +68,8 @@ class Conversations:
         Raises:
             ChatFormatError: The template refuses these very words.
         """
-        words = (defuse(text, self._marks) for text in (instruction, response))
-        return self._codec.encode_prompt(self._render(*words, ask=ask))
+        question, answer = (defuse(text, self._marks) for text in (instruction, response))
+        return self._codec.encode_prompt(self._render(question, answer, ask=ask), question)
 
     def decode(self, ids: Ids) -> str:
         """Text of what the model wrote, white space at both ends cut."""

@@ -24,7 +24,7 @@ def test_a_template_of_one_s_own(make: Any) -> None:
     tokenizer = make("qwen2")
     chat = derive(tokenizer, options=ChatOptions(template=own))
     assert text_of(chat, chat.pre_query) == "<|im_start|>"
-    assert text_of(chat, chat.post_query) == "<|im_end|>"
+    assert text_of(chat, chat.post_query) == "<|im_end|><|im_start|>"
     assert text_of(chat, chat.next_query) == "<|im_end|><|im_start|>"
 
 
