@@ -271,7 +271,8 @@ async def grow(
                 recent.append(passed)
                 progress.finished += 1
             if len(recent) == WINDOW and sum(recent) < min_yield * WINDOW and not ledger.done:
-                raise YieldError(_give_up(recent, min_yield, ledger))
+                said = _give_up(recent, min_yield, ledger)
+                raise YieldError("; ".join(filter(None, (said, no_room(rollouts, engine)))))
     finally:
         if ticker:
             ticker.cancel()
@@ -284,6 +285,17 @@ async def grow(
     if watch:
         watch(look())
     return look()
+
+
+def no_room(rollouts: Rollouts, engine: Engine) -> str:
+    """What to do about words for which the context had no room; "" if there was room for all."""
+    if not rollouts.no_room:
+        return ""
+    return (
+        f"{rollouts.no_room} turns were cut off at the end of the context of "
+        f"{engine.info.max_model_len:,} tokens: raise max_model_len, as far as the model's own "
+        "context goes, or take fewer turns or a lower max_tokens"
+    )
 
 
 def _give_up(recent: deque[bool], min_yield: float, ledger: Ledger) -> str:

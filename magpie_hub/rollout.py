@@ -116,6 +116,7 @@ class Rollouts:
 
     Attributes:
         finished: Rows that have lived their lives, passed or rejected.
+        no_room: Completions that the end of the context cut off, not their own token limit.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Rollouts:
         self._tag = tag
         self._settings = plan.recipe.gates
         self.finished = 0
+        self.no_room = 0
         # Lowest row in flight for each first instruction that has passed its gates.
         self._in_flight: dict[bytes, int] = {}
 
@@ -244,11 +246,13 @@ class Rollouts:
         return assistant_words(self._chat, turn, await self._complete(prompt, sampling))
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
-        if len(prompt) >= self._engine.info.max_model_len:
-            # A conversation that fills the context is the row's fate, not the engine's failure:
-            # no token fits, so its words are cut off before they begin.
-            return Completion((), "length")
-        return await self._engine.generate(prompt, sampling)
+        room = self._engine.info.max_model_len - len(prompt)
+        # A conversation that fills the context is the row's fate, not the engine's failure: if no
+        # token fits, its words are cut off before they begin.
+        fits = room > 0
+        done = await self._engine.generate(prompt, sampling) if fits else Completion((), "length")
+        self.no_room += done.finish_reason == "length" and room < sampling.max_tokens
+        return done
 
     def _reason(self, words: Words, instruction: str = "") -> str | None:
         gates = self._gates.instruction if words.role == "user" else self._gates.response

@@ -24,7 +24,7 @@ from magpie_hub.engine.base import Engine
 from magpie_hub.engines import Engines
 from magpie_hub.errors import EngineError, OutOfMemory, YieldError
 from magpie_hub.gates import GateSet
-from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow
+from magpie_hub.generate import WINDOW, Ledger, Progress, Watcher, grow, no_room
 from magpie_hub.generator import engine_options, load_chat, row_tokens
 from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource
@@ -142,6 +142,8 @@ class Rounds:
                     )
                 finally:
                     finished = rollouts.finished
+                if advice := no_room(rollouts, engine):
+                    self.say(advice)
 
     def _more(self, found: Survey) -> int:
         """Rows that must pass the gates so that enough of them will be kept, a few to spare.

@@ -17,7 +17,7 @@ from magpie_hub.gates import build_gates
 from magpie_hub.generate import Ledger, Progress, grow
 from magpie_hub.journal import Journal
 from magpie_hub.plan import Plan, stage_seed
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.model import Instruct, Recipe, SystemPrompt
 from magpie_hub.rollout import Rollouts
 from tests.toy import SYSTEM, USER, ToyChat, ToyEngine
 
@@ -273,8 +273,20 @@ def test_a_conversation_that_fills_the_context_is_a_reject(tmp_path: Path) -> No
     run(book, ToyEngine(wordy_when_odd, max_model_len=500), made)
     # A prompt that leaves no room for a word is not sent: its words are cut off at none.
     reasons = book.later.counts(2)
-    assert reasons["instruction_2.empty"] > 0
+    assert reasons["instruction_2.cut_off"] > 0
+    assert "instruction_2.empty" not in reasons
     assert deliver(book, made).funnel.delivered == 6
+
+
+def test_a_run_whose_prompts_fill_the_context_names_max_model_len(tmp_path: Path) -> None:
+    wordy = SystemPrompt(name="wordy", text="word " * 100)
+    made = recipe(rows=300, instruct=Instruct(systems=(wordy,)))
+    with pytest.raises(YieldError) as caught:
+        run(open_book(tmp_path), ToyEngine(max_model_len=300), made)
+    said = str(caught.value)
+    assert "instruction.cut_off" in said
+    assert "turns were cut off at the end of the context of 300 tokens" in said
+    assert "raise max_model_len" in said
 
 
 def test_watchers_see_the_run(tmp_path: Path) -> None:

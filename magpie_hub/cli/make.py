@@ -59,7 +59,9 @@ def funnel_text(stats: Mapping[str, Any]) -> str:
     """The funnel of a release, a line each reason, and what gates and tags have saved."""
     funnel, saved = stats["funnel"], stats["saved"]
     lines = [f"{funnel['planned']:>9,} rows planned"]
-    lines += [f"{-count:>9,} {reason}" for reason, count in funnel["rejected"].items()]
+    lines += [
+        f"{-count:>9,} {reason}{_hint(reason)}" for reason, count in funnel["rejected"].items()
+    ]
     lines.append(f"{funnel['delivered']:>9,} rows delivered")
     if saved["rows"]:
         lines.append(
@@ -67,6 +69,13 @@ def funnel_text(stats: Mapping[str, Any]) -> str:
             "tokens saved"
         )
     return "\n".join(lines)
+
+
+def _hint(reason: str) -> str:
+    """What helps against a reason that a setting is to blame for."""
+    if reason.split(":")[0].endswith(".cut_off"):
+        return " (a higher max_tokens lets them end, or max_model_len where the context is full)"
+    return ""
 
 
 @click.command(context_settings=SETTINGS)

@@ -15,21 +15,60 @@ from typing import Any, NamedTuple
 from magpie_hub.errors import RecipeError
 from magpie_hub.gates.answer_inside import AnswerInside
 from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.broken_code import BrokenCode
 from magpie_hub.gates.colon import Colon
 from magpie_hub.gates.cut_off import CutOff
+from magpie_hub.gates.echo import Echo
 from magpie_hub.gates.empty import Empty
+from magpie_hub.gates.foreign_opening import ForeignOpening
+from magpie_hub.gates.fragment import Fragment
 from magpie_hub.gates.garbage import Garbage
 from magpie_hub.gates.language import Language
 from magpie_hub.gates.leak import Leak
+from magpie_hub.gates.length import Length
+from magpie_hub.gates.no_request import NoRequest
+from magpie_hub.gates.other_language import OtherLanguage
+from magpie_hub.gates.placeholder import Placeholder
+from magpie_hub.gates.refusal import Refusal
+from magpie_hub.gates.repeated_items import RepeatedItems
 from magpie_hub.gates.repetition import Repetition
+from magpie_hub.gates.self_reference import SelfReference
+from magpie_hub.gates.speaker import Speaker
+from magpie_hub.gates.urls import Urls
 
-__all__ = ["GATES", "Candidate", "Gate", "GateSet", "Role", "build_gates", "first_reason"]
+__all__ = ["GATES", "OFF", "Candidate", "Gate", "GateSet", "Role", "build_gates", "first_reason"]
 
 GATES: dict[str, type] = {
     gate.name: gate
-    for gate in (Empty, Repetition, CutOff, Leak, Garbage, Colon, AnswerInside, Language)
+    for gate in (
+        Repetition,
+        CutOff,
+        Empty,
+        Leak,
+        Garbage,
+        Colon,
+        AnswerInside,
+        Speaker,
+        ForeignOpening,
+        Fragment,
+        Echo,
+        OtherLanguage,
+        RepeatedItems,
+        BrokenCode,
+        NoRequest,
+        Placeholder,
+        Refusal,
+        SelfReference,
+        Urls,
+        Length,
+        Language,
+    )
 }
 """Every gate by name, in the order in which they are asked."""
+
+OFF = frozenset({"no_request", "placeholder", "refusal", "self_reference", "urls"})
+"""Gates that a recipe must ask for: what they reject is a matter of what the rows are for. So it
+is with a gate that has parameters that must be given."""
 
 
 class GateSet(NamedTuple):
@@ -49,7 +88,8 @@ def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = Tr
 
     Args:
         config: Gate name to True (with its defaults), False (off) or a mapping of its parameters.
-            A gate that is not named is on, unless it has parameters that must be given.
+            A gate that is not named is on, unless it is in `OFF` or has parameters that must be
+            given.
         to_run: Also check that what the gates import is installed; False to read a recipe on a
             machine that will not run it.
 
@@ -63,7 +103,7 @@ def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = Tr
     Example:
         >>> gates = build_gates({"colon": False, "garbage": {"max_scripts": 2}})
         >>> [gate.name for gate in gates.response]
-        ['empty', 'repetition', 'cut_off', 'leak', 'garbage']
+        ['repetition', 'cut_off', 'empty', 'leak', 'garbage']
     """
     config = config or {}
     for name in config:
@@ -96,7 +136,7 @@ def first_reason(gates: tuple[Gate, ...], candidate: Candidate) -> str | None:
 def _build(name: str, cls: type, wanted: object) -> Gate | None:
     known = {field.name: field for field in fields(cls)}
     required = [key for key, field in known.items() if field.default is MISSING]
-    if wanted is None and required:
+    if wanted is None and (required or name in OFF):
         return None
     if wanted is False:
         return None

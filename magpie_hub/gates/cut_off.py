@@ -1,8 +1,9 @@
 """Gate `cut_off`: the words ran into the token limit.
 
-Rule: the finish reason is "length". A cut instruction asks half a question, and a cut response
-teaches a model to stop in mid-sentence. Source: the official Magpie code never looks at the
-finish reason; its only guard is the trailing-colon rule (gate `colon`).
+Rule: the finish reason is "length", be it that of `max_tokens` or the end of the model's context
+(`max_model_len`), which may leave no room for a single token. A cut instruction asks half a
+question, and a cut response teaches a model to stop in mid-sentence. Source: the official Magpie
+code never looks at the finish reason; its only guard is the trailing-colon rule (gate `colon`).
 """
 
 from __future__ import annotations

@@ -24,24 +24,18 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.scripts import scripts
 
 _Kind = Literal["word", "symbol", "control", "replacement", "private_use"]
 
 _SHORT = 500
 _LONG_RULE = re.compile(r"([^\w\s]|_)\1{3,}")
-_ONE_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "BOPOMOFO": "CJK", "IDEOGRAPHIC": "CJK"}
-# First words of the names of letters that belong to no script of their own.
-_NO_SCRIPT = re.compile(
-    "GREEK|MATHEMATICAL|FULLWIDTH|HALFWIDTH|MODIFIER|DOUBLE-STRUCK|SCRIPT|BLACK-LETTER|MICRO|OHM"
-    "|KELVIN|ANGSTROM|FEMININE|MASCULINE|SUPERSCRIPT|SUBSCRIPT|ALEF|BET|GIMEL|DALET"
-)
 
 
 @functools.cache
@@ -54,14 +48,6 @@ def _kind(char: str) -> _Kind:
     if category in ("Co", "Cs"):
         return "private_use"
     return "word" if category[0] in "LMNZ" or category == "Cf" else "symbol"
-
-
-@functools.cache
-def _script(char: str) -> str | None:
-    if not char.isalpha():
-        return None
-    first = unicodedata.name(char, "").partition(" ")[0]
-    return None if _NO_SCRIPT.fullmatch(first) else _ONE_SCRIPT.get(first, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +84,10 @@ class Garbage:
             return f"{self.name}:single"
         if len(text) >= self.min_chars and self._is_noise(text, chars):
             return f"{self.name}:symbols"
-        if candidate.role == "user" and len(text) <= _SHORT and not text.isascii():
-            letters: Counter[str] = Counter()
-            for char in chars:
-                if script := _script(char):
-                    letters[script] += text.count(char)
-            if sum(count >= 2 for count in letters.values()) > self.max_scripts:
-                return f"{self.name}:scripts"
-        return None
+        if candidate.role != "user" or len(text) > _SHORT or text.isascii():
+            return None
+        mixed = sum(count >= 2 for count in scripts(text).values()) > self.max_scripts
+        return f"{self.name}:scripts" if mixed else None
 
     def _is_noise(self, text: str, chars: Collection[str]) -> bool:
         symbols = [char for char in chars if _kind(char) == "symbol"]

@@ -6,7 +6,8 @@ regular expression, so a label outside the enumerations cannot come to be; the p
 our own. One call a row in either mode:
 
 * compact: three labels, about a dozen tokens;
-* explained: also intent, knowledge, a review of the quality and further categories.
+* explained: also intent, knowledge, a review of the quality and further categories. A reply that
+  only seems to explain is a failure (`magpie_hub.judges.explanation`).
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import jinja2
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.judges.explanation import Explanations
 from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.words import defuse, special_marks
 from magpie_hub.recipe.selection import Difficulty, Quality
 
-PROMPT = 2
-"""Version of prompt and reply; raised when either would give other labels."""
+PROMPT = 3
+"""Version of prompt and reply and of how it is read; raised when they would give other labels."""
 
 Mode = Literal["compact", "explained"]
 
@@ -84,6 +86,9 @@ COLUMNS = (
     "quality_explanation",
     "quality_generator",
 )
+
+EXPLAINED = ("intent", "knowledge", "review")
+"""Lines of an explained reply that are in the tagger's own words."""
 
 MAX_TOKENS = {"compact": 32, "explained": 1024}
 """Bounds of a reply; an explained one of ordinary words stays far below."""
@@ -175,7 +180,7 @@ class Tags:
             stop_ids=self._chat.stop_ids,
             pattern=reply_pattern(self._mode),
         )
-        return self._read(subject.row_id, await self._engine.generate(prompt, sampling))
+        return self._read(subject, await self._engine.generate(prompt, sampling))
 
     def _prompt(self, instruction: str) -> list[int]:
         head, tail = self._static
@@ -195,7 +200,12 @@ class Tags:
     def _marks(self) -> re.Pattern[str] | None:
         return special_marks(self._chat.codec)
 
-    def _read(self, row_id: int, completion: Completion) -> Label:
+    @cached_property
+    def _explanations(self) -> Explanations:
+        return Explanations(render(self._mode, ""))
+
+    def _read(self, subject: Subject, completion: Completion) -> Label:
+        row_id = subject.row_id
         if completion.finish_reason != "stop":
             return Label(row_id, failure="cut_off")
         text = self._chat.decode(completion.ids)
@@ -203,6 +213,9 @@ class Tags:
         if found is None:  # An engine that broke its word.
             return Label(row_id, failure=f"unparsable:{text[:60]!r}")
         said = {key: " ".join(value.split()) for key, value in found.groupdict().items()}
+        explained = {line: said[line] for line in EXPLAINED if line in said}
+        if failure := self._explanations.failure(explained, subject.instruction):
+            return Label(row_id, failure=failure)
         category = said["category"]
         others = said.get("others", "none").split(", ")
         further = [name for name in dict.fromkeys(others) if name not in (category, "none")]

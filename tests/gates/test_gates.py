@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates import GATES, build_gates, first_reason
+from magpie_hub.gates import GATES, OFF, build_gates, first_reason
 from magpie_hub.gates.base import Candidate
 from magpie_hub.gates.colon import Colon
 from magpie_hub.gates.cut_off import CutOff
@@ -173,15 +173,33 @@ def test_the_order_of_the_gates_changes_the_reason_and_never_the_verdict(candida
     assert (first_reason(tuple(gates), candidate) is None) == (before is None)
 
 
-def test_without_a_word_from_the_recipe_all_but_language_are_on() -> None:
+def test_no_room_for_a_word_is_cut_off_and_not_empty() -> None:
+    for said in (user("", finish_reason="length"), assistant("", finish_reason="length")):
+        gates = build_gates().instruction if said.role == "user" else build_gates().response
+        assert first_reason(gates, said) == "cut_off"
+        # A row without words never passes, whatever a recipe switches off.
+        gates = build_gates({"cut_off": False})[said.role == "assistant"]
+        assert first_reason(gates, said) == "empty"
+
+
+def test_what_is_a_matter_of_taste_is_off_until_a_recipe_asks_for_it() -> None:
     gates = build_gates()
-    assert {gate.name for gate in gates.instruction} == set(GATES) - {"language"}
+    on = {gate.name for side in gates for gate in side}
+    assert set(GATES) - on == {*OFF, "length", "language"}
+    asked = build_gates(dict.fromkeys(OFF, True))
+    assert {gate.name for side in asked for gate in side} == on | OFF
     assert {gate.name for gate in gates.response} == {
         "empty",
         "repetition",
         "cut_off",
         "leak",
         "garbage",
+        "speaker",
+        "foreign_opening",
+        "echo",
+        "other_language",
+        "repeated_items",
+        "broken_code",
     }
 
 
@@ -201,7 +219,7 @@ def test_equal_parameters_make_equal_gates() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"colour": True}, "no gate is called 'colour'; there are empty, repetition"),
+        ({"colour": True}, "no gate is called 'colour'; there are repetition, cut_off"),
         ({"garbage": {"scripts": 2}}, "no parameter is called 'scripts'; it has min_chars"),
         ({"colon": {"strict": True}}, "no parameter is called 'strict'; it has none"),
         ({"colon": "yes"}, "gates.colon: true, false or its parameters, not 'yes'"),

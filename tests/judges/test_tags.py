@@ -73,6 +73,60 @@ def test_explained_fills_every_published_column(tokenizer: Any) -> None:
     assert values["other_task_category"] == ["Math"], "without the first, and each once"
 
 
+def explained(intent: str, knowledge: str, review: str) -> str:
+    return (
+        f"Intent: {intent}\nKnowledge: {knowledge}\nDifficulty: easy\nReview: {review}\n"
+        "Quality: good\nCategory: Math\nOthers: none"
+    )
+
+
+SUM = "What is the sum of the first ten odd numbers?"
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"),
+    [
+        (("...", "Arithmetic", "Clear and short"), "no_words:intent"),
+        (("To add numbers", "1. 2. 3.", "Clear and short"), "no_words:knowledge"),
+        (("To add numbers", "Arithmetic", "----------"), "no_words:review"),
+        ((SUM, "Arithmetic", "Clear and short"), "copied_message:intent"),
+        (("To add numbers", "Arithmetic", "what is the SUM of the first ten odd"),
+         "copied_message:review"),
+        (("what the person wants to reach, in one sentence", "Arithmetic", "Clear"),
+         "copied_prompt:intent"),
+        (("To add numbers", "what must be known in order to answer", "Clear"),
+         "copied_prompt:knowledge"),
+        (("To add numbers", "Arithmetic", "one of the qualities above"), "copied_prompt:review"),
+        (("To add numbers", "facts or explanations", "Clear"), "copied_prompt:knowledge"),
+        (("To add numbers", "Arithmetic", "understandable, with important details missing"),
+         "copied_prompt:review"),
+        (("To add numbers", "To add numbers", "Clear"), "repeated:knowledge"),
+    ],
+)  # fmt: skip
+def test_an_explanation_that_explains_nothing_is_a_failure(
+    tokenizer: Any, said: tuple[str, str, str], failure: str
+) -> None:
+    found, _ = tag(tokenizer, explained(*said), Subject(0, SUM), mode="explained")
+    assert (found[0].failure, dict(found[0].values)) == (failure, {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("To know the sum of the first ten odd numbers", "Arithmetic", "Clear and specific"),
+        ("The person wants a sum", "What odd numbers are", "It is clear what is wanted"),
+        ("求和", "算术", "清楚"),
+        ("Math", "Addition of numbers", "No detail is missing"),
+    ],
+)
+def test_an_explanation_in_words_of_its_own_is_a_label(
+    tokenizer: Any, said: tuple[str, str, str]
+) -> None:
+    found, _ = tag(tokenizer, explained(*said), Subject(0, SUM), mode="explained")
+    assert found[0].failure is None
+    assert found[0].values["intent"] == said[0]
+
+
 @pytest.mark.parametrize("mode", ["compact", "explained"])
 def test_the_patterns_are_ones_that_every_engine_reads_alike(mode: Mode) -> None:
     example = COMPACT if mode == "compact" else EXPLAINED

@@ -1,0 +1,87 @@
+"""Gate `echo`: the answer says the instruction again.
+
+Rules:
+
+* `start`: the answer begins with the first sentence of the instruction, word for word, of at least
+  `min_words` words, in the case and spelling of either;
+* `whole`: of the answer's 4-grams of words, more than `max_copied` stand in the instruction, and
+  the instruction hands over no text to work on.
+
+Not caught on purpose: a heading or a line in bold that repeats the question and is followed by its
+answer; an instruction that begins with code or that holds a text to be edited, completed or
+repeated, which belongs in the answer; instructions in which the asking and the text are one
+sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.params import check_share, check_whole
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
+_SENTENCE_END = re.compile(r"[.!?。！？](?=[\s\"'”)]|$)|\n")
+_HEADING = re.compile(r"\s*(?:#{1,6} |\*\*|__|> )")
+# A text is handed over: behind a colon, between quotation marks, below the request, or as code.
+_MATERIAL = re.compile(r"[:：]\s|\n\s*\S|[\"“”«»`]|(?<!\w)['‘]\w")
+_WANTS_IT_BACK = re.compile(
+    r"\b(?:repeat|complete|continue|finish|edit|rewrite|rephrase|paraphrase|correct|fix|proofread"
+    r"|copy|translate|summari[sz]e|punctuat\w+|capitali[sz]e|extend|expand|fill in|next (?:line"
+    r"|word)"
+    r"|say|recite|quote|story|poem|song|lyrics|sentence|paragraph|begin(?:s|ning)?|start(?:s"
+    r"|ing)?)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """Rejects an answer that says the instruction again.
+
+    Attributes:
+        min_words: Shorter first sentences may come again, and shorter answers are not measured.
+        max_copied: Share of the answer's 4-grams of words that may stand in the instruction.
+    """
+
+    name: ClassVar[str] = "echo"
+    version: ClassVar[int] = 1
+    roles: ClassVar[tuple[Role, ...]] = ("assistant",)
+
+    min_words: int = 6
+    max_copied: float = 0.6
+
+    def __post_init__(self) -> None:
+        check_whole(self.name, "min_words", self.min_words, 4, 1_000)
+        check_share(self.name, "max_copied", self.max_copied)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, "echo:start" or "echo:whole"."""
+        asked = candidate.instruction
+        if not asked or _WANTS_IT_BACK.search(asked):
+            return None
+        sentence = _SENTENCE_END.split(asked.strip(), maxsplit=1)[0]
+        first = _words(sentence)
+        # As long as the sentence and a little more: words differ in what stands between them.
+        opening = _words(candidate.text[: 2 * len(sentence) + 20])
+        # A word or two may stand before it: a label, a quotation's "So,".
+        starts = (opening[at : at + len(first)] for at in range(3))
+        if len(first) >= self.min_words and first in starts and not _HEADING.match(candidate.text):
+            return f"{self.name}:start"
+        if len(candidate.text) > 4 * len(asked) or _MATERIAL.search(asked.strip()):
+            return None
+        grams = _grams(_words(candidate.text))
+        if len(grams) + 3 < self.min_words:
+            return None
+        copied = sum(gram in known for known in [set(_grams(_words(asked)))] for gram in grams)
+        return f"{self.name}:whole" if copied > self.max_copied * len(grams) else None
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _grams(words: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(words, words[1:], words[2:], words[3:], strict=False))

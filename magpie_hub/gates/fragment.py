@@ -1,0 +1,57 @@
+"""Gate `fragment`: an instruction begins in the middle of a word or a sentence.
+
+Rules:
+
+* `word`: the first word is an ending, in small letters, and a space follows: "ing to bake bread",
+  "tion of labour", "'s house", "n't work";
+* `sentence`: it begins with a mark that only goes on or closes: ", and then", ") is", ". The";
+* `clause`: it begins in small letters with a word that only goes on, and asks nothing: "and the
+  second one is blue.", "which is why it broke."
+
+Not caught on purpose: small letters as such, which people type; "...", bullets, options of
+commands, domains (".com", ".NET") and faces; words that are endings and words too ("ally", "able",
+"age").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+_WORD = re.compile(
+    r"(?:ing|ings|ly|tions?|sions?|ations?|ments?|ness|ity|ities|ical|ically|ology|ological|ous"
+    r"|ously|ious|iously|iably|ably|ibly|ible|ively|ives|ency|encies|ial|ially|ized?|ised?|izing"
+    r"|ising|['’](?:s|t|re|ve|ll|d|m)|n['’]t),? (?=[\w\"'])"
+)
+_SENTENCE = re.compile(
+    r"(?:[,;:)\]}!?。，、；：）】」]|\.(?!\.|\w))[ \t]*(?=[\w\s\"'])(?![DPp()3]\b)"
+)
+_CLAUSE = re.compile(
+    r"(?:(?:and|or|but|nor)\b(?! (?:what|how|why|if|when|where|who|can|could|is|are|do|does|did"
+    r"|tell"
+    r"|please|explain|write|give|show|now|then|finally))|which (?:is|was) why\b|because of which\b"
+    r"|as well as\b|than (?:the|a)\b|(?:of|by|from) (?:the|a)\b(?![^.]*,))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Rejects an instruction that begins in mid-word or in mid-sentence."""
+
+    name: ClassVar[str] = "fragment"
+    version: ClassVar[int] = 1
+    roles: ClassVar[tuple[Role, ...]] = ("user",)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "fragment:" with the rule that was broken."""
+        text = candidate.text.lstrip()
+        if _WORD.match(text):
+            return f"{self.name}:word"
+        if _SENTENCE.match(text):
+            return f"{self.name}:sentence"
+        if _CLAUSE.match(text) and "?" not in text and candidate.turn == 1:
+            return f"{self.name}:clause"
+        return None
