@@ -42,6 +42,16 @@ def address(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
+def is_http(url: str) -> bool:
+    """Whether a text is an http or https address, with a host and a port that there is."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port or a host that is none
+        return False
+    return bool(usable) and not any(char.isspace() for char in url)
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats a record for a log, its traceback too, and redacts it."""
 

@@ -162,8 +162,7 @@ async def _start_server(
     say(f"engine {name}: {reason}")
     from magpie_hub.engine.server import ServerEngine
 
-    if constrained:
-        source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
+    source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
     return await ServerEngine.start(source, options, constrained=constrained)
 
 

@@ -5,17 +5,25 @@ vLLM's server does (0.10.2 or newer). A server that answers with text alone is r
 start: re-tokenised text is not what the model wrote. So is one that does not keep to a pattern,
 where patterns are wanted. The server owns the model, the batch and the dtype; this side keeps many
 requests in flight and leaves retries (429, 5xx, broken connections, `Retry-After`) to the `openai`
-client.
+client. What comes back is read by `magpie_hub.engine.answers`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from magpie_hub.engine.answers import (
+    Answer,
+    BadAnswer,
+    Models,
+    Served,
+    Version,
+    keep_short,
+    plain,
+    read,
+)
 from magpie_hub.engine.base import (
     Completion,
     EngineInfo,
@@ -29,7 +37,7 @@ from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models import load_tokenizer
 from magpie_hub.models.folder import read_json
-from magpie_hub.redact import address
+from magpie_hub.redact import address, is_http
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -43,6 +51,7 @@ DEFAULT_TIMEOUT = 600.0
 DEFAULT_MAX_RETRIES = 6
 
 _NEEDED = "use a server that takes and returns token ids, such as vLLM 0.10.2 or newer"
+_HONOUR = "it must honour stop_token_ids and ignore_eos"
 _NEEDED_FOR_PATTERNS = "use a server that knows structured_outputs, such as vLLM 0.12 or newer"
 
 
@@ -54,13 +63,21 @@ class ServerEngine:
         stats: Counters of this client; what only the server could know stays None.
     """
 
-    def __init__(self, client: AsyncOpenAI, model: str, info: EngineInfo, detects: bool) -> None:
+    def __init__(
+        self,
+        client: AsyncOpenAI,
+        model: str,
+        info: EngineInfo,
+        detects: bool,
+        vocabulary: int | None,
+    ) -> None:
         """Takes a client that `start` has tried out."""
         self.info = info
         self.stats = EngineStats(running=0)
         self._client = client
         self._model = model
         self._detects = detects
+        self._vocabulary = vocabulary
         self._ends: tuple[int, ...] | None = None
 
     @classmethod
@@ -76,18 +93,19 @@ class ServerEngine:
         """Connects, finds the model, and checks with a few tokens what the server can do.
 
         Args:
-            source: Of this, the name: it picks one of several served models. With patterns, the
-                fetched tokenizer, too.
+            source: Of this, the name, which is that of the served model, and where it is fetched
+                the size of the vocabulary. With patterns, the tokenizer, too.
             options: `base_url` is needed; `max_num_seqs` bounds the requests in flight (256) and
                 `max_model_len` the context, if it is less than the server's.
             timeout: Seconds that one request may take.
             max_retries: How often a request is sent again.
             constrained: Whether requests may have a pattern.
 
-        The API key comes from OPENAI_API_KEY.
+        The API key comes from OPENAI_API_KEY. Redirects are not followed: neither prompts nor key
+        go where nobody sent them.
 
         Raises:
-            UserError: No server there, none of its models fits, or it refuses the key; or the
+            UserError: No server there, it serves another model, or it refuses the key; or the
                 package `openai` is not installed.
             EngineError: The server returns no token ids, or does not keep to a pattern.
         """
@@ -99,6 +117,11 @@ class ServerEngine:
             ) from error
         if not options.base_url:
             raise UserError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
+        if not is_http(options.base_url):
+            raise UserError(
+                f"base_url {address(options.base_url)} is no http or https address with a port "
+                "that there is; it should be one such as http://127.0.0.1:8000/v1"
+            )
         slots = options.max_num_seqs or SLOTS
         # The class of limits comes with the client: which httpx it is made of has changed.
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
@@ -108,10 +131,16 @@ class ServerEngine:
         patience = openai.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
         client = openai.AsyncOpenAI(
             base_url=options.base_url,
-            api_key=os.environ.get("OPENAI_API_KEY") or "EMPTY",
+            api_key=_key(),
             max_retries=max_retries,
             timeout=patience,
-            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=patience),
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=limits,
+                timeout=patience,
+                follow_redirects=False,
+                event_hooks={"response": [keep_short]},
+            ),
         )
         try:
             engine = await cls._connect(client, source, options, slots)
@@ -128,7 +157,7 @@ class ServerEngine:
     ) -> ServerEngine:
         shown = address(str(options.base_url))
         served = await _served_model(client, shown, source.name)
-        theirs, ours = getattr(served, "max_model_len", None), options.max_model_len
+        theirs, ours = served.max_model_len, options.max_model_len
         max_model_len = min(filter(None, (theirs, ours)), default=DEFAULT_MAX_MODEL_LEN)
         info = EngineInfo(
             name="server",
@@ -146,8 +175,9 @@ class ServerEngine:
         )
         # One token, in which no loop can be; the field is there for the server to take or refuse.
         probe = Sampling(max_tokens=0, temperature=0, loop=LoopDetection(1, 1, 2))
+        vocabulary = None if source.path is None else _vocabulary(source)
         for detects in (True, False):
-            engine = cls(client, served.id, info, detects)
+            engine = cls(client, served.id, info, detects, vocabulary)
             try:
                 await engine._ask((1,), probe)
             except _Refused as error:
@@ -161,7 +191,7 @@ class ServerEngine:
     async def _learn_patterns(self, source: ModelSource, options: EngineOptions) -> None:
         """Finds what ends a pattern, and tries one: a server may pass over a field unheard."""
         tokenizer = load_tokenizer(source, options.trust_remote_code)
-        self._ends = end_ids(tokenizer, _vocabulary(source))
+        self._ends = end_ids(tokenizer, self._vocabulary)
         probe = Sampling(max_tokens=8, temperature=0, pattern="7{5}")
         try:
             answer = await self._ask((1,), with_ends(probe, self._ends))
@@ -223,97 +253,113 @@ class ServerEngine:
             }
         if sampling.pattern is not None:
             fields["structured_outputs"] = {"regex": sampling.pattern}
+        asked = min(sampling.max_tokens + 1, room)
         try:
-            answer = await self._client.completions.create(
+            answer = await self._client.completions.with_raw_response.create(
                 model=self._model,
                 prompt=list(prompt),
-                max_tokens=min(sampling.max_tokens + 1, room),
+                max_tokens=asked,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 seed=sampling.seed,
                 extra_body=fields,
             )
+            return self._completion(read(Answer, answer.content, "a completion"), sampling, asked)
         except openai.APIStatusError as error:
             text = f"the server at {self.info.device} answered {error.status_code}: {_said(error)}"
             raise (_Refused if error.status_code == 400 else EngineError)(text) from error
-        except (openai.OpenAIError, json.JSONDecodeError) as error:
+        except (openai.OpenAIError, BadAnswer) as error:
             raise EngineError(f"the server at {self.info.device}: {_line(error)}") from error
-        return _completion(answer, sampling, self.info.device)
+
+    def _completion(self, answer: Answer, sampling: Sampling, asked: int) -> Completion:
+        """Makes a completion of a server's, or says what it must not be."""
+        choice = answer.choices[0]
+        if choice.token_ids is None:
+            raise BadAnswer(f"returns no token ids; {_NEEDED}")
+        ids = tuple(choice.token_ids)
+        if len(ids) > asked:
+            raise BadAnswer(f"returned {len(ids)} tokens where at most {asked} were asked for")
+        if self._vocabulary is not None and ids and max(ids) >= self._vocabulary:
+            raise BadAnswer(
+                f"returned the token id {max(ids)}, and the model's go up to "
+                f"{self._vocabulary - 1}; it must serve the model that the recipe names"
+            )
+        reason = choice.finish_reason
+        stop_id: int | None = None
+        if reason == "stop":
+            said = choice.stop_reason
+            # Some servers keep the stop token among the ids, some only name it.
+            if ids and ids[-1] in sampling.stop_ids:
+                stop_id, ids = ids[-1], ids[:-1]
+            elif isinstance(said, int) and said in sampling.stop_ids:
+                stop_id = said
+            else:
+                raise BadAnswer(
+                    f"stopped on {plain(repr(said), 80)}, which is none of the stop ids; {_HONOUR}"
+                )
+        elif reason not in ("length", "repetition"):
+            raise BadAnswer(f"ended a completion with {plain(repr(reason), 80)}")
+        if not set(ids).isdisjoint(sampling.stop_ids):
+            raise BadAnswer(f"went on after a stop id; {_HONOUR}")
+        finished = cast(FinishReason, reason)
+        if reason == "length" and sampling.loop and loops(ids, sampling.loop):
+            # A server without loop detection runs a loop into the limit.
+            finished = "repetition"
+        return Completion(ids[: sampling.max_tokens], finished, stop_id, answer.cached_tokens)
 
 
 class _Refused(EngineError):
     """The server takes the request itself for wrong."""
 
 
-async def _served_model(client: AsyncOpenAI, address: str, name: str) -> Any:
+async def _served_model(client: AsyncOpenAI, address: str, name: str) -> Served:
     import openai
 
     try:
-        page = await client.with_options(max_retries=1).models.list()
-        models = list(page.data)
+        page = await client.with_options(max_retries=1).models.with_raw_response.list()
+        models = read(Models, page.content, "a list of models").data
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise UserError(f"the server at {address} refuses the key in OPENAI_API_KEY") from error
-    except (openai.OpenAIError, json.JSONDecodeError, AttributeError, TypeError) as error:
+    except (openai.OpenAIError, BadAnswer) as error:
         raise UserError(
             f"no OpenAI-compatible server answers at {address} ({_line(error)}); "
             "start it, or correct base_url"
         ) from error
-    fitting = models if len(models) == 1 else [model for model in models if model.id == name]
+    exactly = [model for model in models if name in (model.id, model.root)]
+    fitting = exactly or [model for model in models if model.is_called(name)]
     if not fitting:
-        names = ", ".join(model.id for model in models) or "no model at all"
-        raise UserError(f"the server at {address} does not serve {name}; it serves {names}")
+        names = plain(", ".join(model.id for model in models)) or "no model at all"
+        raise UserError(
+            f"the server at {address} does not serve {name}; it serves {names}: name that model in "
+            f"the recipe, or if it is the same one have the server call it {name} (vLLM: "
+            "--served-model-name)"
+        )
     return fitting[0]
 
 
-async def _version(client: AsyncOpenAI, served: Any) -> str:
+async def _version(client: AsyncOpenAI, served: Served) -> str:
     """What the server says of itself: vLLM answers /version beside /v1."""
     import openai
 
-    owner = getattr(served, "owned_by", None) or "unknown"
+    owner = plain(served.owned_by or "", 100) or "unknown"
     root = str(client.base_url).rstrip("/").removesuffix("/v1")
     try:
-        answer: Any = await client.with_options(max_retries=0).get(
-            f"{root}/version", cast_to=object
-        )
-        return f"{owner} {answer['version']}"
-    except (openai.OpenAIError, json.JSONDecodeError, KeyError, TypeError):
+        answer = await client.with_options(max_retries=0).get(f"{root}/version", cast_to=str)
+        return f"{owner} {read(Version, answer.encode(), 'a version').version}"
+    except (openai.OpenAIError, BadAnswer):
         return owner
 
 
-def _completion(answer: Any, sampling: Sampling, address: str) -> Completion:
-    choices = getattr(answer, "choices", None)
-    if not choices:
-        raise EngineError(f"the server at {address} answered something that is no completion")
-    given = getattr(choices[0], "token_ids", None)
-    if not isinstance(given, list):
-        raise EngineError(f"the server at {address} returns no token ids; {_NEEDED}")
-    ids = tuple(given)
-    reason = choices[0].finish_reason
-    stop_id: int | None = None
-    if reason == "stop":
-        said = getattr(choices[0], "stop_reason", None)
-        # Some servers keep the stop token among the ids, some only name it.
-        if ids and ids[-1] in sampling.stop_ids:
-            stop_id, ids = ids[-1], ids[:-1]
-        elif said in sampling.stop_ids:
-            stop_id = said
-        else:
-            raise EngineError(
-                f"the server at {address} stopped on {said!r}, which is none of the stop ids; "
-                "it must honour stop_token_ids and ignore_eos"
-            )
-    elif reason not in ("length", "repetition"):
-        raise EngineError(f"the server at {address} ended a completion with {reason!r}")
-    finished: FinishReason = reason
-    if reason == "length" and sampling.loop and loops(ids, sampling.loop):
-        # A server without loop detection runs a loop into the limit.
-        finished = "repetition"
-    details = getattr(getattr(answer, "usage", None), "prompt_tokens_details", None)
-    cached = getattr(details, "cached_tokens", None)
-    completion = Completion(ids, finished, stop_id, cached)
-    if len(ids) > sampling.max_tokens:
-        return replace(completion, ids=ids[: sampling.max_tokens])
-    return completion
+def _key() -> str:
+    """The key to ask with.
+
+    Raises:
+        UserError: It cannot stand in a request; the message does not repeat it.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip() or "EMPTY"
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("OPENAI_API_KEY holds characters that no key has; set it again")
+    return key
 
 
 def _vocabulary(source: ModelSource) -> int | None:
@@ -325,19 +371,24 @@ def _vocabulary(source: ModelSource) -> int | None:
 
 
 def _said(error: Any) -> str:
+    if 300 <= error.status_code < 400:
+        place = address(error.response.headers.get("location", ""))
+        return f"it redirects to {place}; set base_url to where the server is"
     body = error.body
     if isinstance(body, dict):
         body = body.get("message") or body
-    return _without_key(" ".join(str(body or error.message).split())[:500])
+    return _without_key(plain(str(body or error.message)))
 
 
 def _line(error: Exception) -> str:
+    if isinstance(getattr(error, "status_code", None), int):
+        return f"it answered {error.status_code}: {_said(error)}"  # type: ignore[attr-defined]
     cause = error.__cause__
-    text = " ".join(str(error).split())[:500] or type(error).__name__
-    return _without_key(f"{text} {cause}".strip() if cause and str(cause) not in text else text)
+    text = plain(str(error)) or type(error).__name__
+    return _without_key(plain(f"{text} {cause}") if cause and str(cause) not in text else text)
 
 
 def _without_key(text: str) -> str:
     """An answer that repeats the key that it was asked with, without it."""
-    key = os.environ.get("OPENAI_API_KEY") or "EMPTY"
+    key = _key()
     return text if key == "EMPTY" else text.replace(key, "***")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
@@ -18,6 +17,7 @@ from magpie_hub.recipe.judges import Judges
 from magpie_hub.recipe.regenerate import Regenerate
 from magpie_hub.recipe.section import Name, Section, Words
 from magpie_hub.recipe.selection import Selection
+from magpie_hub.redact import is_http
 
 # vLLM takes no more, nor do servers that speak OpenAI's protocol.
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -26,12 +26,7 @@ Mass = Annotated[float, Field(gt=0, le=1)]
 
 def _is_address(text: str) -> str:
     """An http address; a message never repeats it, since a password may stand in it."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is none
-        usable = False
-    if not usable or any(char.isspace() for char in text):
+    if not is_http(text):
         raise ValueError(
             "should be an http or https address with a port that there is, for example "
             "http://127.0.0.1:8000/v1"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -21,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from magpie_hub.engine.base import Completion, Engine, LoopDetection, Sampling
 from magpie_hub.engine.options import EngineOptions
@@ -46,7 +50,7 @@ class Script:
     """A server on loopback that answers the probe properly, then as it is told.
 
     `answers` are taken one a request, the last one again and again: a JSON body, a
-    (status, body, headers) triple, "reset", "hang" or raw text.
+    (status, body, headers) triple, "reset", "hang", "endless", raw text or bytes.
     """
 
     def __init__(self) -> None:
@@ -112,6 +116,15 @@ class Script:
             return web.Response()
         if answer == "hang":
             await self._over.wait()
+        if answer == "endless":
+            stream = web.StreamResponse()
+            await stream.prepare(request)
+            with contextlib.suppress(ConnectionError):
+                while not self._over.is_set():
+                    await stream.write(b" " * 2**20)
+            return stream
+        if isinstance(answer, bytes):
+            return web.Response(body=answer, content_type="application/json")
         if isinstance(answer, str):
             return web.Response(text=answer, content_type="application/json")
         if isinstance(answer, tuple):
@@ -150,7 +163,7 @@ def refusal(script: Script, error: type[MagpieError], **knobs: Any) -> str:
 def test_it_is_an_engine_that_says_what_answers(script: Script) -> None:
     script.models = {
         "object": "list",
-        "data": [{"id": "x", "owned_by": "vllm", "max_model_len": 64}],
+        "data": [{"id": "of/tiny", "owned_by": "vllm", "max_model_len": 64}],
     }
     engine, _ = start_and_ask(script)
     assert isinstance(engine, Engine)
@@ -158,7 +171,7 @@ def test_it_is_an_engine_that_says_what_answers(script: Script) -> None:
     assert engine.info.version == "vllm 1.2.3"
     assert engine.info.device == script.url
     assert (engine.info.slots, engine.info.max_model_len) == (4, 64)
-    assert engine.info.settings["served_model"] == "x"
+    assert engine.info.settings["served_model"] == "of/tiny"
 
 
 def test_ids_go_in_and_come_out(script: Script) -> None:
@@ -275,12 +288,22 @@ def test_a_server_that_stops_on_ids_of_its_own_is_found_out(script: Script) -> N
 
 
 def test_of_several_models_the_one_of_that_name_is_taken(script: Script) -> None:
-    script.models = {"object": "list", "data": [{"id": "other"}, {"id": "tiny"}]}
+    script.models = {"object": "list", "data": [{"id": "of/tiny"}, {"id": "o"}, {"id": "tiny"}]}
     engine, _ = start_and_ask(script, (5,))
     assert script.asked[0]["model"] == "tiny"
     assert engine.info.max_model_len == 4096
     script.models = {"object": "list", "data": [{"id": "a"}, {"id": "b"}]}
     assert "does not serve tiny; it serves a, b" in refusal(script, UserError)
+
+
+def test_the_only_model_of_a_server_must_be_the_recipes(script: Script) -> None:
+    script.models = {"object": "list", "data": [{"id": "llama"}]}
+    said = refusal(script, UserError)
+    assert "does not serve tiny; it serves llama" in said
+    assert "--served-model-name" in said
+    script.models = {"object": "list", "data": [{"id": "llama", "root": "/models/tiny"}]}
+    start_and_ask(script, (5,))
+    assert script.asked[0]["model"] == "llama"
 
 
 @pytest.mark.parametrize("models", ["<html>hello</html>", {"detail": "?"}, (404, {}, {}), "reset"])
@@ -292,6 +315,42 @@ def test_what_is_no_such_server_is_the_callers_mistake(script: Script, models: A
 def test_a_refused_key_names_the_variable(script: Script) -> None:
     script.models = (401, {"error": {"message": "who are you"}}, {})
     assert "OPENAI_API_KEY" in refusal(script, UserError)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:port/v1",
+        "http://127.0.0.1:99999/v1",
+        "ftp://127.0.0.1/v1",
+        "127.0.0.1:8000/v1",
+        "http://",
+        "http://[::1/v1",
+        "http://a b/v1",
+    ],
+)
+def test_what_is_no_address_is_the_callers_mistake(url: str) -> None:
+    with pytest.raises(UserError, match="is no http or https address") as caught:
+        asyncio.run(ServerEngine.start(TINY, EngineOptions(base_url=url)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_key_that_no_request_can_carry_is_not_repeated(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sé\ncret")
+    said = refusal(script, UserError)
+    assert "OPENAI_API_KEY" in said
+    assert "cret" not in said
+
+
+def test_a_redirect_is_not_followed(script: Script) -> None:
+    away = (307, {}, {"Location": "http://user:secret@elsewhere.example/v1/completions?key=k"})
+    script.answers = [away]
+    said = refusal(script, EngineError)
+    assert "redirects to http://elsewhere.example/v1/completions; set base_url" in said
+    script.models = (301, {}, {"Location": "https://elsewhere.example/v1/models"})
+    assert "redirects to https://elsewhere.example/v1/models" in refusal(script, UserError)
 
 
 def test_nobody_there_names_the_url() -> None:
@@ -325,6 +384,126 @@ def test_cancelling_one_request_leaves_the_others(script: Script) -> None:
         await engine.close()
 
     asyncio.run(main())
+
+
+# ---- spoilt answers ----
+
+VOCABULARY = 100
+BAD_ID = st.one_of(
+    st.floats(),
+    st.none(),
+    st.booleans(),
+    st.text(max_size=3),
+    st.integers(max_value=-1),
+    st.integers(min_value=VOCABULARY),
+    st.lists(st.integers(0, 9), max_size=2),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+RIGHT = completion([7, 8, 2], stop_reason=2, usage={"prompt_tokens_details": {"cached_tokens": 1}})
+
+
+def could_be_right(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(type(id) is int and 0 <= id < VOCABULARY for id in value)
+    return value in ("stop", "length", "repetition", 2)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """A right answer with one thing in it wrong, or no answer at all."""
+    kind = draw(st.sampled_from(["id", "field", "json", "bytes", "cut", "deep", "more"]))
+    answer = copy.deepcopy(RIGHT)
+    choice = answer["choices"][0]
+    if kind == "id":
+        choice["token_ids"].insert(draw(st.integers(0, 2)), draw(BAD_ID))
+    elif kind == "field":
+        name = draw(st.sampled_from(["choices", "token_ids", "finish_reason", "stop_reason"]))
+        wrong = draw(JSON.filter(lambda value: not could_be_right(value)))
+        (answer if name == "choices" else choice)[name] = wrong
+        if name == "stop_reason":
+            choice["token_ids"] = [7, 8]
+    elif kind == "json":
+        return json.dumps(draw(JSON)).encode()
+    elif kind == "bytes":
+        return draw(st.binary(max_size=40))
+    elif kind == "cut":
+        whole = json.dumps(answer).encode()
+        return whole[: draw(st.integers(0, len(whole) - 1))]
+    elif kind == "deep":
+        return b'{"choices":' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    else:
+        choice["token_ids"] = [7] * draw(st.integers(10, 50))
+    return json.dumps(answer).encode()
+
+
+@pytest.fixture(scope="module")
+def spoiling() -> Iterator[tuple[Script, ServerEngine, asyncio.AbstractEventLoop]]:
+    """One server and one engine for many examples; the engine knows its model's vocabulary."""
+    loop = asyncio.new_event_loop()
+    with Script() as script:
+        options = EngineOptions(base_url=script.url, max_num_seqs=4)
+        engine = loop.run_until_complete(ServerEngine.start(TINY, options, max_retries=0))
+        engine._vocabulary = VOCABULARY
+        yield script, engine, loop
+        loop.run_until_complete(engine.close())
+    loop.close()
+
+
+@settings(max_examples=300)
+@given(body=spoilt())
+def test_a_spoilt_answer_is_one_line_and_never_a_completion(
+    spoiling: tuple[Script, ServerEngine, asyncio.AbstractEventLoop], body: bytes
+) -> None:
+    script, engine, loop = spoiling
+    script.answers = [body]
+    with pytest.raises(EngineError) as caught:
+        loop.run_until_complete(engine.generate((5, 6), HOW))
+    said = str(caught.value)
+    assert said.startswith(f"the server at {script.url}")
+    assert said.isprintable()
+    assert len(said) < 1000
+    assert engine.stats.running == 0
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    models=st.one_of(
+        JSON.map(lambda data: json.dumps(data).encode()),
+        JSON.map(lambda data: json.dumps({"data": data}).encode()),
+        JSON.map(lambda data: json.dumps({"data": [{"id": "tiny", "x": 1}, data]}).encode()),
+        JSON.filter(lambda data: type(data) is not int or data < 1)
+        .filter(lambda data: data is not None)
+        .map(lambda data: json.dumps({"data": [{"id": "tiny", "max_model_len": data}]}).encode()),
+        st.binary(max_size=40),
+    )
+)
+def test_a_spoilt_list_of_models_is_the_callers_mistake_in_one_line(
+    spoiling: tuple[Script, ServerEngine, asyncio.AbstractEventLoop], models: bytes
+) -> None:
+    script, _, loop = spoiling
+    script.models = models
+    with pytest.raises(UserError) as caught:
+        loop.run_until_complete(ServerEngine.start(TINY, EngineOptions(base_url=script.url)))
+    said = str(caught.value)
+    assert said.isprintable()
+    assert script.url in said
+
+
+def test_an_answer_without_end_is_given_up(script: Script) -> None:
+    script.answers = ["endless"]
+    assert "answered more than 32 MiB" in refusal(script, EngineError)
+    assert len(script.asked) == 1
+    script.answers = [(200, RIGHT, {"Content-Encoding": "gzip"})]
+    assert "an encoding that was not asked for" in refusal(script, EngineError)
+
+
+def test_a_server_that_runs_past_a_stop_id_is_found_out(script: Script) -> None:
+    script.answers = [completion([7, 2, 8], "length")]
+    assert "went on after a stop id" in refusal(script, EngineError)
 
 
 # ---- vLLM's own server ----
