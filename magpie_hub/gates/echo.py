@@ -50,7 +50,7 @@ class Echo:
     version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
-    min_words: int = 6
+    min_words: int = 5
     max_copied: float = 0.6
 
     def __post_init__(self) -> None:

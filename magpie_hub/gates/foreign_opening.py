@@ -4,9 +4,9 @@ Rule: the first word with letters is of another script than four in five of all 
 at least two letters. Small models slip so when the first token of a turn is drawn at random
 ("अध How do I bake bread?").
 
-Not caught on purpose: a text that speaks of a language, of translating or of writing, or that
-quotes its first word; names of products in Latin letters before a text in another script
-("Python 怎么读文件？"): Latin words are at home in every script.
+Not caught on purpose: a greeting that ends with "!"; a text that speaks of a language, of
+translating or of writing, or that quotes its first word; names of products in Latin letters before
+a text in another script ("Python 怎么读文件？"): Latin words are at home in every script.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ForeignOpening:
         if text[:80].isascii():
             return None
         found = _FIRST_WORD.match(text)
-        if found is None or _QUOTED.match(text):
+        if found is None or _QUOTED.match(text) or found[2].endswith(("!", "！")):
             return None
         word = found[1]
         script = script_of(word[0])

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.requests import ASKS
 
 _WORD = re.compile(
-    r"(?:ing|ings|ly|tions?|sions?|ations?|ments?|ness|ity|ities|ical|ically|ology|ological|ous"
+    r"(?:ing|ings|ating|ed|ly|tions?|sions?|ations?|ments?|ness|ity|ities|ical|ically|ology|ological|ous"
     r"|ously|ious|iously|iably|ably|ibly|ible|ively|ives|ency|encies|ial|ially|ized?|ised?|izing"
     r"|ising|['’](?:s|t|re|ve|ll|d|m)|n['’]t),? (?=[\w\"'])"
 )
@@ -30,10 +31,8 @@ _SENTENCE = re.compile(
     r"(?:[,;:)\]}!?。，、；：）】」]|\.(?!\.|\w))[ \t]*(?=[\w\s\"'])(?![DPp()3]\b)"
 )
 _CLAUSE = re.compile(
-    r"(?:(?:and|or|but|nor)\b(?! (?:what|how|why|if|when|where|who|can|could|is|are|do|does|did"
-    r"|tell"
-    r"|please|explain|write|give|show|now|then|finally))|which (?:is|was) why\b|because of which\b"
-    r"|as well as\b|than (?:the|a)\b|(?:of|by|from) (?:the|a)\b(?![^.]*,))"
+    r"(?:and|or|but|nor|which (?:is|was) why|because of which|as well as|than (?:the|a)"
+    r"|(?:of|by|from) (?:the|a))\b(?![^.]*,)"
 )
 
 
@@ -52,6 +51,7 @@ class Fragment:
             return f"{self.name}:word"
         if _SENTENCE.match(text):
             return f"{self.name}:sentence"
-        if _CLAUSE.match(text) and "?" not in text and candidate.turn == 1:
+        goes_on = candidate.turn == 1 and "?" not in text and _CLAUSE.match(text)
+        if goes_on and not ASKS.search(text, goes_on.end()):
             return f"{self.name}:clause"
         return None

@@ -1,15 +1,44 @@
-"""Words by which a text speaks of languages, so that another one in it is no surprise."""
+"""Which language a text is in by its small words, and words by which it speaks of languages.
+
+Not a detector (that is `magpie_hub.language`, for which a package is needed): seven languages of
+Latin script, told apart where it is plain.
+"""
 
 from __future__ import annotations
 
 import re
 
+BEGINNING = 400
+"""Characters of a text that its language is told by."""
+
+_SMALL_WORDS = {
+    "en": "the and of to is are that with for you this what how it not be have from your can was "
+    "they will would there their an as by my do does should which who why when where it's i'm",
+    "fr": "le la les des une est et dans que pour vous qui sur pas avec ce cette ou du au ne sont "
+    "plus un en il elle nous je votre comment pourquoi quels quelle aux se son par mais être",
+    "de": "der die das und ist nicht ein eine sie mit für auf dem den von zu wie werden auch im "
+    "ich es sich bei aus einen oder sind wird warum welche kann haben als nach wenn man ihr",
+    "es": "el los las una es que para con por del se no su más como y en lo la un al o son puede "
+    "cómo qué cuál este esta pero muy sus hay tu mi te",
+    "it": "il di che è una per con non del della gli sono come più si nel le un la i in o da ma "
+    "anche quali cosa perché questo alla dei puoi",
+    "pt": "o os uma é que para com não do da em você dos mais como um no na as se por são ou seu "
+    "sua quais isso pode ao",
+    "nl": "de het een van en is niet voor met zijn op dat te je aan in die er wat hoe ook als "
+    "worden kan naar uw deze",
+}
+_LANGUAGES_OF: dict[str, list[str]] = {}
+for _code, _words in _SMALL_WORDS.items():
+    for _word in _words.split():
+        _LANGUAGES_OF.setdefault(_word, []).append(_code)
+
+_WORDS = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
+
 SPEAKS_OF_LANGUAGE = re.compile(
     r"\b(?:translat\w*|languages?|pronounc\w*|pronunciation|phrases?|idioms?|proverbs?|slang"
     r"|dialects?|alphabets?|characters?|scripts?|letters?|words?|kanji|hanzi|hangul|kana|hiragana"
     r"|katakana|pinyin|cyrillic|transliterat\w*|romani[sz]\w*|unicode|vocabulary|conjugat\w*"
-    r"|grammar"
-    r"|means?|meaning|bilingual|multilingual|lyrics|haiku|mantra"
+    r"|grammar|means?|meaning|bilingual|multilingual|lyrics|haiku|mantra"
     r"|english|french|german|spanish|italian|portuguese|dutch|swedish|danish|norwegian|finnish"
     r"|icelandic|polish|czech|slovak|hungarian|romanian|bulgarian|greek|turkish|russian|ukrainian"
     r"|serbian|croatian|bosnian|albanian|lithuanian|latvian|estonian|arabic|hebrew|persian|farsi"
@@ -25,3 +54,29 @@ SPEAKS_OF_LANGUAGE = re.compile(
     r"|日語|日文|日本語|法语|德语|西班牙语|韩语|訳|翻訳|번역|영어|한국어|일본어|ترجم|अनुवाद|हिंदी|हिन्दी",
     re.IGNORECASE,
 )
+
+
+def small_words(text: str) -> dict[str, int]:
+    """How many small words of each language the beginning of a text holds, each word once."""
+    found = dict.fromkeys(_SMALL_WORDS, 0)
+    for word in set(_WORDS.findall(text[:BEGINNING].lower().replace("’", "'"))):
+        for code in _LANGUAGES_OF.get(word, ()):
+            found[code] += 1
+    return found
+
+
+def differ(asked: str, answer: str) -> str | None:
+    """The language of an answer that is plainly in another one than its instruction.
+
+    Plainly: the instruction has at least two small words of one language and three times as many
+    as of the answer's, the answer at least four of another and four times as many as of the
+    instruction's.
+    """
+    there, here = small_words(asked), small_words(answer)
+    one, other = max(there, key=there.__getitem__), max(here, key=here.__getitem__)
+    plain = (
+        one != other
+        and there[one] >= max(2, 3 * there[other])
+        and here[other] >= max(4, 4 * here[one])
+    )
+    return other if plain else None

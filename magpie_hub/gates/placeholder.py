@@ -34,11 +34,14 @@ _FORM = re.compile(
     rf"\[{_TO_FILL_IN}[^\[\]\n]{{0,60}}\](?!\()"
     rf"|\{{\{{? ?{_TO_FILL_IN}[^{{}}\n]{{0,40}}\}}"
     r"|[<(]insert\b[^<>()\n]{1,60}[>)]"
-    rf"|<(?:your|insert)\b[^<>\n=/]{{1,40}}>",
+    rf"|<(?:your|insert)\b[^<>\n=/]{{1,40}}>"
+    rf"|\{{[a-z'’ ]* name\}}",
     re.IGNORECASE,
 )
 _WORD = re.compile(
-    r"(?<![\w\])!])\[(?!sic\b)[A-Za-z][a-z'’-]+(?: [A-Za-z][a-z'’-]+){0,2}\](?![(\[:\w])"
+    r"(?<![\w\])!])\[(?!sic\b)"
+    r"(?:[A-Za-z][a-z'’-]+(?: [A-Za-z][a-z'’-]*){0,2}|(?!INST|MASK|SEP|CLS|PAD|UNK)[A-Z]{3,})"
+    r"\](?![(\[:\w])"
 )
 _NOTE = re.compile(
     r"\[(?:citation needed|laugh\w*|applau\w*|music|chorus|verse|bridge|intro|outro|pause\w*|sighs?"

@@ -4,11 +4,11 @@ Rules, for lists of `min_items` items or more (lines that begin with a number or
 
 * `title`: more than `max_share` of the items have a title ("**Rest**: …", "Rest: …") that an
   earlier item has, numbers aside;
-* `item`: more than `max_share` of the items repeat an earlier one: of their words, without the
-  shortest ones, at least `similar` are the same (of all words of the two, as sets).
+* `item`: more than `max_share` of the items repeat an earlier one, letter for letter, or so that of
+  their words, without the shortest ones, at least `similar` are the same (of all words of the two,
+  as sets; of at least three).
 
-Lists in code, and items of fewer than three such words, are not looked at: schedules, scores and
-forms repeat themselves by right.
+Lists in code are not looked at: schedules, scores and forms repeat themselves by right.
 """
 
 from __future__ import annotations
@@ -71,8 +71,13 @@ class RepeatedItems:
     def _repeats(self, items: list[str]) -> int:
         """How many items repeat an earlier one; of a list without end, of its first hundred."""
         seen: list[frozenset[str]] = []
+        said: set[str] = set()
         count = 0
         for item in items[:100]:
+            if item in said:
+                count += 1
+                continue
+            said.add(item)
             words = frozenset(_WORD.findall(item.lower())) - _SMALL
             if len(words) < 3:
                 continue

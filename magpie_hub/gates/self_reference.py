@@ -28,6 +28,7 @@ _SELF = re.compile(
     rf"|\bi(?:['’]m| am) (?:just |only )?your (?:\w+ ){{0,2}}(?:assistant|bot|program|software)\b"
     rf"|\bi(?:['’]m| am) (?:just |only )?an? (?:helpful|virtual|digital|intelligent|automated)"
     rf" (?:\w+ )?(?:assistant|bot|program|software)\b"
+    rf"|\bas an (?:\w+ )?assistant, i\b"
     rf"|\bi(?:['’]m| am) (?:smollm|chatgpt|gpt-?\d|claude|llama|qwen|gemini|mistral)\b"
     rf"|\bmy name is (?:smollm|chatgpt|claude|llama|qwen|gemini|mistral)\b"
     rf"|\bi(?:['’]m| am| was|['’]ve been| have been) (?:specifically |primarily |only )?"
@@ -37,6 +38,13 @@ _SELF = re.compile(
     rf"|primary (?:function|purpose|goal) is|capabilities|algorithms?)\b"
     rf"|\bsmollm\b",
     re.IGNORECASE,
+)
+# One of these stands in whatever the pattern finds; looking for them is ten times as fast.
+_MARKS = (
+    *("smollm", "gpt", "claude", "llama", "qwen", "gemini", "mistral", "software"),
+    *(" ai", "a.i.", "artificial", "language model", "bot", "assistant", "text-based", "program"),
+    *("machine learning", "designed", "trained", "developed", "built", "created", "developers"),
+    *("my training", "knowledge cut", "creators", "my primary", "capabilities", "algorithm"),
 )
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _GIVES_A_ROLE = re.compile(
@@ -64,6 +72,9 @@ class SelfReference:
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "self_reference"."""
         text = candidate.text
+        lowered = text.lower()
+        if not any(mark in lowered for mark in _MARKS):
+            return None
         if "```" in text:
             text = _CODE.sub(" ", text)
         if not _SELF.search(text):

@@ -10,7 +10,8 @@ Rules:
 
 Labels are the words for the two sides, the names of well-known assistants, any word that ends in
 "LM" or "GPT", and the `names` of the recipe. Not caught on purpose: other people's names, for a
-play or an interview begins with one, and "System:", "Model:" and "Bot:", which are headings too.
+play or an interview begins with one, and "System:" and "Model:", which are headings
+too.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class Speaker:
             return f"{self.name}:label" if first and not answered else None
         if _DIALOGUE.search(candidate.instruction):
             return None
-        if assistant.match(text) or _BEGINS_AS_USER.match(text):
+        if assistant.match(text) or _BEGINS_AS_USER.match(text) or _BOT.match(text):
             return f"{self.name}:label"
         labels = _LABELLED_LINE.findall(text)
         # A list of roles, of which the user's is one, is no conversation.
@@ -84,6 +85,9 @@ class Speaker:
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _BEGINS_AS_USER = re.compile(rf"{_OPENS}{_USER}{_COLON}", _FLAGS)
+
+
+_BOT = re.compile(rf"{_OPENS}bot{_COLON}", _FLAGS)
 
 
 @cache
