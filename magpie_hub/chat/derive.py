@@ -20,9 +20,10 @@ from magpie_hub.chat.codec import Codec, Ids, find, one_line
 from magpie_hub.chat.format import ChatFormat, ChatOptions, Segments
 from magpie_hub.chat.marks import (
     find_answer_stop_ids,
+    find_ending,
+    find_headers,
     find_markers,
     find_stop_ids,
-    find_suffix,
     find_thinking,
     used_controls,
 )
@@ -83,19 +84,23 @@ def derive(
         _check_told(codec, one, further)
         eos = (generation_eos,) if isinstance(generation_eos, int) else generation_eos or ()
         forms = renderer.forms
-        stop_ids = find_stop_ids(codec, one, further, forms, eos, options.stop)
+        headers = find_headers(codec, one, further, forms, eos)
+        stop_ids = find_stop_ids(codec, one, further, forms, headers, eos, options.stop)
         thinking = find_thinking(codec, forms)
+        header, suffix = find_ending(codec, one.texts[1], headers[0])
+        follow = find_ending(codec, further[0].texts[2], headers[1])[0] if further else ""
         return ChatFormat(
             options=options,
             system_style=renderer.style,
             stop_ids=stop_ids,
             answer_stop_ids=find_answer_stop_ids(
-                codec, one, further, forms, stop_ids, thinking, options
+                codec, further, forms, stop_ids, thinking, options, headers[1]
             ),
             special_ids=codec.special_ids | used_controls(codec, (one, *further)),
-            markers=find_markers(codec, one, further, _before_system(source), forms, stop_ids),
+            markers=find_markers(codec, _before_system(source), headers, stop_ids),
             thinking=thinking,
-            suffix=find_suffix(codec, one, stop_ids),
+            cuts=(header, follow),
+            suffix=suffix,
             switch=forms.switch or {},
             codec=codec,
             segments=source,
@@ -254,7 +259,7 @@ def _check_beginning(codec: Codec, found: Segments) -> None:
     lead = codec.lead
     if not lead and first[:1] == (codec.tokenizer.bos_token_id,):
         lead = first[:1]
-    if lead and first[len(lead) :][: len(lead)] == lead:
+    if lead and first[: 2 * len(lead)] == lead * 2:
         raise ChatFormatError(
             f"the prompt begins with {codec.decode(lead)!r} twice; leave it out of the template: "
             f"{OVERRIDE}"

@@ -102,6 +102,8 @@ class ChatFormat:
         special_ids: Tokens that never belong in anybody's words.
         markers: Role headers as text ("<|im_start|>assistant", "### Response:", "ASSISTANT:").
         thinking: How thinking shows.
+        cuts: Header of plain text that ends a user's turn, and one that ends an assistant's, where
+            no token does; "" where one does.
         suffix: Text that the template puts between the user's words and the end of their turn.
         switch: Variables, found by trying, that the template is given to think or not to.
         codec: The tokenizer.
@@ -116,6 +118,7 @@ class ChatFormat:
     special_ids: frozenset[int]
     markers: tuple[str, ...]
     thinking: Thinking
+    cuts: tuple[str, str]
     suffix: str
     switch: Mapping[str, Any]
     codec: Codec = field(repr=False, compare=False)
@@ -260,7 +263,7 @@ class ChatFormat:
         stop = next((at for at, token in enumerate(ids) if token in self.stop_ids), None)
         ids = self.trim(ids[:stop]) if thought else self.trim_end(ids[:stop])
         answer = self.decode(ids)
-        if thinking.shows(answer):
+        if thinking.again(answer):
             return Said(ids, "thinking", stop is not None)
         empty = thought and not answer.strip()
         return Said(ids, "empty" if empty else None, stop is not None)
@@ -285,7 +288,7 @@ class ChatFormat:
         Returns:
             The ids before the header (all of them if there is none), and whether it was there.
         """
-        ids, found = self._cut(ids, self.segments(0, None), 1)
+        ids, found = self._cut(ids, self.cuts[0])
         if found or not self.suffix:
             return ids, found
         kept = self.trim_end(ids)
@@ -301,7 +304,8 @@ class ChatFormat:
         Raises:
             ChatFormatError: The template takes a single turn only.
         """
-        return self._cut(ids, self.segments(1, None), 2)
+        self.segments(1, None)
+        return self._cut(ids, self.cuts[1])
 
     def to_json(self) -> dict[str, object]:
         """The format as plain data, for the journal and for people."""
@@ -341,14 +345,11 @@ class ChatFormat:
         except ChatFormatError:
             return None
 
-    def _cut(self, ids: Sequence[int], segments: Segments, index: int) -> tuple[Ids, bool]:
+    def _cut(self, ids: Sequence[int], header: str) -> tuple[Ids, bool]:
         ids = tuple(ids)
-        lines = segments.texts[index].strip().splitlines()
-        first = next((t for t in segments.ids[index] if not self.codec.is_space(t)), None)
-        if not lines or first in self.stop_ids:
+        if not header:
             return ids, False
         # A header that begins with a letter must not be found inside a word ("Robot:").
-        header = lines[0].rstrip()
         pattern = (r"(?<!\w)" if header[0].isalnum() else "") + re.escape(header)
         text = self.decode(ids)
         match = re.search(pattern, text)

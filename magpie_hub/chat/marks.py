@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.chat.format import ChatOptions, Segments
 from magpie_hub.chat.renderer import Forms
-from magpie_hub.chat.thinking import DEFAULT, Thinking
+from magpie_hub.chat.thinking import DEFAULT, THINK_TAG, Thinking
 from magpie_hub.errors import ChatFormatError
 
 # A last line longer than this is a sentence that ends in a header ("… questions. USER:").
 _HEADER_LIMIT = 32
+# What names a role between two marks: "assistant", "message role="user"".
+_NAMED = r"""\w[\w ="'/.-]{0,31}"""
 
 
 def find_stop_ids(
@@ -25,6 +27,7 @@ def find_stop_ids(
     one: Segments,
     further: tuple[Segments, ...],
     forms: Forms,
+    headers: tuple[str, str],
     generation_eos: Sequence[int],
     extra: tuple[str, ...],
 ) -> Ids:
@@ -37,8 +40,7 @@ def find_stop_ids(
     if codec.tokenizer.eos_token_id is not None:
         stops.add(codec.tokenizer.eos_token_id)
     controls = codec.controls()
-    texts = {codec.decode((token,)).strip() for token in stops}
-    assistant, user = _headers(controls, one, further, forms, texts)
+    assistant, user = headers
     # What ends a user's turn, and what ends an assistant's, in every state of the template.
     for piece in dict.fromkeys((one.texts[1], *forms.posts)):
         stops.update(_ends(controls, piece, assistant)[:1])
@@ -62,12 +64,12 @@ def find_stop_ids(
 
 def find_answer_stop_ids(
     codec: Codec,
-    one: Segments,
     further: tuple[Segments, ...],
     forms: Forms,
     stop_ids: Ids,
     thinking: Thinking,
     options: ChatOptions,
+    user: str,
 ) -> Ids:
     """Tokens that end an answer: with thinking, none of those that stand behind the thought.
 
@@ -80,21 +82,33 @@ def find_answer_stop_ids(
     between = set(_found(controls, thinking.close))
     named = {token for text in options.stop if (token := codec.single(text)) is not None}
     stops = (set(stop_ids) - between) | named
-    texts = {codec.decode((token,)).strip() for token in stop_ids}
-    user = _headers(controls, one, further, forms, texts)[1]
     for piece in dict.fromkeys((*(two.texts[2] for two in further[:1]), *forms.ends)):
-        stops.update([token for token in _ends(controls, piece, user) if token not in between][:1])
+        # Where nothing follows the answer, every mark behind it ends it.
+        last = not user or user not in piece
+        marks = _found(controls, piece) if last else _ends(controls, piece, user)
+        stops.update([token for token in marks if token not in between][:1])
     return tuple(sorted(stops))
 
 
-def find_suffix(codec: Codec, one: Segments, stop_ids: Ids) -> str:
-    """Text of the template's own between the user's words and the mark that ends their turn."""
-    text = one.texts[1]
+def find_ending(codec: Codec, piece: str, header: str) -> tuple[str, str]:
+    """How a turn ends that no single token ends, and what stands before the token that does.
+
+    Args:
+        codec: The tokenizer.
+        piece: What stands between somebody's words and the next.
+        header: The header of the next turn.
+
+    Returns:
+        The text to cut at, "" where a token ends the turn; and the template's own text before
+        that token, "" mostly.
+    """
     controls = codec.controls()
-    first = next(iter(_places(controls, text)), None)
-    if first is None or controls[first[0]] not in stop_ids:
-        return ""
-    return text[: first.start()].strip()
+    first = next(iter(_places(controls, piece)), None)
+    plain = piece[: first.start()] if first else piece
+    if _ends(controls, piece, header):
+        return "", plain.strip()
+    lines = re.split(THINK_TAG, plain)[0].strip().splitlines() or plain.strip().splitlines()
+    return (lines[0].rstrip() if lines else ""), ""
 
 
 def find_thinking(codec: Codec, forms: Forms) -> Thinking:
@@ -118,7 +132,7 @@ def _found(controls: Mapping[str, int], text: str) -> list[int]:
 
 def _ends(controls: Mapping[str, int], piece: str, header: str) -> list[int]:
     """Marks behind somebody's words, in order, up to the one that opens the next turn."""
-    cut = piece.find(header) if header else -1
+    cut = piece.rfind(header) if header else -1
     if cut < 0:
         # No header to end at: a mark counts where it is the first thing after the words.
         first = next(iter(_places(controls, piece)), None)
@@ -128,14 +142,21 @@ def _ends(controls: Mapping[str, int], piece: str, header: str) -> list[int]:
     return [controls[match[0]] for match in places]
 
 
-def _headers(
-    controls: Mapping[str, int],
+def find_headers(
+    codec: Codec,
     one: Segments,
     further: tuple[Segments, ...],
     forms: Forms,
-    ends: set[str],
+    generation_eos: Sequence[int],
 ) -> tuple[str, str]:
     """Headers of an assistant's and of a user's turn, as the template writes them bare."""
+    controls = codec.controls()
+    ends = {codec.decode((token,)) for token in generation_eos}
+    ends.add(str(codec.tokenizer.eos_token or ""))
+    for part in (one.ids[1], *(two.ids[2] for two in further[:1])):
+        first = next((token for token in part if not codec.is_space(token)), None)
+        if first is not None and codec.is_control(first):
+            ends.add(codec.decode((first,)))
     marks = list(controls)
     # A finished turn shows the bare headers: no thinking block, no default system turn.
     assistant, user = further[0].texts[1:3] if further else (one.texts[1], one.texts[0])
@@ -159,21 +180,18 @@ def used_controls(codec: Codec, found: tuple[Segments, ...]) -> frozenset[int]:
 
 def find_markers(
     codec: Codec,
-    one: Segments,
-    further: tuple[Segments, ...],
     before_system: str,
-    forms: Forms,
+    headers: tuple[str, str],
     stop_ids: Ids,
 ) -> tuple[str, ...]:
     """Role headers as text, in the order assistant, user, system."""
     marks = [codec.decode((token,)) for token in sorted(codec.special_ids | codec.added_ids)]
     ends = {codec.decode((token,)) for token in stop_ids}
-    headers = list(_headers(codec.controls(), one, further, forms, ends))
     # Inside a user turn the user's header stands before the system's own.
     own = before_system.strip().rpartition(headers[1])[2] if headers[1] else before_system
-    headers.append(_system_header(own, marks, ends | {codec.decode(codec.lead)}))
-    headers = [header for header in headers if header != codec.tokenizer.bos_token]
-    return tuple(dict.fromkeys(header for header in headers if len(header) > 1))
+    found = [*headers, _system_header(own, marks, ends | {codec.decode(codec.lead)})]
+    found = [header for header in found if header != codec.tokenizer.bos_token]
+    return tuple(dict.fromkeys(header for header in found if len(header) > 1))
 
 
 def _system_header(text: str, marks: Sequence[str], ends: set[str]) -> str:
@@ -194,7 +212,7 @@ def _header(text: str, marks: Sequence[str], ends: set[str]) -> str:
     A bare word counts with the mark before it ("<|im_start|>assistant"); a word with punctuation
     of its own counts alone ("ASSISTANT:", "### Response:"); else the last mark is the header.
     """
-    text = re.sub(r"(?is)(<(\w*think\w*)>(\s*</\2>)?|</think>)\s*\Z", "", text)
+    text = re.sub(rf"(?:{THINK_TAG}\s*)+\Z", "", text)
     known = [mark for mark in marks if mark.strip()]
     pattern = "|".join(re.escape(mark) for mark in sorted(known, key=len, reverse=True))
     pieces = re.split(f"({pattern})", text) if pattern else [text]
@@ -204,11 +222,15 @@ def _header(text: str, marks: Sequence[str], ends: set[str]) -> str:
     last = pieces[-1]
     before = pieces[-2] if len(pieces) > 1 else ""
     if last in known:
-        # "<|start|>assistant<|end|>": the word stands before the last mark.
-        if len(pieces) > 2 and re.fullmatch(r"\w+", before) and pieces[-3] in known:
+        # "<|start|>assistant<|end|>": the words stand before the last mark.
+        if len(pieces) > 2 and re.fullmatch(_NAMED, before) and pieces[-3] in known:
             return pieces[-3] + before
+        if last in ends and before.rstrip().endswith(":"):
+            return _header("".join(pieces[:-1]), marks, ends)
         return "" if last in ends and before else last
     line = last.strip().splitlines()[-1].strip()
+    if not re.search(r"\w", line):  # ">>>" names nobody
+        return _header("".join(pieces[:-1]) + last[: last.rindex(line)], marks, ends)
     if re.fullmatch(r"\w+", line):
         glued = before in known and before not in ends and not last[0].isspace()
         return before + line if glued else ""

@@ -20,7 +20,7 @@ from magpie_hub.chat.format import ChatOptions, SystemStyle
 from magpie_hub.chat.thinking import (
     Thought,
     closing,
-    closing_tags,
+    marks_in_source,
     marks_of_prompts,
     marks_of_thought,
     without_block,
@@ -343,13 +343,16 @@ class TemplateRenderer:
         found = marks_of_prompts(on, off or "")
         if found is not None:
             return found
-        pairs = closing_tags(self._source)
+        pairs = marks_in_source(self._source)
         for opened, close in pairs:
             said = f"{opened}\n{_THOUGHT}\n{close}\n\n{_WORDS[1]}"
             messages = self._messages((_WORDS[0], said, _WORDS[2]), None)
-            if self._pieces(messages, _WORDS) and _THOUGHT not in self._render(messages):
+            pieces = self._pieces(messages, _WORDS)
+            if pieces and not any(_THOUGHT in piece for piece in pieces):
                 return opened, close
-        return pairs[0] if pairs else None
+        return next(
+            (pair for pair in pairs if re.search("(?i)think|thought|reason", pair[1])), None
+        )
 
     def _is_open(self, prompt: str, thought: Thought | None) -> bool:
         same = thought is not None and prompt.rstrip() == thought.before.rstrip()

@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 _NAME = r"[\w:.-]*(?:think|thought|reason)[\w:.-]*"
+THINK_TAG = rf"(?i:</?{_NAME}>)"
+"""A tag of a thinking block, as a regular expression."""
 _TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*)>\s*")
 _PAIRS = (("[THINK]", "[/THINK]"), ("<|START_THINKING|>", "<|END_THINKING|>"))
 _CLOSERS = re.compile(rf"</{_NAME}>|\[/THINK\]|<\|END_THINKING\|>", re.IGNORECASE)
+_SPLIT = re.compile(r"""split\(\s*['"]([^'"]+)['"]""")
 _MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\n]+\]")
 
 DEFAULT = ("<think>", "</think>")
@@ -100,13 +103,22 @@ def marks_of_prompts(on: str, off: str) -> tuple[str, str] | None:
     return None
 
 
-def closing_tags(source: str) -> list[tuple[str, str]]:
-    """Pairs of tags by the closing ones that a template's own text names."""
+def marks_in_source(source: str) -> list[tuple[str, str]]:
+    """Pairs of marks that a template's own text may cut a thought out by, likeliest first.
+
+    Templates find a thought in an answer by splitting at its marks; a closing tag is known by its
+    spelling too.
+    """
+    split = [mark for mark in _SPLIT.findall(source) if _MARK.fullmatch(mark)]
+    closers = [*(mark for mark in split if not _CLOSERS.fullmatch(mark)), *_CLOSERS.findall(source)]
     pairs = []
-    for close in dict.fromkeys(_CLOSERS.findall(source)):
+    for close in closers:
         known = next((pair for pair in _PAIRS if pair[1] == close), None)
-        pairs.append(known or (close.replace("</", "<"), close))
-    return pairs
+        if known or "</" in close:
+            pairs.append(known or (close.replace("</", "<"), close))
+        else:
+            pairs += [(opened, close) for opened in split if opened != close]
+    return list(dict.fromkeys(pairs))
 
 
 def _common(one: str, two: str) -> int:
@@ -154,3 +166,10 @@ class Thinking:
         if self.begins(text):
             return True
         return self.known and self.close_pattern.search(text) is not None
+
+    def again(self, answer: str) -> bool:
+        """Whether an answer behind a thought falls back into thinking."""
+        if self.shows(answer):
+            return True
+        mark = _MARK.search(self.open) is not None
+        return mark and pattern(self.open).search(answer) is not None
