@@ -35,6 +35,9 @@ from magpie_hub.recipe.model import Recipe
 from magpie_hub.rounds import Rounds, passing
 from magpie_hub.run_recipe import open_recipe as open_recipe
 
+PRE_QUERIES = "pre_queries"
+"""The first journal's meta key of what the generator was given for a first instruction."""
+
 Say = Callable[[str], None]
 """Takes one line for the person who waits."""
 
@@ -195,6 +198,8 @@ class Job:
 
         if self.delivery() is not None:
             return
+        if left_out := self.recipe.judges.said_out:
+            say(f"left out, with what would be selected by them: {left_out}")
         # What may be refused is asked for before anything is written.
         constrained = tags_itself(self.recipe)
         plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
@@ -238,9 +243,19 @@ class Job:
                 "set another seed to begin a new set"
             )
         book.first.set_meta("chat", derived)
+        book.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
         book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
         if book.later is not None:
             book.later.set_meta("settings", later_turn_settings(self.recipe))
+
+
+def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:
+    """What the generator is given for a first instruction, as text, by the system prompt's name.
+
+    The name of no system prompt is "".
+    """
+    systems = {system.name: system.text for system in recipe.instruct.systems} or {"": None}
+    return {name: chat.decode(chat.query_prompt((), text)) for name, text in systems.items()}
 
 
 def journals(home: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import RecipeError
+from magpie_hub.recipe.as_run import in_true_words
 from magpie_hub.recipe.knobs import turn_knobs
 from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.model import Recipe
@@ -44,4 +45,9 @@ def open_recipe(
             build_gates(recipe.gates.rules)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
-    return turn_knobs(recipe, knobs or {}, os.environ if environment is None else environment, how)
+    run = turn_knobs(recipe, knobs or {}, os.environ if environment is None else environment, how)
+    if run.model != recipe.model and run.judging == "auto" and run.judges.names:
+        from magpie_hub.judges.fit import keep_what_works
+
+        run = keep_what_works(run, recipe.model)
+    return in_true_words(recipe, run)

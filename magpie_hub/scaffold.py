@@ -107,7 +107,7 @@ def _recipe_lines(name: str, model: str, rows: int) -> list[str]:
         if default is PydanticUndefined:
             continue
         if isinstance(default, BaseModel):
-            default = default.model_dump(mode="json")
+            default = default.model_dump(mode="json", exclude={"left_out"})  # a run writes that
         lines += ["#" + line for line in _dump({key: default}).splitlines()]
     return lines
 

@@ -151,7 +151,7 @@ def to_table(
     labels: Sequence[Mapping[str, Any]],
     recipe: Recipe,
     model: str,
-    pre_query: str,
+    pre_queries: Mapping[str | None, str],
     reasons: Sequence[str | None] | None = None,
 ) -> pa.Table:
     """Published rows, built by column: a row at a time takes ten times as long.
@@ -163,7 +163,8 @@ def to_table(
         labels: What the judges said of each row, by column.
         recipe: The recipe that drew them.
         model: The generator's name as published.
-        pre_query: The generator's pre-query template as text.
+        pre_queries: What the generator was given for a first instruction, as text, by the name of
+            the system prompt; None is the name of none.
         reasons: Why each row is rejected, for a set in which rejected rows stand.
 
     Returns:
@@ -190,6 +191,7 @@ def to_table(
         columns[name] = pa.StructArray.from_arrays(arrays, fields=list(kind))
 
     columns: dict[str, pa.Array] = {}
+    systems = [row.system.name if row.system else None for row in planned]
     column("uuid", [row_uuid(model, row.seed) for row in planned])
     column("row_id", [row.row_id for row in planned])
     columns["model"] = pa.repeat(pa.scalar(model), size)
@@ -199,8 +201,8 @@ def to_table(
         top_p=[row.point.top_p for row in planned],
         input_generator=model,
         seed=[row.seed for row in planned],
-        pre_query_template=pre_query,
-        system_prompt=[row.system.name if row.system else None for row in planned],
+        pre_query_template=[pre_queries[name] for name in systems],
+        system_prompt=systems,
     )
     struct(
         "gen_response_configs",

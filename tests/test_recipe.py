@@ -11,6 +11,7 @@ import yaml
 from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.job import open_recipe
 from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
+from magpie_hub.recipe.as_run import in_true_words
 from magpie_hub.recipe.fingerprint import (
     fingerprint,
     first_turn_settings,
@@ -239,9 +240,9 @@ def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
     recipe = parse_recipe(
         BASE + "model_revision: abc\nmemory_gib: 500\ncard: {license: llama3}\n", "f"
     )
-    other = turn_knobs(recipe, {"model": "x/y"}, {})
+    other = in_true_words(recipe, turn_knobs(recipe, {"model": "x/y"}, {}))
     assert (other.model_revision, other.memory_gib, other.card.license) == (None, None, None)
-    same = turn_knobs(recipe, {"model": "a/b"}, {})
+    same = in_true_words(recipe, turn_knobs(recipe, {"model": "a/b"}, {}))
     assert (same.model_revision, same.memory_gib, same.card.license) == ("abc", 500, "llama3")
 
 
@@ -273,12 +274,12 @@ def test_every_scalar_of_a_run_is_a_knob() -> None:
         ({}, True),
         ({"rows": 3}, True),
         ({"judging": "off"}, False),
-        ({"model": "a/nother"}, False),
+        ({"judging": "off", "model": "a/nother"}, False),
         ({"model": "a/nother", "judging": "on"}, True),
     ],
 )
-def test_another_model_is_judged_when_that_is_said(given: dict[str, object], judged: bool) -> None:
-    recipe = turn_knobs(load_recipe(find_recipe("pro-mt")), given, {})
+def test_judges_are_off_when_that_is_said(given: dict[str, object], judged: bool) -> None:
+    recipe = open_recipe("pro-mt", given, {})
     assert bool(recipe.judges.names) is judged
     assert (recipe.selection.min_quality is not None) is judged
     assert recipe.selection.longest

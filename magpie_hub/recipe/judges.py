@@ -68,6 +68,19 @@ class Judges(Section):
     guard: Guard | None = None
     language: bool = False
     neighbors: Neighbors | None = None
+    left_out: dict[Words, Words] = Field(
+        default_factory=dict,
+        description="Judges that could not work with the model that a run named, and why; a run "
+        "writes it down.",
+    )
+
+    @property
+    def said_out(self) -> str:
+        """What was left out, in words: "tags, guard (the model cannot be had here)"."""
+        names: dict[str, list[str]] = {}
+        for name, why in self.left_out.items():
+            names.setdefault(why, []).append(name)
+        return "; ".join(f"{', '.join(judges)} ({why})" for why, judges in names.items())
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def turn_knobs(
     if not labels and recipe.judging != "off":
         return recipe
     foreign = data["model"] != recipe.model
-    if data["judging"] == "off" or (data["judging"] == "auto" and foreign):
+    if data["judging"] == "off":
         data["judges"] = Judges().model_dump()
         data["selection"] = {"longest": recipe.selection.longest}
     if foreign:
@@ -119,7 +119,6 @@ def turn_knobs(
         if "model_revision" not in labels:
             data["model_revision"] = None
         data["memory_gib"] = None
-        data["card"]["license"] = None
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

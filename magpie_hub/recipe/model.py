@@ -236,7 +236,9 @@ class Card(Section):
 
     pretty_name: Words | None = None
     license: Words | None = Field(None, description="Hub licence id; the generator's by default.")
-    language: tuple[Words, ...] = ("en",)
+    language: tuple[Words, ...] | None = Field(
+        None, description="Codes of its languages; by default those that the judge language found."
+    )
     tags: tuple[Words, ...] = ()
     blocks: dict[Name, Words] = Field(
         default_factory=dict,
@@ -302,8 +304,8 @@ class Recipe(Section):
 
     judging: Literal["auto", "on", "off"] = _knob(
         "auto",
-        "off leaves judges and selection out; auto does so when a run names another model, whose "
-        "rows they were not chosen for.",
+        "off leaves judges and selection out; auto does so, when a run names another model, with "
+        "the judges that cannot work here; on insists on all of them.",
     )
 
     engine: Literal["auto", "vllm", "transformers", "server"] = _knob(

@@ -52,11 +52,14 @@ HEADINGS = (
 )
 """Sections of label tables that are as wide as their labels are many."""
 
+LANGUAGE_SHARE = 0.05
+"""Least share of the rows by which a detected language is one of the dataset's."""
+
 UNJUDGED = {
     "tags": "**No tags:** rows were not judged for difficulty, quality or category.",
     "reward": "**No reward:** rows were not judged by a reward model.",
     "safety": "**No guard:** rows were not judged for safety.",
-    "language": "**Languages were not detected**; those of this card are what the recipe says.",
+    "language": "**Languages were not detected.**",
     "neighbors": "**Near-duplicates were not looked for.**",
 }
 """What is to be said of a judge that is off."""
@@ -77,8 +80,8 @@ class CardData:
         examples: Published rows to show.
         pictures: File name inside ``assets/``, title and alternative text of each picture.
         repo_id: Where it is published; None while that is not known.
-        siblings: Variants for the table that leads to them: `name`, `repo_id` (None if it is not
-            published), `turns`, `generator`, `rows` (None if not known), `description`.
+        siblings: Datasets that stand beside it in its namespace: `name`, `repo_id`, `turns`,
+            `generator`, `rows`.
         changelog: Releases, the newest first: `tag`, `date`, `text`.
     """
 
@@ -111,7 +114,8 @@ def render_card(data: CardData) -> str:
         name=card.pretty_name or data.recipe.name,
         license=find_license(card.license or data.license),
         license_link=data.license_link,
-        language=card.language,
+        language=_languages(data),
+        judged=bool(data.recipe.judges.names),
         size=size_category(data.stats["rows"]),
         tags=(*(("multi-turn",) if data.recipe.turns > 1 else ()), *card.tags),
         info=data.info,
@@ -280,7 +284,7 @@ def _context(data: CardData) -> dict[str, Any]:
         "generator_license": find_license(data.license),
         "examples": data.examples,
         "pictures": data.pictures,
-        "siblings": data.siblings,
+        "siblings": _siblings(data),
         "changelog": data.changelog,
         **{
             config: any(one["config_name"] == config for one in data.info)
@@ -298,12 +302,41 @@ def _context(data: CardData) -> dict[str, Any]:
         "idle": tables.idle_judges(recipe),
         "gates": tables.gate_names(recipe),
         "rules": tables.selection_rules(recipe.selection),
+        "preset": tables.preset_of(recipe.selection),
+        "left_out": recipe.judges.said_out,
+        "local": str(manifest["model"]["revision"]).startswith("local-"),
+        "pre_queries": list((manifest.get("pre_queries") or {}).values())
+        or [manifest["chat"]["pre_query"]["text"]],
+        "one_recipe": len({one.get("draws") for one in manifest["increments"]}) == 1,
         "sampling": tables.sampling(recipe, stats["sampling"]),
         "sessions": tables.sessions(manifest["sessions"]),
         "failures": tables.failures(stats["failures"]),
         "counts": tables.counts,
         "repeats": tables.repeats,
     }
+
+
+def _languages(data: CardData) -> list[str]:
+    """Codes of the languages: the recipe's, or those that were found in more than a few rows."""
+    if data.recipe.card.language is not None:
+        return list(data.recipe.card.language)
+    found = data.stats["labels"].get("language", {}).get("counts", {})
+    least = LANGUAGE_SHARE * sum(found.values())
+    return [code.lower() for code, rows in found.items() if rows >= least]
+
+
+def _siblings(data: CardData) -> list[Mapping[str, Any]]:
+    """This dataset and those beside it, by name; none if it stands alone."""
+    if not data.siblings:
+        return []
+    this = {
+        "name": data.recipe.name,
+        "repo_id": None,
+        "turns": data.stats["turns"],
+        "generator": data.manifest["model"]["name"],
+        "rows": data.stats["rows"],
+    }
+    return sorted([this, *data.siblings], key=lambda one: str(one["name"]))
 
 
 def _year(data: CardData) -> str | None:

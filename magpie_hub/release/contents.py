@@ -7,12 +7,12 @@ repository whose name was not known before.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe import parse_recipe
 from magpie_hub.release.card import CardData
 from magpie_hub.release.info import dataset_info
 
@@ -21,7 +21,11 @@ EXAMPLES = 2
 
 
 def card_data(
-    folder: Path, manifest: dict[str, Any] | None = None, *, repo_id: str | None = None
+    folder: Path,
+    manifest: dict[str, Any] | None = None,
+    *,
+    repo_id: str | None = None,
+    siblings: Sequence[Mapping[str, Any]] = (),
 ) -> CardData:
     """Reads what a card is made of.
 
@@ -29,6 +33,7 @@ def card_data(
         folder: The release.
         manifest: Its manifest, if that is not written yet.
         repo_id: Where it is published; the recipe's by default.
+        siblings: See `CardData`; none where nobody has looked what is published beside it.
     """
     recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
     if manifest is None:
@@ -43,7 +48,7 @@ def card_data(
         examples=_examples(folder),
         pictures=[(one["name"], one["title"], one["alt"]) for one in manifest["pictures"]],
         repo_id=repo_id or recipe.hub.repo_id,
-        siblings=_siblings(recipe),
+        siblings=siblings,
         changelog=manifest["changelog"],
     )
 
@@ -60,24 +65,3 @@ def _examples(folder: Path) -> list[dict[str, Any]]:
                 if len(rows) == EXAMPLES:
                     return rows
     return rows
-
-
-def _siblings(recipe: Recipe) -> list[dict[str, Any]]:
-    """The variants shipped with the project, if the recipe is one of them."""
-    names = variant_names()
-    if recipe.name not in names:
-        return []
-    siblings = []
-    for name in names:
-        one = load_recipe(find_recipe(name))
-        siblings.append(
-            {
-                "name": name,
-                "repo_id": one.hub.repo_id,
-                "turns": one.turns,
-                "generator": one.model,
-                "rows": one.rows,
-                "description": one.description,
-            }
-        )
-    return siblings

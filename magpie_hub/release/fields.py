@@ -68,7 +68,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
             "The row's seed; those of its completions derive from it.", _US
         ),
         "gen_input_configs.pre_query_template": Field(
-            "All that the model was given, a system prompt aside.", _US
+            "All that the model was given, as text, a system prompt included.", _US
         ),
         "gen_input_configs.system_prompt": Field(
             "Name of the recipe's system prompt.", _US, "if there was none"

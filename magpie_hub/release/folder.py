@@ -49,7 +49,7 @@ from magpie_hub.release.growth import Growth, begin, follow
 from magpie_hub.release.info import content_bytes
 from magpie_hub.release.parquet import Shards
 from magpie_hub.release.pictures import draw, project
-from magpie_hub.release.rows import Rows, delivered, opened
+from magpie_hub.release.rows import Rows, delivered, given_first, opened
 from magpie_hub.release.stats import describe
 from magpie_hub.schema import DEFAULT, RAW, SHAREGPT, arrow_schema, sharegpt_schema, to_sharegpt
 from magpie_hub.verdicts import Verdicts
@@ -174,7 +174,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     with opened(job) as (book, verdicts, delivery):
         shards = _write_data(job, book, verdicts, delivery, folder, growth)
         sessions: list[Any] = [_published_session(one) for one in book.first.sessions()]
-        chat = book.first.meta("chat")
+        chat, given = book.first.meta("chat"), given_first(job, book)
         judges = book.first.meta(REVISIONS) or {}
         costs = book.spent()
         coverage = _coverage(job, book, delivery)
@@ -220,6 +220,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         },
         "judges": judges,
         "chat": chat,
+        "pre_queries": given,
         "columns": arrow_schema(recipe.turns, recipe.judges.names).names,
         "sessions": sessions,
         "versions": _versions(),

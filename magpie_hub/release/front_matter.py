@@ -100,6 +100,7 @@ def front_matter(
     license: License,
     license_link: str | None,
     language: Sequence[str],
+    judged: bool,
     size: str,
     tags: Sequence[str],
     info: Sequence[Mapping[str, Any]],
@@ -110,7 +111,8 @@ def front_matter(
         name: Its pretty name.
         license: Its licence.
         license_link: Where the licence can be read, for one that the Hub does not know.
-        language: Codes of its languages.
+        language: Codes of its languages; none if nobody knows.
+        judged: Whether models have annotated the rows.
         size: The Hub's size category.
         tags: Tags besides `TAGS`.
         info: As `magpie_hub.release.info.dataset_info` returns it.
@@ -124,10 +126,10 @@ def front_matter(
         "pretty_name": line(name),
         "license": license.id,
         **named,
-        "language": _once(language),
+        **({"language": _once(language)} if language else {}),
         "task_categories": ["text-generation"],
         "size_categories": [size],
-        "annotations_creators": ["machine-generated"],
+        "annotations_creators": ["machine-generated" if judged else "no-annotation"],
         "language_creators": ["machine-generated"],
         "source_datasets": ["original"],
         "tags": _once((*TAGS, *tags)),

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from magpie_hub.book import Book
 from magpie_hub.delivery import Delivery
 from magpie_hub.errors import JournalError
-from magpie_hub.job import Job
+from magpie_hub.generator import load_chat
+from magpie_hub.job import PRE_QUERIES, Job, pre_queries
 from magpie_hub.plan import Plan
 from magpie_hub.schema import REASON, Row, to_table
 from magpie_hub.verdicts import NONE, Verdicts
@@ -71,7 +72,7 @@ class Rows:
             self._verdicts.columns(row_ids),
             self._job.recipe,
             self._job.source.name,
-            self._pre_query,
+            self._pre_queries,
             reasons,
         )
 
@@ -83,9 +84,17 @@ class Rows:
             yield self.table(row_ids, delivery.reasons(row_ids))
 
     @functools.cached_property
-    def _pre_query(self) -> str:
-        text: str = self._book.first.meta("chat")["pre_query"]["text"]
-        return text
+    def _pre_queries(self) -> dict[str | None, str]:
+        return {name or None: text for name, text in given_first(self._job, self._book).items()}
+
+
+def given_first(job: Job, book: Book) -> dict[str, str]:
+    """See `magpie_hub.job.pre_queries`; what a journal of old does not say is derived again."""
+    if said := book.first.meta(PRE_QUERIES):
+        return dict(said)
+    if not job.recipe.instruct.systems:
+        return {"": book.first.meta("chat")["pre_query"]["text"]}
+    return pre_queries(job.recipe, load_chat(job.recipe, job.source, job.home))
 
 
 def delivered(table: pa.Table) -> pa.Table:

@@ -199,6 +199,14 @@ def selection_rules(selection: Selection) -> list[tuple[str, str]]:
     return [(column, condition) for column, condition in said if condition]
 
 
+def preset_of(selection: Selection) -> str | None:
+    """The preset all of whose conditions are asked; None if there is none, or one is changed."""
+    if selection.preset is None:
+        return None
+    asked = selection_rules(Selection(preset=selection.preset))
+    return selection.preset if set(asked) <= set(selection_rules(selection)) else None
+
+
 def _if(value: object, words: str) -> str | None:
     return None if value is None else words.format(value)
 

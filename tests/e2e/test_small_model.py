@@ -94,7 +94,7 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
             plan = Plan(recipe)
             planned = [plan.row(i) for i in ids]
             said = [turns for i in ids for turns in book.conversations(range(i, i + 1))]
-            table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, "")
+            table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, {None: ""})
             found: list[dict[str, object]] = table.to_pylist()
             return found
 

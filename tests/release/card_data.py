@@ -214,20 +214,11 @@ MANIFEST: dict[str, Any] = {
 PICTURES = [("lengths.png", "Lengths", "Two histograms of lengths in tokens.")]
 SIBLINGS = [
     {
-        "name": "toy",
-        "repo_id": "me/magpie-toy",
-        "turns": 2,
-        "generator": "toy/model",
-        "rows": 4,
-        "description": "Two turns.",
-    },
-    {
         "name": "toy-one",
-        "repo_id": None,
+        "repo_id": "me/magpie-toy-one",
         "turns": 1,
         "generator": "toy/model",
-        "rows": None,
-        "description": "One turn.",
+        "rows": 1250,
     },
 ]
 CHANGELOG = [

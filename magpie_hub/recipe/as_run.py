@@ -1,0 +1,47 @@
+"""A recipe's own words, and what of them holds for a run that has changed it.
+
+`description` and what `card` says were written for the recipe as it stands. Where a run has
+changed what they speak of, words that are computed from the run take their place.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from magpie_hub.recipe.model import Recipe
+
+SPOKEN_OF = ("model", "turns", "judges", "selection")
+"""Fields that a description speaks of."""
+
+
+def in_true_words(written: Recipe, run: Recipe) -> Recipe:
+    """The run's recipe, with words that hold for it.
+
+    Args:
+        written: As it stands in its file.
+        run: With the run's knobs.
+    """
+    changed = {key for key in SPOKEN_OF if getattr(written, key) != getattr(run, key)}
+    if not changed:
+        return run
+    card: dict[str, Any] = {}
+    if changed & {"model", "turns"} and run.card.pretty_name is not None:
+        card["pretty_name"] = _title(run)
+    if "model" in changed:
+        # They belong to the words of the recipe's own model.
+        card |= {"license": None, "language": None, "tags": ()}
+    return run.model_copy(
+        update={"description": _describe(run), "card": run.card.model_copy(update=card)}
+    )
+
+
+def _title(run: Recipe) -> str:
+    return f"Magpie {PurePath(run.model).name}" + (" MT" if run.turns > 1 else "")
+
+
+def _describe(run: Recipe) -> str:
+    what = "Instructions and responses" if run.turns == 1 else f"Conversations of {run.turns} turns"
+    return (
+        f"{what} written by {PurePath(run.model).name}, with the settings of the recipe {run.name}."
+    )
