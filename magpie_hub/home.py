@@ -13,6 +13,8 @@ from pathlib import Path
 import platformdirs
 
 VARIABLE = "MAGPIE_HOME"
+ROOMS = frozenset({"journals", "logs", "models", "scans", "shelf", "ticks"})
+"""Folders in it, which nothing else is written to."""
 
 
 def home(environment: Mapping[str, str] | None = None) -> Path:

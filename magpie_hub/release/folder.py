@@ -15,11 +15,8 @@ A release that adds to a published one (`Growth`) holds its own shards alone.
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -28,12 +25,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from magpie_hub.book import Book
 from magpie_hub.delivery import Delivery, Funnel
-from magpie_hub.errors import OutputError
 from magpie_hub.job import Job
 from magpie_hub.panel import REVISIONS
 from magpie_hub.recipe import parse_recipe
@@ -47,6 +42,7 @@ from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.growth import Growth, begin, follow
 from magpie_hub.release.info import content_bytes
+from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
 from magpie_hub.release.pictures import draw, project
 from magpie_hub.release.rows import Rows, delivered, given_first, opened
@@ -54,8 +50,6 @@ from magpie_hub.release.stats import describe
 from magpie_hub.schema import DEFAULT, RAW, SHAREGPT, arrow_schema, sharegpt_schema, to_sharegpt
 from magpie_hub.verdicts import Verdicts
 
-MANIFEST = "manifest.json"
-MADE_BY = "magpie_hub"
 MAPPED = 2_000  # Instructions of each set on the coverage map.
 
 
@@ -83,32 +77,6 @@ class Release:
         return self.path / "README.md"
 
 
-def check_output(out: Path) -> None:
-    """Makes sure that a release can be written to a folder, before any work is done for it.
-
-    Raises:
-        OutputError: The place holds something that is not a release of ours, or cannot be written.
-    """
-    out = out.absolute()
-    if out.is_dir():
-        try:
-            made_by = json.loads((out / MANIFEST).read_text(encoding="utf-8"))["made_by"]
-        except (OSError, ValueError, KeyError, TypeError):
-            made_by = None
-        if made_by != MADE_BY and any(out.iterdir()):
-            raise OutputError(
-                f"{out}: this folder holds something that is not a release; "
-                "name another one, or empty it"
-            )
-    elif out.exists() or out.is_symlink():
-        raise OutputError(f"{out}: this is not a folder; name another one")
-    parent = out.parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: {parent} cannot be written; name another folder")
-
-
 def write_release(job: Job, out: Path, growth: Growth | None = None) -> Release:
     """Writes the release of a job whose rows are all in its journals.
 
@@ -120,53 +88,12 @@ def write_release(job: Job, out: Path, growth: Growth | None = None) -> Release:
         growth: What is published, if the job's rows are added to it or follow it.
 
     Raises:
-        OutputError: As in `check_output`, or the disk is full.
+        OutputError: As in `taking`.
         JournalError: Rows are missing.
     """
-    out = out.absolute()
-    check_output(out)
-    staging = out.parent / f".{out.name}.{os.getpid()}.partial"
-    try:
-        _clear_up(out)
-        staging.mkdir(parents=True)
-        release = _write(job, staging, growth)
-        _swap(staging, out)
-    except OSError as error:
-        raise OutputError(f"{out}: the release cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return replace(release, path=out)
-
-
-def _swap(staging: Path, out: Path) -> None:
-    """Puts the new folder in the place of the old one, which another process may do as well."""
-    old = out.parent / f".{out.name}.{os.getpid()}.old"
-    for attempt in range(3):
-        with contextlib.suppress(FileNotFoundError):
-            out.rename(old)
-        try:
-            staging.rename(out)
-            break
-        except OSError:
-            if attempt == 2:
-                with contextlib.suppress(OSError):
-                    old.rename(out)
-                raise
-        finally:
-            if out.exists():
-                shutil.rmtree(old, ignore_errors=True)
-
-
-def _clear_up(out: Path) -> None:
-    """Removes what a killed process left here; puts a release back that it had moved away."""
-    for left in out.parent.glob(f".{glob.escape(out.name)}.*"):
-        owner, kind = left.name.split(".")[-2:]
-        if kind not in ("partial", "old") or not owner.isdigit() or psutil.pid_exists(int(owner)):
-            continue
-        if kind == "old" and not out.exists():
-            left.rename(out)
-        else:
-            shutil.rmtree(left, ignore_errors=True)
+    with taking(out, job.home) as folder:
+        release = _write(job, folder, growth)
+    return replace(release, path=out.absolute())
 
 
 def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
