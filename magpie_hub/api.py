@@ -39,7 +39,8 @@ def build(
 
     Args:
         name: A variant's name ("air") or a recipe's path.
-        out: The folder; ``./<recipe's name>`` by default. A release that is there is replaced.
+        out: The folder; ``./<recipe's name>`` by default, or ``./<recipe's name>-release`` where
+            that is the folder of the recipe. A release that is there is replaced.
         say: Told what is going on, a line each.
         watch: Told how far it is, twice a second.
         environment: For ``MAGPIE_*`` variables; this process's by default.
@@ -82,10 +83,10 @@ def prepare(
         UserError: See `build`.
     """
     from magpie_hub.job import Job, open_recipe
-    from magpie_hub.release import check_output
+    from magpie_hub.release import check_output, default_output
 
     recipe = open_recipe(name, knobs, environment, how)
-    folder = Path(out) if out is not None else Path(recipe.name)
+    folder = Path(out) if out is not None else default_output(name, recipe.name)
     check_output(folder)
     return Job.open(recipe), folder
 
@@ -125,7 +126,7 @@ def push(
 
     Args:
         name: A variant's name or a recipe's path.
-        folder: Its release; ``./<recipe's name>`` by default, as `build` leaves it.
+        folder: Its release; by default where `build` leaves it.
         repo_id: NAMESPACE/NAME; the recipe's, or the token's owner's ``magpie-<name>`` by default.
         private: Make the repository private if it is made now.
         pull_request: Propose the release as a pull request.
@@ -141,9 +142,10 @@ def push(
     """
     from magpie_hub.hub import Push, publish
     from magpie_hub.job import open_recipe
+    from magpie_hub.release import default_output
 
     recipe = open_recipe(name)
-    place = Path(folder) if folder is not None else Path(recipe.name)
+    place = Path(folder) if folder is not None else default_output(name, recipe.name)
     seen = (*recipe.hub.reviewed, *reviewed)
     wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen, replace)
     return publish(wanted, say=say)

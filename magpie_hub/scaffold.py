@@ -5,6 +5,7 @@ The comments are the recipe model's own descriptions and defaults, so they canno
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from magpie_hub.errors import OutputError, UserError
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.variants import SUFFIX
+from magpie_hub.shell import command
 
 README = """---
 configs:
@@ -32,11 +34,11 @@ A dataset that is generated when it is loaded. Where `magpie-hub` is installed:
 ```python
 from datasets import load_dataset
 
-load_dataset("{folder}", "{name}")
+load_dataset({folder}, "{name}")
 ```
 
-The recipe is [`{name}{suffix}`]({name}{suffix}); `magpie-hub build {name}{suffix}` makes a folder
-of it that can be published. Do not publish this folder itself.
+The recipe is [`{name}{suffix}`]({name}{suffix}); in this folder, `{build}` makes a
+folder of it that can be published. Do not publish this folder itself.
 """
 
 HEADER = """# A recipe of magpie_hub: everything that determines a dataset.
@@ -73,7 +75,12 @@ def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
         ) from None
     files = {
         folder / (name + SUFFIX): text,
-        folder / "README.md": README.format(name=name, suffix=SUFFIX, folder=folder.as_posix()),
+        folder / "README.md": README.format(
+            name=name,
+            suffix=SUFFIX,
+            folder=json.dumps(folder.as_posix(), ensure_ascii=False),
+            build=command("build", name + SUFFIX),
+        ),
     }
     for path in files:
         if path.exists():

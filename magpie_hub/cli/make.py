@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magpie_hub.cli.options import SETTINGS, as_json, knob_options, live, log_path
+from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from magpie_hub.release import Release
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.command(context_settings=SETTINGS)
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), help="Release folder; ./NAME by default.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Release folder; ./NAME by default, or ./NAME-release beside the recipe's folder.",
+)
 @knob_options()
 @as_json
 def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
@@ -146,4 +151,4 @@ def init(folder: Path, name: str | None, model: str, rows: int) -> None:
     for path in files:
         click.echo(f"wrote {path}")
     recipe = files[0]
-    click.echo(f"next: edit {recipe}, then: magpie-hub build {recipe}")
+    click.echo(f"next: edit {recipe}, then: {command('build', recipe)}")

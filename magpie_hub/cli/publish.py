@@ -29,7 +29,7 @@ FOUND = 3
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Its release folder; ./NAME by default, as build leaves it.",
+    help="Its release folder; by default where build leaves it.",
 )
 @click.option("--build", "build_first", is_flag=True, help="Build the release first.")
 @repo_option

@@ -18,15 +18,16 @@ from magpie_hub.errors import UserError
 from magpie_hub.home import home
 from magpie_hub.hub.intent import File
 from magpie_hub.hub.remote import CARD, MANIFEST
+from magpie_hub.recipe import variant_names
 from magpie_hub.release import MADE_BY
 from magpie_hub.release.growth import kept_paths
+from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from magpie_hub.recipe.model import Recipe
     from magpie_hub.scan import Report
 
 _MOST_THREADS = 8
-_AGAIN = "build it again (magpie-hub build {name} --out {folder}), which generates nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +61,14 @@ def check_release(folder: Path) -> Local:
         manifest = json.loads(content)
     except FileNotFoundError:
         raise UserError(
-            f"{folder}: there is no release; build it first (magpie-hub build NAME --out {folder})"
+            f"{folder}: there is no release; build it first "
+            f"({command('build', 'NAME', '--out', folder)})"
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST}: cannot be read: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
         raise UserError(f"{folder}: not a release of magpie-hub")
-    again = _AGAIN.format(name=manifest.get("name"), folder=folder)
+    again = _again(folder, manifest.get("name"))
     elsewhere = set(kept_paths(manifest))
 
     def look(path: str) -> File:
@@ -77,7 +79,7 @@ def check_release(folder: Path) -> Local:
 
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
         files = {file.path: file for file in threads.map(look, manifest["files"])}
-    _refuse_foreign(folder, files, again)
+    _refuse_foreign(folder, files)
     _count(folder, manifest, again)
     recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
     files.pop(CARD)
@@ -108,6 +110,12 @@ def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
 
     known = Records(home())
     return scan_release(local.folder, allow=tuple(reviewed), records=known, sha256=sha256)
+
+
+def _again(folder: Path, name: object) -> str:
+    """How a release is built once more; a recipe of one's own is known to its owner alone."""
+    recipe = str(name) if name in variant_names() else "RECIPE"
+    return f"build it again ({command('build', recipe, '--out', folder)}), which generates nothing"
 
 
 def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
@@ -145,12 +153,12 @@ def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
     return file
 
 
-def _refuse_foreign(folder: Path, files: Iterable[str], again: str) -> None:
+def _refuse_foreign(folder: Path, files: Iterable[str]) -> None:
     known = {*files, MANIFEST}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in known and not path.name.startswith("."):
-            raise UserError(f"{path}: not part of the release; take it away, or {again}")
+            raise UserError(f"{path}: not part of the release; take it away")
 
 
 def _count(folder: Path, manifest: dict[str, Any], again: str) -> None:

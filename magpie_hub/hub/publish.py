@@ -30,6 +30,7 @@ from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.merge import keep_edits
 from magpie_hub.scan import kinds
+from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -86,7 +87,7 @@ def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
     number = sum(report.counts.values())
     raise UserError(
         f"{local.folder}: the scan found {number} things that may be secrets or personal data; "
-        f"magpie-hub scan {local.folder} lists them: look at each, then name those that may be "
+        f"{command('scan', local.folder)} lists them: look at each, then name those that may be "
         "published in the recipe (hub.reviewed) or in a file given with --reviewed"
     )
 
@@ -328,7 +329,7 @@ class _Publisher:
         if not change(intent, written).nothing:
             raise HubError(
                 f"{self._repo_id}: commit {commit} does not hold what was sent; look at it with "
-                f"magpie-hub verify {self._repo_id} --revision {commit}"
+                f"{command('verify', self._repo_id, '--revision', commit)}"
             )
 
     # ---- a pull request

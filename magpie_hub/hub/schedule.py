@@ -27,6 +27,7 @@ from magpie_hub.hub.patience import Patience
 from magpie_hub.hub.remote import read_manifest, read_remote
 from magpie_hub.hub.secret import caller, find_secret
 from magpie_hub.recipe import Recipe, find_recipe, load_recipe, variant_names
+from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -282,8 +283,8 @@ def _check_release(api: HfApi, repo_id: str, recipe: Recipe) -> None:
     if manifest is None or manifest.get("name") != recipe.name:
         raise UserError(
             f"{repo_id}: the job's token sees no release of {recipe.name} there to go on from; "
-            f"publish one first (magpie-hub push --variant {recipe.name}), or name its repository "
-            "(--repo-id)"
+            f"publish one first ({command('push', '--variant', recipe.name)}), or name its "
+            "repository (--repo-id)"
         )
 
 

@@ -53,11 +53,12 @@ from magpie_hub.regenerate.tick import (
     day_of,
     tag_of,
 )
-from magpie_hub.release import check_output, write_release
+from magpie_hub.release import check_output, default_output, write_release
 from magpie_hub.release.growth import Growth
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.schema import arrow_schema
 from magpie_hub.shelf import NAMES, Shelf
+from magpie_hub.shell import command
 from magpie_hub.state import State
 
 if TYPE_CHECKING:
@@ -140,7 +141,9 @@ class _Run:
         day = ask(lambda: today(self.api))
         name = self.tick.tick or day.isoformat()
         for _ in range(ATTEMPTS):
-            standing = ask(lambda: read_standing(self.api, self.repo_id, self.recipe.name))
+            standing = ask(
+                lambda: read_standing(self.api, self.repo_id, self.recipe.name, self.tick.name)
+            )
             if (done := standing.find(name)) is not None:
                 return self._done_before(standing, done)
             with contextlib.suppress(Stale):
@@ -214,8 +217,8 @@ class _Run:
             source = pin(self.recipe.model, self.recipe.model_revision)
             changed = {"rows": rows, "model_revision": source.revision}
             return Job.open(self.recipe.model_copy(update=changed)), {}
-        _check_recipe(self.recipe, standing)
-        beside = [Path(self.recipe.name), self.out]
+        _check_recipe(self.tick.name, self.recipe, standing)
+        beside = [default_output(self.tick.name, self.recipe.name), self.out]
         shards = self.patience.ask(
             lambda: shelve(self.api, standing, Shelf(home()), beside, self.say)
         )
@@ -324,7 +327,7 @@ class _Run:
         )
 
 
-def _check_recipe(recipe: Recipe, standing: Standing) -> None:
+def _check_recipe(name: str | Path, recipe: Recipe, standing: Standing) -> None:
     """Whether rows of this recipe may stand beside the published ones.
 
     Raises:
@@ -347,7 +350,7 @@ def _check_recipe(recipe: Recipe, standing: Standing) -> None:
         raise UserError(
             f"{repo_id}: its rows have the column conversations, which makes trainers read the "
             "wrong roles and which rows no longer have; publish the whole set once more from its "
-            f"journal (magpie-hub push --variant {recipe.name} --build), or make all rows anew "
+            f"journal ({command('push', '--variant', name, '--build')}), or make all rows anew "
             "(--refresh)"
         )
     if columns != manifest["columns"]:

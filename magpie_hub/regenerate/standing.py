@@ -16,6 +16,7 @@ from magpie_hub.hub.client import asking
 from magpie_hub.hub.remote import MANIFEST, Remote, read_manifest, read_remote, read_text
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.shelf import NAMES, Shelf, Shelved
+from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -53,13 +54,14 @@ class Standing:
         return [(p, files[p]["sha256"]) for p in paths if p.startswith(f"data/{config}/")]
 
 
-def read_standing(api: HfApi, repo_id: str, name: str) -> Standing:
+def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None = None) -> Standing:
     """Reads what is published.
 
     Args:
         api: The Hub's client.
         repo_id: The repository.
         name: Name of the recipe that it should be of.
+        given: The recipe as the caller named it, for messages.
 
     Raises:
         UserError: There is no such repository, or no release of that recipe in it.
@@ -69,7 +71,7 @@ def read_standing(api: HfApi, repo_id: str, name: str) -> Standing:
     if remote is None:
         raise UserError(
             f"{repo_id}: there is no such dataset, or this token may not see it; publish its first "
-            f"release with magpie-hub push --variant {name} --build"
+            f"release with {command('push', '--variant', given or name, '--build')}"
         )
     manifest = read_manifest(api, remote)
     if manifest is None:
@@ -91,14 +93,14 @@ def read_standing(api: HfApi, repo_id: str, name: str) -> Standing:
         whole = False
     if not whole:
         raise UserError(
-            f"{repo_id}: its manifest and statistics do not fit together; see magpie-hub verify "
-            f"{repo_id}, and mend it by a push of a whole release"
+            f"{repo_id}: its manifest and statistics do not fit together; see "
+            f"{command('verify', repo_id)}, and mend it by a push of a whole release"
         )
     lost = [path for config in held for path, _ in config if path not in remote.files]
     if lost:
         raise UserError(
-            f"{repo_id}: {lost[0]} is missing there; see magpie-hub verify {repo_id}, and mend it "
-            "by a push of a whole release"
+            f"{repo_id}: {lost[0]} is missing there; see {command('verify', repo_id)}, and mend "
+            "it by a push of a whole release"
         )
     return standing
 

@@ -32,6 +32,7 @@ from typing import Any
 from magpie_hub.errors import OutputError
 from magpie_hub.home import ROOMS
 from magpie_hub.home import home as default_home
+from magpie_hub.recipe.variants import find_recipe
 
 MANIFEST = "manifest.json"
 MADE_BY = "magpie_hub"
@@ -84,6 +85,20 @@ def check_output(out: Path, home: Path | None = None) -> Path:
         _check_movable(out, place)
         _check_writable(out, place)
         return place
+
+
+def default_output(name: str | Path, recipe_name: str) -> Path:
+    """Where the release of a recipe goes if nobody says: a folder that does not hold the recipe.
+
+    Args:
+        name: The variant, or the recipe's path, as it was given.
+        recipe_name: The recipe's name.
+
+    Raises:
+        UserError: There is no such recipe.
+    """
+    folder, recipe = Path(recipe_name), find_recipe(name).resolve()
+    return Path(f"{recipe_name}-release") if folder.resolve() in recipe.parents else folder
 
 
 @contextmanager
