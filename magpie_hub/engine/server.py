@@ -36,7 +36,7 @@ from magpie_hub.engine.loop import loops
 from magpie_hub.engine.pattern import end_ids, with_ends
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models import load_tokenizer
-from magpie_hub.models.folder import read_json
+from magpie_hub.models.files import Config, read_as
 from magpie_hub.redact import address, is_http
 
 if TYPE_CHECKING:
@@ -365,9 +365,7 @@ def _key() -> str:
 def _vocabulary(source: ModelSource) -> int | None:
     """How many ids the model knows, if its configuration says."""
     assert source.path is not None  # its tokenizer was loaded from there
-    config = read_json(source.path / "config.json")
-    size: int | None = (config.get("text_config") or config).get("vocab_size")
-    return size
+    return read_as(Config, source.path / "config.json").language.vocab_size
 
 
 def _said(error: Any) -> str:

@@ -16,7 +16,7 @@ from magpie_hub.engine.vllm_settings import environment, plan_arguments, quiet
 from magpie_hub.engine.vllm_thread import end_engine
 from magpie_hub.errors import EngineError
 from magpie_hub.models import ModelSource
-from magpie_hub.models.folder import read_json
+from magpie_hub.models.files import Config, read_as
 from magpie_hub.runtime import prepare
 
 BATCH_TOKENS = 262_144
@@ -35,7 +35,7 @@ def serves(source: ModelSource) -> bool:
         from vllm import ModelRegistry
 
         served = ModelRegistry.get_supported_archs()
-    kinds = read_json(source.path / "config.json").get("architectures") or ()
+    kinds = read_as(Config, source.path / "config.json").architectures or ()
     causal = (kind.replace("ForSequenceClassification", "ForCausalLM") for kind in kinds)
     return any(kind in served for kind in (*kinds, *causal))
 

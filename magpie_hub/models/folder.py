@@ -7,14 +7,20 @@ answers at once for a model of any size.
 from __future__ import annotations
 
 import hashlib
-import json
-import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import ModelError
+from magpie_hub.models.files import (
+    Config,
+    Index,
+    TokenizerConfig,
+    as_kind,
+    read_as,
+    read_header,
+)
 from magpie_hub.runtime import prepare
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
@@ -38,45 +44,30 @@ class Shape:
     quantization: str | None = None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file; {} if there is no such file.
-
-    Raises:
-        ModelError: The file holds something else.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not readable as JSON ({error}); fetch it again.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} does not hold a JSON object; fetch it again.")
-    return value
-
-
 def shape_of(config: dict[str, Any]) -> Shape:
     """Reads a model's shape from its `config.json`.
 
     Args:
         config: The parsed file. Models with vision or audio keep the language model's part under
             `text_config`.
+
+    Raises:
+        ModelError: Something in it has another type than transformers writes.
     """
-    text = config.get("text_config")
-    if not isinstance(text, dict):
-        text = config
-    layers = text.get("num_hidden_layers")
-    heads = text.get("num_attention_heads")
-    hidden = text.get("hidden_size")
-    kv_heads = text.get("num_key_value_heads") or heads
-    head_dim = text.get("head_dim") or (hidden // heads if hidden and heads else None)
-    kv_bytes = 2 * layers * kv_heads * head_dim * 2 if layers and kv_heads and head_dim else None
-    quantization = config.get("quantization_config")
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    read = as_kind(Config, config, "config.json")
+    text = read.language
+    layers, heads, hidden = text.num_hidden_layers, text.num_attention_heads, text.hidden_size
+    kv_heads = text.num_key_value_heads or heads
+    head_dim = text.head_dim
+    if not head_dim and isinstance(hidden, int) and isinstance(heads, int) and heads:
+        head_dim = hidden // heads
+    kv_bytes = None
+    if layers and kv_heads and head_dim and isinstance(kv_heads, int) and isinstance(head_dim, int):
+        kv_bytes = 2 * layers * kv_heads * head_dim * 2
     return Shape(
-        context_length=text.get("max_position_embeddings"),
+        context_length=text.max_position_embeddings or None,
         kv_bytes_per_token=kv_bytes,
-        quantization=method,
+        quantization=read.quantization_config.quant_method if read.quantization_config else None,
     )
 
 
@@ -92,39 +83,44 @@ def weight_files(folder: Path) -> list[Path]:
 
 def missing_shards(folder: Path) -> list[str]:
     """Lists the weight files that the folder's index names and the folder lacks."""
-    index = read_json(folder / "model.safetensors.index.json")
-    shards = set(index.get("weight_map", {}).values())
+    index = read_as(Index, folder / "model.safetensors.index.json")
+    shards = set(index.weight_map.values())
     return sorted(shard for shard in shards if not (folder / shard).is_file())
 
 
 def count_parameters(folder: Path) -> int | None:
-    """Sums the elements of every tensor, from the safetensors headers; None if unreadable."""
-    total = 0
-    for path in weight_files(folder):
-        try:
-            with path.open("rb") as file:
-                (length,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(length))
-        except (OSError, ValueError, struct.error):
-            return None
-        total += sum(
-            prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
-        )
-    return total or None
+    """Sums the elements of every tensor, from the safetensors headers; None if there are none.
+
+    Raises:
+        ModelError: A file is no safetensors file, or not all of one.
+    """
+    tensors = (tensor for path in weight_files(folder) for tensor in read_header(path).values())
+    return sum(prod(tensor.shape) for tensor in tensors) or None
 
 
 def license_of(folder: Path) -> str | None:
-    """Returns the licence that the folder's README.md declares in its front matter."""
+    """Returns the licence that the folder's README.md declares in its front matter.
+
+    Raises:
+        ModelError: It declares several, or something that is none.
+    """
     readme = folder / "README.md"
     if not readme.is_file():
         return None
     from huggingface_hub import metadata_load
 
     try:
-        metadata = metadata_load(readme) or {}
+        metadata = metadata_load(readme)
     except Exception:  # noqa: BLE001 - whatever is wrong with a README, the model can be used
         return None
-    return metadata.get("license_name") or metadata.get("license")
+    if not isinstance(metadata, dict):
+        return None
+    said = metadata.get("license_name") or metadata.get("license")
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if said is not None and not isinstance(said, str):
+        raise ModelError(f"{readme}: license should be one licence, not {said!r:.60}; name it.")
+    return said
 
 
 def check_whole(folder: Path, name: str, *, weights: bool = True) -> None:
@@ -136,7 +132,8 @@ def check_whole(folder: Path, name: str, *, weights: bool = True) -> None:
         weights: Whether weights are wanted too, or a tokenizer is enough.
 
     Raises:
-        ModelError: `config.json`, the tokenizer or a weight file is missing.
+        ModelError: `config.json`, the tokenizer or a weight file is missing, or weights are cut
+            short.
     """
     if not (folder / "config.json").is_file():
         raise ModelError(
@@ -162,6 +159,8 @@ def check_whole(folder: Path, name: str, *, weights: bool = True) -> None:
             f"{name} lacks {len(missing)} of its weight files ({missing[0]}, …); fetch the model "
             f"again."
         )
+    for path in weight_files(folder):
+        read_header(path)
 
 
 def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
@@ -175,15 +174,15 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
     """
     if trust_remote_code:
         return
-    config = read_json(folder / "config.json")
-    tokenizer = read_json(folder / "tokenizer_config.json")
+    config = read_as(Config, folder / "config.json")
+    tokenizer = read_as(TokenizerConfig, folder / "tokenizer_config.json")
     wants = False
-    if "auto_map" in config:
+    if config.auto_map is not None:
         prepare()
         from transformers import CONFIG_MAPPING
 
-        wants = config.get("model_type") not in CONFIG_MAPPING
-    if not wants and "AutoTokenizer" in (tokenizer.get("auto_map") or {}):
+        wants = config.model_type not in CONFIG_MAPPING
+    if not wants and "AutoTokenizer" in (tokenizer.auto_map or {}):
         wants = not (folder / "tokenizer.json").is_file()
     if wants:
         raise ModelError(

@@ -77,12 +77,14 @@ def pin(name: str, revision: str | None) -> Pinned:
         and not sibling.rfilename.startswith("consolidated")
     ]
     card = info.card_data or {}
+    license = card.get("license_name") or card.get("license")
     return Pinned(
         commit=folder.name,
         folder=folder,
         weight_bytes=sum(sizes) or None,
         parameters=info.safetensors.total if info.safetensors else None,
-        license=card.get("license_name") or card.get("license"),
+        # Of several nobody knows which one counts.
+        license=license if isinstance(license, str) else None,
     )
 
 

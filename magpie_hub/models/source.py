@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from magpie_hub.errors import ModelError
 from magpie_hub.models import hub, packaged
+from magpie_hub.models.files import Eos, WithEos, read_as, read_json
 from magpie_hub.models.folder import (
     check_remote_code,
     check_whole,
@@ -18,7 +19,6 @@ from magpie_hub.models.folder import (
     fingerprint,
     license_of,
     missing_shards,
-    read_json,
     shape_of,
     weight_files,
 )
@@ -178,9 +178,12 @@ def load_tokenizer(source: ModelSource, trust_remote_code: bool = False) -> PreT
 
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except Exception as error:
+    except BaseException as error:
+        # The tokenizers' Rust side panics over some files, with an error that is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"The tokenizer of {source.name} does not load: {said}") from error
+        raise ModelError(f"The tokenizer of {source.name} does not load: {said:.300}") from error
 
 
 def generation_eos(source: ModelSource) -> tuple[int, ...]:
@@ -188,15 +191,16 @@ def generation_eos(source: ModelSource) -> tuple[int, ...]:
 
     `generation_config.json` has the last word, for it names all of them (Llama 3 ends a turn with
     another token than a text); `config.json` serves where it is silent.
+
+    Raises:
+        ModelError: They say something else than ids.
     """
     path = _fetched(source)
-    for file in ("generation_config.json", "config.json"):
-        config = read_json(path / file)
-        eos = config.get("eos_token_id")
-        if eos is None and isinstance(config.get("text_config"), dict):
-            eos = config["text_config"].get("eos_token_id")
-        if eos is not None:
-            return tuple(eos) if isinstance(eos, list) else (eos,)
+    generation = read_as(Eos, path / "generation_config.json")
+    config = read_as(WithEos, path / "config.json")
+    for said in (generation, config, config.text_config):
+        if said is not None and said.ids is not None:
+            return said.ids
     return ()
 
 
