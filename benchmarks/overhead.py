@@ -68,6 +68,7 @@ class Speech:
         """Cuts the documentation into pieces and encodes them."""
         files = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
         text = "\n\n".join(file.read_text(encoding="utf-8") for file in files)
+        text = text.replace("```", "")  # a block that is cut in two is no good answer
         begins = [at for at, c in enumerate(text) if c.isspace() and text[at + 1 : at + 2].strip()]
         pieces = [
             (text[at : begins[n + INSTRUCTION_WORDS]], text[at : begins[n + RESPONSE_WORDS]])
@@ -160,7 +161,7 @@ class Kind:
             later.close()
         text = cpu(lambda: self._texts(turns))
         words = self._texts(turns)
-        asked = cpu(lambda: [self._gates(gates, said) for said in words])
+        asked = cpu(lambda: self._gates(gates, words))
         alone = cpu(lambda: asyncio.run(self._alone(turns)))
         return {
             "rows": rollouts.finished,
@@ -186,9 +187,14 @@ class Kind:
                 said.append(assistant_words(self.chat, turn.turn, answer))
         return said
 
-    def _gates(self, gates: GateSet, said: Words) -> None:
-        side = gates.instruction if said.role == "user" else gates.response
-        first_reason(side, said.candidate(self.chat))
+    def _gates(self, gates: GateSet, words: list[Words]) -> None:
+        instruction = ""
+        for said in words:
+            if said.role == "user":
+                first_reason(gates.instruction, said.candidate(self.chat))
+                instruction = said.text
+            else:
+                first_reason(gates.response, said.candidate(self.chat, instruction))
 
     async def _alone(self, turns: list[TurnRecord]) -> None:
         """The engine's own work, with as much in flight."""

@@ -153,7 +153,12 @@ def kept(rows: Sequence[PeerRow], job: Job) -> int:
     seen: set[bytes] = set()
     count = 0
     for row in rows:
-        reasons = (first_reason(gates[w.role], w.candidate(job.chat)) for w in row.words)
+        # What is answered stands before its answer; an instruction answers nothing.
+        asked = ["", *(w.text if w.role == "user" else "" for w in row.words)]
+        reasons = (
+            first_reason(gates[w.role], w.candidate(job.chat, before))
+            for w, before in zip(row.words, asked, strict=False)
+        )
         passed = not any(reasons)
         mark = digest(row.words[0].text)
         count += passed and mark not in seen

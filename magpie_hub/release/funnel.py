@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "other_language": "in another language than the instruction",
         "repeated_items": "a list that repeats its items",
         "broken_code": "a code block that does not parse",
+        "system_prompt": "tells the assistant what it is",
         "no_request": "asks nothing",
         "placeholder": "something is left to be filled in",
         "refusal": "declines",

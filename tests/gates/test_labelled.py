@@ -16,6 +16,7 @@ SEEN_BY_READERS = (
     "other_language",
     "repeated_items",
     "broken_code",
+    "system_prompt",
     "no_request",
     "placeholder",
     "refusal",

@@ -1,0 +1,41 @@
+"""Gate `system_prompt`: an instruction that tells the assistant what it is.
+
+Rule: the instruction begins as a system prompt does: "You are an AI assistant …", "You're a helpful
+chatbot …", "As a large language model, you …". Models whose own system prompt is of this kind, and
+small ones above all, write it again where a person's message should stand. Not caught on purpose:
+other roles ("You are a travel guide"), which people do hand out, and questions ("Are you an AI?").
+
+People write such messages too, so the gate is off unless a recipe asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+_ASSISTANT = (
+    r"(?:ai\b(?! \w+er\b)|a\.i\.|artificial intelligence|(?:large )?language model|llm\b|chat ?bot"
+    r"|(?:virtual |digital |personal |helpful |friendly |intelligent )*assistant\b(?! \w+er\b))"
+)
+_A = rf"(?:an?|the|my) (?:[\w-]+ ){{0,2}}?{_ASSISTANT}"
+_BEGINS = re.compile(
+    rf"\W*(?:(?:you are|you['’]re|you will be|you will act as) (?:now )?{_A}"
+    rf"|as {_A}[^.!?\n]{{0,40}}?,? (?:you|your)\b)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPrompt:
+    """Rejects an instruction that begins as a system prompt does."""
+
+    name: ClassVar[str] = "system_prompt"
+    version: ClassVar[int] = 1
+    roles: ClassVar[tuple[Role, ...]] = ("user",)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "system_prompt"."""
+        return self.name if _BEGINS.match(candidate.text) else None
