@@ -47,7 +47,8 @@ def build(
         how: How the caller spells a setting in messages.
         main_guarded: Say True from a script whose work stands under a main guard: an engine on a
             GPU may then have a process of its own, which is faster.
-        **knobs: This run's settings, by the recipe's names: ``rows=40, model="…"``.
+        **knobs: This run's settings, by the recipe's names: ``rows=40, model="…"``; any other key
+            of the recipe as ``settings={"respond.max_tokens": 512}``.
 
     Returns:
         The release, with its path, rows and funnel.
@@ -120,6 +121,7 @@ def push(
     dry_run: bool = False,
     reviewed: Iterable[str] = (),
     replace: bool = False,
+    settings: Mapping[str, Any] | Iterable[str] | None = None,
     say: Say = log.info,
 ) -> Published:
     """Publishes the release of a variant or of a recipe of your own: one commit, or nothing.
@@ -134,6 +136,7 @@ def push(
         dry_run: Only say what would be done.
         reviewed: Findings of the scan that a person has let pass, beside the recipe's.
         replace: Publish it even where a release of more rows stands.
+        settings: Keys of the recipe that this run changes: ``{"hub.repo_id": "me/mine"}``.
         say: Told what is going on, a line each.
 
     Raises:
@@ -144,7 +147,7 @@ def push(
     from magpie_hub.job import open_recipe
     from magpie_hub.release import default_output
 
-    recipe = open_recipe(name)
+    recipe = open_recipe(name, {"settings": settings})
     place = Path(folder) if folder is not None else default_output(name, recipe.name)
     seen = (*recipe.hub.reviewed, *reviewed)
     wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen, replace)

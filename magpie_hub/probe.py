@@ -13,8 +13,11 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engine.base import EngineInfo
@@ -24,9 +27,10 @@ from magpie_hub.home import home
 from magpie_hub.job import Say, open_recipe
 from magpie_hub.models import ModelSource, pin
 from magpie_hub.plan import Plan
-from magpie_hub.recipe.knobs import turn_knobs
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import Words, assistant_words, user_words
+from magpie_hub.run_recipe import set_up
 
 RESPONSES = 2
 """Responses that are drawn."""
@@ -173,16 +177,15 @@ def choose_model(
     if recipe is not None:
         chosen = open_recipe(recipe, knobs, how=how)
     else:
-        base = Recipe.model_validate(
-            {
-                "name": "probe",
-                "description": "A probe.",
-                "model": model,
-                "instruct": {"max_tokens": 512},
-                "respond": {"max_tokens": 1024},
-            }
-        )
-        chosen = turn_knobs(base, knobs, os.environ, how)
+        base = {
+            "name": "probe",
+            "description": "A probe.",
+            "model": model,
+            "instruct": {"max_tokens": 512},
+            "respond": {"max_tokens": 1024},
+        }
+        read = partial(parse_recipe, yaml.safe_dump(base), "probe")
+        chosen = set_up(read, "probe", knobs, os.environ, how)
     return chosen, pin(chosen.model, chosen.model_revision)
 
 

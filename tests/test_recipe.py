@@ -253,7 +253,7 @@ def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
         ({"rows": "8"}, {}, "--rows: should be a valid integer, not '8'"),
         ({}, {"MAGPIE_ROWS": "many"}, "MAGPIE_ROWS: should be a valid integer, not 'many'"),
         ({"gpu_memory_utilization": 1.5}, {}, "--gpu-memory-utilization: should be less"),
-        ({"rowz": 1}, {}, "rowz: no such setting; there are base_url"),
+        ({"rowz": 1}, {}, "rowz: no such setting; did you mean rows. there are base_url"),
         ({"engine": "server"}, {}, "engine server needs base_url"),
     ],
 )

@@ -18,6 +18,7 @@ from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.knobs import KNOBS
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.settings import NAME
 from magpie_hub.run_recipe import open_recipe
 from magpie_hub.schema import Row, arrow_schema
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 _Knobs = make_dataclass(
     "_Knobs",
-    [(knob.name, knob.type | None, field(default=None)) for knob in KNOBS.values()],
+    [
+        *((knob.name, knob.type | None, field(default=None)) for knob in KNOBS.values()),
+        (NAME, Any, field(default=None)),
+    ],
     bases=(datasets.BuilderConfig,),
     namespace={"__module__": __name__},
 )
@@ -44,7 +48,7 @@ class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
         files = [str(path) for paths in (self.data_files or {}).values() for path in paths]
         if len(files) != 1:
             raise UserError(f"config {self.name}: one recipe file is needed, found {len(files)}")
-        return open_recipe(files[0], {name: getattr(self, name) for name in KNOBS})
+        return open_recipe(files[0], {name: getattr(self, name) for name in (*KNOBS, NAME)})
 
     def create_config_id(self, config_kwargs: Any, custom_features: Any = None) -> str:
         """Names the cache folder after everything that the recipe says."""

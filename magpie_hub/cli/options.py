@@ -13,6 +13,7 @@ import click
 
 from magpie_hub.errors import UserError
 from magpie_hub.recipe.knobs import KNOBS, Knob
+from magpie_hub.recipe.settings import NAME
 
 if TYPE_CHECKING:
     from magpie_hub.generate import Progress
@@ -31,15 +32,23 @@ reviewed_option = click.option(
 repo_option = click.option(
     "--repo-id", help="NAMESPACE/NAME; the recipe's, or your own magpie-NAME by default."
 )
+set_option = click.option(
+    "--set",
+    NAME,
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any key of the recipe, for this run: --set respond.max_tokens=512. May be repeated.",
+)
 variant_option = click.option(
     "--variant", "name", required=True, help="A variant's name or a recipe's path."
 )
 
 
 def knob_options(*without: str) -> Callable[[Command], Command]:
-    """Adds an option for every knob of a recipe, but for those named."""
+    """Adds an option for every knob of a recipe, but for those named, and one for any key."""
 
     def add(command: Command) -> Command:
+        command = set_option(command)
         for knob in reversed(KNOBS.values()):
             if knob.name in without:
                 continue

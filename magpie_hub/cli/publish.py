@@ -17,6 +17,7 @@ from magpie_hub.cli.options import (
     lines,
     repo_option,
     reviewed_option,
+    set_option,
     variant_option,
 )
 
@@ -41,6 +42,7 @@ FOUND = 3
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @reviewed_option
+@set_option
 @as_json
 def push(
     name: str,
@@ -53,6 +55,7 @@ def push(
     replace: bool,
     dry_run: bool,
     reviewed: Path | None,
+    settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Publish a release to the Hub: in one commit, or not at all.
@@ -66,7 +69,7 @@ def push(
 
     say = partial(click.echo, err=True)
     if build_first:
-        build_live(name, folder)
+        build_live(name, folder, settings=settings)
     published = api.push(
         name,
         folder,
@@ -77,6 +80,7 @@ def push(
         dry_run=dry_run,
         reviewed=lines(reviewed),
         replace=replace,
+        settings=settings,
         say=say,
     )
     if as_json:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import Section, Words
+from magpie_hub.recipe.section import MOST, Section, Words
 
 
 class JudgeModel(Section):
@@ -15,8 +15,8 @@ class JudgeModel(Section):
     model: Words
     revision: Words | None = None
     quantization: Words | None = None
-    max_model_len: int | None = Field(None, ge=16)
-    tensor_parallel_size: int | None = Field(None, ge=1)
+    max_model_len: int | None = Field(None, ge=16, le=MOST)
+    tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
 
 
 class Tags(Section):
@@ -30,8 +30,8 @@ class Tags(Section):
     model: Words | None = None
     revision: Words | None = None
     quantization: Words | None = None
-    max_model_len: int | None = Field(None, ge=16)
-    tensor_parallel_size: int | None = Field(None, ge=1)
+    max_model_len: int | None = Field(None, ge=16, le=MOST)
+    tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
     mode: Literal["compact", "explained"] = "compact"
     before_responding: bool = False
 

@@ -1,99 +1,162 @@
-"""From YAML text to a `Recipe`, or to one line that names file, key and what is allowed."""
+"""From YAML text to a `Recipe`, or to one line that names file, line, key and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from magpie_hub.errors import RecipeError
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.settings import Setting, put
+from magpie_hub.recipe.strict_yaml import MOST_CHARACTERS, NotYaml, read_yaml
+
+RENAMED = {"revision": "model_revision", "trust_remote_code": "trust_model_code"}
+"""What people call knobs that are called otherwise here, since `load_dataset` takes these names."""
+
+MOST_FINDINGS = 12
+"""Findings that are told in one line; a recipe with more is no recipe."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice (YAML itself silently takes the last)."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-        if not isinstance(key, str):
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is not a text", key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is given twice", key_node.start_mark
-            )
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def load_recipe(path: str | Path) -> Recipe:
+def load_recipe(path: str | Path, settings: Iterable[Setting] = ()) -> Recipe:
     """Reads a recipe file.
 
     Args:
         path: A YAML file.
+        settings: This run's settings, as if the recipe said so.
 
     Raises:
         RecipeError: It cannot be read, or is not a recipe; the one-line message names the file,
-            the key, and what is allowed there.
+            the line, the key, and what is allowed there.
     """
     path = Path(path)
     try:
+        if path.stat().st_size > 4 * MOST_CHARACTERS:
+            raise RecipeError(f"{path}: {path.stat().st_size:,} bytes are too many for a recipe")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise RecipeError(f"{path}: the recipe cannot be read: {reason}") from error
-    return parse_recipe(text, origin=str(path))
+    return parse_recipe(text, str(path), settings)
 
 
-def parse_recipe(text: str, origin: str) -> Recipe:
+def parse_recipe(text: str, origin: str, settings: Iterable[Setting] = ()) -> Recipe:
     """Reads a recipe from YAML text.
 
     Args:
         text: The YAML.
         origin: What to call it in messages, usually the file's path.
+        settings: This run's settings, as if the recipe said so.
 
     Raises:
         RecipeError: As in `load_recipe`.
     """
     try:
-        data = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"{origin}: {where}not valid YAML: {what}") from None
+        document = read_yaml(text)
+    except NotYaml as error:
+        raise RecipeError(f"{origin}: {error}") from None
+    data = document.data
     if not isinstance(data, dict):
         raise RecipeError(f"{origin}: a recipe is a mapping of keys, such as 'model: …'")
+    labels = {}
+    if settings:
+        data = _copy(data)
+        for setting in settings:
+            put(data, setting)
+            labels[setting.key] = f"{setting.label} {setting.key}"
     try:
         return Recipe.model_validate(_tuples(data))
     except ValidationError as error:
-        raise RecipeError(f"{origin}: {explain(error)[1]}") from None
+        raise RecipeError(explain(error, labels, document.line, origin)) from None
 
 
-def explain(error: ValidationError) -> tuple[str, str]:
-    """Puts pydantic's findings into one line.
+def apply(recipe: Recipe, settings: Iterable[Setting]) -> Recipe:
+    """A recipe with settings that it has taken before."""
+    data = _lists(recipe.model_dump())
+    for setting in settings:
+        put(data, setting)
+    return Recipe.model_validate(_tuples(data))
+
+
+def explain(
+    error: ValidationError,
+    labels: Mapping[str, str] | None = None,
+    line_of: Callable[[Sequence[int | str]], int | None] = lambda path: None,
+    origin: str = "",
+) -> str:
+    """Puts all of pydantic's findings into one line.
+
+    Args:
+        error: What pydantic found.
+        labels: How a key was given, where it was not in the file, by key with dots.
+        line_of: The line of a key in the file.
+        origin: The file.
 
     Returns:
-        The key of the first finding, with dots ("" for the recipe as a whole), and the line
-        'key: what is wrong; what is allowed'.
+        'file: line 3: key: what is wrong; what is allowed', several with "; and" between them.
     """
-    found = error.errors(include_url=False)
-    key, line = _line(found[0])
-    return key, line + (f" (and {len(found) - 1} more)" if len(found) > 1 else "")
+    found = {}
+    for one in error.errors(include_url=False):
+        # A choice of types (`bool | dict`) fails once for each of them.
+        found.setdefault(_key(one["loc"]), one)
+    told = []
+    for key, one in list(found.items())[:MOST_FINDINGS]:
+        said = _said(one, brief=len(found) > 1)
+        label = _label(key, labels or {})
+        if label:
+            told.append(f"{label}: {said}")
+            continue
+        line = line_of([part for part in one["loc"] if part != "[key]"])
+        place = (
+            f"{origin}: " if origin and not any(t.startswith(f"{origin}: ") for t in told) else ""
+        )
+        place += f"line {line}: " if line else ""
+        told.append(place + (f"{key}: {said}" if key else said))
+    more = len(found) - MOST_FINDINGS
+    return "; and ".join(told) + (f"; and {more} more" if more > 0 else "")
+
+
+def nearest_keys(key: str) -> list[str]:
+    """Keys of a recipe, with dots, that may be meant by one that is none."""
+    if key in RENAMED:
+        return [RENAMED[key]]
+    known = list(_all_keys(Recipe, ""))
+    same = [one for one in known if one.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+    return same[:4] or difflib.get_close_matches(key, known, n=1)
+
+
+def one_line(text: str, most: int = 60) -> str:
+    """A text of any kind on one line, in printable characters, cut where it is long."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def _all_keys(section: type[BaseModel], above: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        yield above + name
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            listed = "tuple" in str(field.annotation)
+            yield from _all_keys(inner, f"{above}{name}.{'0.' if listed else ''}")
+
+
+def _copy(value: Any) -> Any:
+    # Without the aliases that YAML leaves between parts: a setting changes one place.
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _tuples(value: Any) -> Any:
@@ -105,32 +168,67 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _line(error: ErrorDetails) -> tuple[str, str]:
-    # A choice of types (`bool | dict`) puts the type's name into the location; that is no key.
-    parts = [str(part) for part in error["loc"]]
-    key = ".".join(part for part in parts if part != "bool" and "[" not in part)
-    kind = error["type"]
+def _label(key: str, labels: Mapping[str, str]) -> str | None:
+    """How a key was given, or one above it, or else one below it."""
+    above = key
+    while above:
+        if above in labels:
+            return labels[above] + key[len(above) :]
+        above = above.rpartition(".")[0]
+    return next((labels[one] for one in labels if key and one.startswith(f"{key}.")), None)
+
+
+def _key(location: Sequence[int | str]) -> str:
+    # A choice of types puts the type's name into the location, and a key that is wrong "[key]".
+    parts = [str(part) for part in location]
+    return ".".join(one_line(part) for part in parts if part != "bool" and "[" not in part)
+
+
+def _said(error: ErrorDetails, *, brief: bool) -> str:
+    """What is wrong, and what is allowed; briefly where other findings stand beside it."""
+    kind, value, hint = error["type"], error["input"], ""
     if kind == "extra_forbidden":
+        name = str(error["loc"][-1])
         allowed = sorted(_section_at(error["loc"][:-1]).model_fields)
-        near = difflib.get_close_matches(parts[-1], allowed, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        return key, f"{key}: unknown key{hint}; allowed here: {', '.join(allowed)}"
+        near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.7)
+        near = near or nearest_keys(_key(error["loc"]))
+        near = near or difflib.get_close_matches(name, allowed, n=1)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        listed = "" if brief and near else f"; allowed here: {', '.join(allowed)}"
+        return f"unknown key{hint}{listed}"
     if kind == "missing":
-        return key, f"{key}: this key is needed"
+        return "this key is needed"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if kind == "value_error":
-        return key, f"{key}: {message}" if key else message
-    if kind in ("model_type", "dict_type"):
+    if kind in ("value_error", "assertion_error"):
+        return message
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
         message = "should be a mapping of keys"
     elif kind == "tuple_type":
         message = "should be a list"
-    value = repr(error["input"])
-    if len(value) > 60:
-        value = value[:57] + "…"
-    return key, f"{key}: {message}, not {value}"
+    elif kind == "string_type":
+        message = "should be a text"
+        if isinstance(value, bool | int | float):
+            hint = "; write it in quotes, for YAML reads it as another thing"
+    elif kind == "string_pattern_mismatch":
+        message = _PATTERNS.get(str(error.get("ctx", {}).get("pattern")), message)
+    elif kind in ("int_type", "float_type") and isinstance(value, str):
+        hint = "; a number has no quotes, and a point if it has an exponent (1.0e-5)"
+    try:
+        shown = repr(value)
+    except ValueError:  # an int of more digits than Python writes out
+        shown = "a number of thousands of digits"
+    return f"{message}, not {one_line(shown)}{hint}"
 
 
-def _section_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+_PATTERNS = {
+    r"^[a-z0-9][a-z0-9._-]{0,63}$": "should be lower-case letters, digits, '.', '-' and '_', at "
+    "most 64, a letter or digit first",
+    r"^[^\x00-\x1f\x7f]+$": "should be one line of text without control characters",
+    r"^[A-Za-z]{2,3}$": "should be a code of two or three letters",
+}
+
+
+def _section_at(location: Sequence[int | str]) -> type[BaseModel]:
     """The model whose fields are allowed at a location of pydantic's."""
     section: type[BaseModel] = Recipe
     for part in location:

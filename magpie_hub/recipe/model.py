@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from magpie_hub.recipe.judges import Judges
 from magpie_hub.recipe.regenerate import Regenerate
-from magpie_hub.recipe.section import Name, Section, Words
+from magpie_hub.recipe.section import MOST, Name, Section, Words
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.redact import is_http
 
@@ -44,9 +44,9 @@ class Loop(Section):
     one word, or one sentence said five times.
     """
 
-    min_pattern: int = Field(4, ge=1)
-    max_pattern: int = Field(32, ge=1)
-    count: int = Field(5, ge=2)
+    min_pattern: int = Field(4, ge=1, le=MOST)
+    max_pattern: int = Field(32, ge=1, le=MOST)
+    count: int = Field(5, ge=2, le=MOST)
 
     @model_validator(mode="after")
     def _ordered(self) -> Loop:
@@ -62,9 +62,9 @@ class Point(Section):
 
     temperature: Temperature = 1.0
     top_p: Mass = 1.0
-    top_k: int = Field(0, ge=0, description="0 is off.")
+    top_k: int = Field(0, ge=0, le=MOST, description="0 is off.")
     min_p: float = Field(0.0, ge=0, lt=1, description="0 is off.")
-    rows: int = Field(ge=1, description="Rows at this point, of the grid's `rows`.")
+    rows: int = Field(ge=1, le=MOST, description="Rows at this point, of the grid's `rows`.")
 
 
 class Grid(Section):
@@ -74,7 +74,7 @@ class Grid(Section):
     a run of any size are spread in these proportions.
     """
 
-    rows: int = Field(1, ge=1)
+    rows: int = Field(1, ge=1, le=MOST)
     points: tuple[Point, ...] = Field((Point(rows=1),), min_length=1)
 
     @model_validator(mode="after")
@@ -89,7 +89,7 @@ class SystemPrompt(Section):
     """A system prompt for first instructions, drawn in proportion to its weight."""
 
     name: Name
-    weight: int = Field(1, ge=1)
+    weight: int = Field(1, ge=1, le=MOST)
     text: Words
 
 
@@ -97,7 +97,7 @@ class Instruct(Section):
     """How the first user turn is drawn."""
 
     grid: Grid = Grid()
-    max_tokens: int = Field(2048, ge=1)
+    max_tokens: int = Field(2048, ge=1, le=MOST)
     systems: tuple[SystemPrompt, ...] = Field(
         (), description="Weighted system prompts that steer the topic; none by default."
     )
@@ -116,10 +116,10 @@ class Respond(Section):
 
     temperature: Temperature = 0.0
     top_p: Mass = 1.0
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(0, ge=0, le=MOST)
     min_p: float = Field(0.0, ge=0, lt=1)
     repetition_penalty: float = Field(1.0, gt=0, le=2)
-    max_tokens: int = Field(4096, ge=1)
+    max_tokens: int = Field(4096, ge=1, le=MOST)
     loop: Loop | None = Loop()
 
 
@@ -138,9 +138,9 @@ class LaterTurns(Section):
     )
     temperature: Temperature = 1.0
     top_p: Mass = 1.0
-    top_k: int = Field(0, ge=0)
+    top_k: int = Field(0, ge=0, le=MOST)
     min_p: float = Field(0.0, ge=0, lt=1)
-    max_tokens: int = Field(2048, ge=1)
+    max_tokens: int = Field(2048, ge=1, le=MOST)
     loop: Loop | None = Loop()
 
 
@@ -283,7 +283,7 @@ class Recipe(Section):
     name: Name
     description: Words
 
-    rows: int = _knob(1000, "Rows delivered, exactly.", ge=1)
+    rows: int = _knob(1000, "Rows delivered, exactly.", ge=1, le=MOST)
     oversample: float = _knob(
         1.0, "Passing rows per delivered row; the longest responses of them are kept.", ge=1, le=100
     )
@@ -314,12 +314,12 @@ class Recipe(Section):
     base_url: Address | None = _knob(
         None, "OpenAI-compatible server of the generator, with engine server.", repr=False
     )
-    max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1)
-    max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16)
+    max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1, le=MOST)
+    max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16, le=MOST)
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = _knob("auto", "Weights' dtype.")
     quantization: Words | None = _knob(None, "vLLM quantization method, for example fp8.")
-    tensor_parallel_size: int | None = _knob(None, "GPUs for one copy of the model.", ge=1)
-    data_parallel_size: int = _knob(1, "Copies of the model.", ge=1)
+    tensor_parallel_size: int | None = _knob(None, "GPUs for one copy of the model.", ge=1, le=MOST)
+    data_parallel_size: int = _knob(1, "Copies of the model.", ge=1, le=MOST)
     gpu_memory_utilization: float | None = _knob(
         None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
     )

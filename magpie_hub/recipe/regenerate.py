@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import Section, Words
+from magpie_hub.recipe.section import MOST, Section, Words
 from magpie_hub.recipe.selection import Threshold
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,11 +68,13 @@ class Drift(Section):
 class Regenerate(Section):
     """What a tick of a schedule adds to a published dataset, and when it is refused."""
 
-    grow: int = Field(1000, ge=1, description="Rows that a tick adds.")
+    grow: int = Field(1000, ge=1, le=MOST, description="Rows that a tick adds.")
     state: Words | None = Field(
         None,
         description="Where what must survive a runner's death is kept: a folder or any fsspec URL. "
         "It is not published.",
     )
-    checkpoint_seconds: int = Field(60, ge=1, description="Seconds between two saves of it.")
+    checkpoint_seconds: int = Field(
+        60, ge=1, le=MOST, description="Seconds between two saves of it."
+    )
     drift: Drift = Drift()
