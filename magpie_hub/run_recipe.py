@@ -24,7 +24,7 @@ from magpie_hub.recipe.variants import find_recipe
 def open_recipe(
     name: str | Path,
     knobs: Mapping[str, Any] | None = None,
-    environment: Mapping[str, str] = os.environ,
+    environment: Mapping[str, str] | None = None,
     how: str = "{name}",
 ) -> Recipe:
     """A variant's or a path's recipe, with this run's knobs turned and everything checked.
@@ -33,7 +33,7 @@ def open_recipe(
         name: Variant name, recipe path, or a folder with one recipe in it.
         knobs: Keywords or options by name; None values are not given. `settings` holds any other
             keys of the recipe: see `magpie_hub.recipe.settings`.
-        environment: For ``MAGPIE_*`` variables.
+        environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a knob in messages: "{name}" or "{option}".
 
     Raises:
@@ -47,7 +47,7 @@ def set_up(
     read: Callable[[Sequence[Setting]], Recipe],
     origin: str,
     knobs: Mapping[str, Any] | None,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None,
     how: str,
 ) -> Recipe:
     """A recipe from wherever it is read, with this run's knobs turned and everything checked.
@@ -61,6 +61,7 @@ def set_up(
         UserError: See `open_recipe`.
     """
     given = dict(knobs or {})
+    environment = os.environ if environment is None else environment
     warn_of_typos(environment)
     settings = read_settings(given.pop(NAME, None), environment, how)
     recipe = read([one for one in settings.values() if one.key not in KNOBS])

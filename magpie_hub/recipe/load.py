@@ -101,7 +101,7 @@ def explain(
     Returns:
         'file: line 3: key: what is wrong; what is allowed', several with "; and" between them.
     """
-    found = {}
+    found: dict[str, ErrorDetails] = {}
     for one in error.errors(include_url=False):
         # A choice of types (`bool | dict`) fails once for each of them.
         found.setdefault(_key(one["loc"]), one)

@@ -73,7 +73,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         tag = getattr(event, "tag", None)
         if tag not in (None, "!", _STR):
             raise ComposerError(None, None, f"no tags, such as {tag}, are taken", event.start_mark)
@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         if self._depth > MOST_DEPTH:
             said = f"it is nested more than {MOST_DEPTH} levels deep"
             raise ComposerError(None, None, said, event.start_mark)
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node: Any = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
         self._depth -= 1
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._sizes:
@@ -91,7 +91,7 @@ class _Loader(yaml.SafeLoader):
             self._sizes[id(node)] = self._size(node)
             if isinstance(node, MappingNode):
                 self._check_keys(node)
-        return node  # type: ignore[no-any-return]
+        return node  # type: ignore[no-any-return, unused-ignore]
 
     def _size(self, node: Node) -> int:
         inside: list[Node] = []
@@ -102,7 +102,7 @@ class _Loader(yaml.SafeLoader):
         size = 1 + sum(self._sizes[id(one)] for one in inside)
         if size > MOST_VALUES:
             said = f"it holds more than {MOST_VALUES:,} values, aliases followed"
-            raise ComposerError(None, None, said, node.start_mark)
+            raise ComposerError(None, None, said, node.start_mark)  # type: ignore[arg-type]
         return size
 
     def _check_keys(self, node: MappingNode) -> None:
