@@ -61,7 +61,10 @@ def opened(path: Path, settings: Given = None, how: str = "{name}", **environmen
         ),
         (["description=a, b=c"], {"description": "a, b=c"}),
         ("seed=3, respond.top_p=0.5,engine=vllm", None),
-        (["judging=off", "selection.longest=false"], {"judging": "off", "judges": {}}),
+        (
+            ["judging=off", "selection.longest=false"],
+            {"judging": "off", "selection": {"longest": False}},
+        ),
     ],
 )
 def test_a_setting_is_as_if_the_recipe_said_so(
@@ -69,8 +72,6 @@ def test_a_setting_is_as_if_the_recipe_said_so(
 ) -> None:
     if said is None:
         said = {"seed": 3, "engine": "vllm", "respond": {**BASE["respond"], "top_p": 0.5}}  # type: ignore[dict-item]
-    if said.get("judging") == "off":
-        said["selection"] = {"longest": False}
     other = opened(write(tmp_path / "other.yaml", {**BASE, **said}))
     assert opened(path, settings) == other
     assert recipe_fingerprint(opened(path, settings)) == recipe_fingerprint(other)

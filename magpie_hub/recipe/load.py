@@ -181,7 +181,9 @@ def _label(key: str, labels: Mapping[str, str]) -> str | None:
 def _key(location: Sequence[int | str]) -> str:
     # A choice of types puts the type's name into the location, and a key that is wrong "[key]".
     parts = [str(part) for part in location]
-    return ".".join(one_line(part) for part in parts if part != "bool" and "[" not in part)
+    if parts and parts[-1] in ("bool", "int", "float", "str"):
+        parts.pop()
+    return ".".join(one_line(part) for part in parts if "[" not in part)
 
 
 def _said(error: ErrorDetails, *, brief: bool) -> str:
