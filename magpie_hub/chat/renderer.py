@@ -136,10 +136,9 @@ class TemplateRenderer:
         self._options = options
         self._source = str(options.template or tokenizer.chat_template)
         self._variables = self._told(options.thinking)
-        self._in_parts = False
+        self._in_parts, self._tools = self._find_manner()
         self._close: str | None = None
         self._rest = ""
-        self._in_parts = self._wants_parts()
         self.forms = self._find_forms()
         self.style: SystemStyle = self._find_style()
 
@@ -185,6 +184,7 @@ class TemplateRenderer:
         try:
             text = self._tokenizer.apply_chat_template(
                 list(messages),
+                tools=self._tools,
                 chat_template=self._options.template,
                 tokenize=False,
                 add_generation_prompt=ask,
@@ -207,16 +207,23 @@ class TemplateRenderer:
         both = {"enable_thinking": thinking, "thinking": thinking}
         return {**both, **self._options.template_kwargs}
 
-    def _wants_parts(self) -> bool:
-        """Whether the template drops words as plain text and takes them as parts of a message."""
+    def _find_manner(self) -> tuple[bool, list[Any] | None]:
+        """How the template wants to be asked: words as parts of a message, a list of no tools.
+
+        Plain text and no list come first; where the template drops the words or refuses, what
+        does not change that is left as it is.
+        """
         word = _WORDS[:1]
-        for self._in_parts in (False, True):
+        manners: list[tuple[bool, list[Any] | None]] = [(False, None), (True, None)]
+        manners += [(False, []), (True, [])]
+        for manner in manners:
+            self._in_parts, self._tools = manner
             try:
                 if word[0] in self._render(self._messages(word, None)):
-                    return self._in_parts
+                    return manner
             except ChatFormatError:
                 continue
-        return False
+        return False, None
 
     def _find_forms(self) -> Forms:
         """Renders one turn in every state; finds the switch, the marks, and what is left out."""
@@ -228,24 +235,26 @@ class TemplateRenderer:
         thought = self._find_thought()
         first = [prompt for prompt in (on, off, plain) if prompt is not None]
         past, end = self._finished()
-        marks = thought and marks_of_thought(thought, [*first, *([past] if past else [])])
+        known = [*first, *([past] if past else [])]
+        marks = marks_of_thought(thought, known) if thought is not None else None
         switch = self._find_switch(on, off, thought if marks else None)
         self._variables.update(switch)
         prompt = self._prompt(self._variables) or ""
         past, end = self._finished()
         last, last_end = self._last()
-        marks = marks or self._search_marks(on or "", prompt if switch and not thinking else off)
-        opened = self._is_open(prompt, thought if marks else None)
+        finished = [piece for piece in (past, last) if piece is not None]
+        if marks is None:
+            thought = None
+            marks = self._search_marks(on or "", prompt if switch and not thinking else off, past)
+        opened = self._is_open(prompt, thought, marks)
         if not thinking:
             if opened:
-                self._close = self._closer(prompt, thought if marks else None)
+                self._close = self._closer(prompt, thought, marks)
                 prompt = f"{prompt.rstrip()}{self._close}"
-            self._rest = _left_out(prompt, [p for p in (past, last) if p is not None], marks)
-        bare = without_block(prompt, marks)
-        finished = [piece for piece in (past, last) if piece is not None]
+            self._rest = _left_out(prompt, finished, marks)
         return Forms(
             posts=(prompt, *first, *finished),
-            prompt=bare,
+            prompt=without_block(prompt, marks),
             ends=tuple(piece for piece in (end, last_end) if piece is not None),
             header=(self._rest or _left_out(prompt, finished, marks)).strip(),
             opened=opened and thinking,
@@ -338,12 +347,17 @@ class TemplateRenderer:
                     continue
                 yield key, value
 
-    def _search_marks(self, on: str, off: str | None) -> tuple[str, str] | None:
+    def _search_marks(self, on: str, off: str | None, past: str | None) -> tuple[str, str] | None:
         """The marks where no thought is rendered: by the prompts, or by what is cut out."""
         found = marks_of_prompts(on, off or "")
         if found is not None:
             return found
         pairs = marks_in_source(self._source)
+        if past is not None and on.startswith(past.rstrip()):
+            # What only the prompt says begins a thought in plain words, if answers are cut by it.
+            lead = on[len(past.rstrip()) :].strip()
+            closers = dict.fromkeys(close for _, close in marks_in_source(self._source, lead))
+            pairs = [*((lead, close) for close in closers if lead), *pairs]
         for opened, close in pairs:
             said = f"{opened}\n{_THOUGHT}\n{close}\n\n{_WORDS[1]}"
             messages = self._messages((_WORDS[0], said, _WORDS[2]), None)
@@ -354,15 +368,19 @@ class TemplateRenderer:
             (pair for pair in pairs if re.search("(?i)think|thought|reason", pair[1])), None
         )
 
-    def _is_open(self, prompt: str, thought: Thought | None) -> bool:
+    def _is_open(
+        self, prompt: str, thought: Thought | None, marks: tuple[str, str] | None = None
+    ) -> bool:
         same = thought is not None and prompt.rstrip() == thought.before.rstrip()
-        return same or closing(prompt) is not None
+        named = marks is not None and prompt.rstrip().endswith(marks[0])
+        return same or named or closing(prompt) is not None
 
-    def _closer(self, prompt: str, thought: Thought | None) -> str:
+    def _closer(self, prompt: str, thought: Thought | None, marks: tuple[str, str] | None) -> str:
         """What ends the block that a generation prompt opens, white space included."""
         if thought is not None and prompt.rstrip() == thought.before.rstrip():
             return thought.before[len(thought.before.rstrip()) :] + thought.after
-        return f"\n\n{closing(prompt)}\n\n"
+        close = closing(prompt) or (marks[1] if marks else "")
+        return f"\n\n{close}\n\n"
 
     def _date(self, form: str) -> str:
         try:

@@ -103,11 +103,15 @@ def marks_of_prompts(on: str, off: str) -> tuple[str, str] | None:
     return None
 
 
-def marks_in_source(source: str) -> list[tuple[str, str]]:
+def marks_in_source(source: str, lead: str = "") -> list[tuple[str, str]]:
     """Pairs of marks that a template's own text may cut a thought out by, likeliest first.
 
     Templates find a thought in an answer by splitting at its marks; a closing tag is known by its
     spelling too.
+
+    Args:
+        source: The template.
+        lead: Plain words that may begin a thought, in place of the marks that do.
     """
     split = [mark for mark in _SPLIT.findall(source) if _MARK.fullmatch(mark)]
     closers = [*(mark for mark in split if not _CLOSERS.fullmatch(mark)), *_CLOSERS.findall(source)]
@@ -117,7 +121,8 @@ def marks_in_source(source: str) -> list[tuple[str, str]]:
         if known or "</" in close:
             pairs.append(known or (close.replace("</", "<"), close))
         else:
-            pairs += [(opened, close) for opened in split if opened != close]
+            begins = [lead] if lead else split
+            pairs += [(opened, close) for opened in begins if opened != close]
     return list(dict.fromkeys(pairs))
 
 

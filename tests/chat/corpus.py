@@ -601,6 +601,40 @@ STEPS = Shape(
     on={"I plan\n[BEGIN ANSWER]\nthe sea": ("the sea", None)},
 )
 
+CUT_STEPS = Shape(
+    "a thought begins in plain words, and answers are cut where it ends",
+    template=turns(
+        "<|begin_user|>\n{{ m.content }}\n",
+        "<|begin_assistant|>\n{{ m.content.split('[BEGIN ANSWER]')[-1] | trim }}\n<|end|>\n",
+        "<|begin_assistant|>\nHere are my steps:\n",
+        "<|begin_system|>\n{{ m.content }}\n",
+    ),
+    make=STEPS.make,
+    pre="<|begin_user|>\n",
+    post="\n<|begin_assistant|>\nHere are my steps:\n\n[BEGIN ANSWER]\n\n",
+    post_on="\n<|begin_assistant|>\nHere are my steps:\n",
+    follow="\n<|end|>\n<|begin_user|>\n",
+    stops=("</s>", "<|begin_assistant|>", "<|end|>"),
+    marks=("Here are my steps:", "[BEGIN ANSWER]"),
+    on={"I plan\n[BEGIN ANSWER]\nthe sea": ("the sea", None)},
+)
+
+TOOLS = Shape(
+    "a list of tools is walked whether there is one or not",
+    template="{% for tool in tools %}{{ tool }}{% endfor %}"
+    + turns(
+        "<|im_start|>user\n{{ m.content }}<|im_end|>\n",
+        "<|im_start|>assistant\n{{ m.content }}<|im_end|>\n",
+        "<|im_start|>assistant\n",
+        "<|im_start|>system\n{{ m.content }}<|im_end|>\n",
+    ),
+    make={"special": ML},
+    pre=ML_USER,
+    post=ML_POST,
+    follow=ML_FOLLOW,
+    stops=("</s>", "<|im_end|>"),
+)
+
 VARIABLES = Shape(
     "the template is told what the recipe says",
     template=turns(
