@@ -78,8 +78,11 @@ def funnel_text(stats: Mapping[str, Any]) -> str:
 
 def _hint(reason: str) -> str:
     """What helps against a reason that a setting is to blame for."""
-    if reason.split(":")[0].endswith(".cut_off"):
+    name = reason.split(":")[0].partition(".")[2]
+    if name in ("cut_off", "unfinished_thinking"):
         return " (a higher max_tokens lets them end, or max_model_len where the context is full)"
+    if name == "thinking":
+        return " (chat.template_kwargs may switch it off; chat.thinking: true lets the model think)"
     return ""
 
 

@@ -89,7 +89,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "instruction_length": Field("Characters of the instruction.", _US),
         "response_length": Field("Characters of the response.", _US, IN_RAW),
         "instruction_tokens": Field("The generator's own tokens of the instruction.", _US),
-        "response_tokens": Field("The generator's own tokens of the response.", _US, IN_RAW),
+        "response_tokens": Field(
+            "The generator's own tokens of the response, its thinking included.", _US, IN_RAW
+        ),
         "finish_reason": Field(
             "Why the response ended: `stop`, `length` (cut off) or `repetition`.", _US, IN_RAW
         ),

@@ -19,6 +19,8 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "empty": "no words",
         "repetition": "goes round in circles",
         "cut_off": "ran into the token limit",
+        "thinking": "thinks where no thinking is wanted",
+        "unfinished_thinking": "thinks without an end",
         "leak": "the chat template shows through",
         "garbage": "noise instead of words",
         "colon": "ends with a colon",

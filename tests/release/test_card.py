@@ -129,7 +129,8 @@ def test_the_funnel_is_in_the_order_in_which_rows_are_looked_at() -> None:
 
 
 def test_every_reason_is_said_in_words() -> None:
-    assert set(GATES) | {"duplicate", "quality"} == set(funnel.REASONS)
+    others = {"thinking", "unfinished_thinking", "duplicate", "quality"}
+    assert set(GATES) | others == set(funnel.REASONS)
     chosen = (shortlist.SHORTER, shortlist.MIX, shortlist.SURPLUS)
     known = {rule.name for rule in rules.RULES} | {"published", "unjudged"}
     assert known | {one.removeprefix("selection.") for one in chosen} == set(funnel.SELECTION)
