@@ -5,6 +5,7 @@ Each judge gets a line of its own: rows labelled.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import NoReturn, TextIO
 
@@ -28,6 +29,11 @@ class LiveLine:
         self._seconds = 0.0
         self._pace = 0.0
 
+    def say(self, text: str) -> None:
+        """Writes a line of its own, above the live one."""
+        with tqdm.external_write_mode(file=self._terminal):
+            print(text, file=self._terminal, flush=True)
+
     def __call__(self, progress: Progress) -> None:
         """Takes news of the run."""
         if progress.stage != self._stage:
@@ -46,7 +52,7 @@ class LiveLine:
             unit="row",
             file=self._terminal,
             dynamic_ncols=True,
-            mininterval=0.2 if self._terminal.isatty() else 10,
+            mininterval=0.2 if self._terminal.isatty() or "ipykernel" in sys.modules else 10,
             bar_format=f"{{n_fmt}}/{{total_fmt}} {progress.stage} |{{bar:12}}| "
             "{elapsed}<{remaining}{postfix}",
         )

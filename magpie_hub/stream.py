@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 
 from magpie_hub.background import Background
 from magpie_hub.book import Outcome
-from magpie_hub.job import FIRST, Job
+from magpie_hub.generate import Watcher
+from magpie_hub.job import FIRST, Job, Say
 from magpie_hub.release.rows import BATCH, Rows, delivered, delivered_rows
 from magpie_hub.schema import Row
 
@@ -18,7 +20,16 @@ POLL = 0.2
 """Seconds between looks into the journals while rows are generated."""
 
 
-def stream_rows(job: Job) -> Iterator[Row]:
+Watching = Callable[[], AbstractContextManager[tuple[Say, Watcher]]]
+"""Opens what shows a run: where its lines go, and who is told how far it is."""
+
+
+@contextmanager
+def _unseen() -> Iterator[tuple[Say, Watcher]]:
+    yield log.warning, lambda progress: None
+
+
+def stream_rows(job: Job, watching: Watching = _unseen) -> Iterator[Row]:
     """Yields exactly the recipe's rows, in the order of their ids.
 
     A row is yielded as soon as it and all lower row ids are finished. Where rows are judged, or the
@@ -26,6 +37,7 @@ def stream_rows(job: Job) -> Iterator[Row]:
 
     Args:
         job: Whose rows; what its journals lack is generated.
+        watching: Shows the run while no row can be known.
 
     Raises:
         MagpieError: The run had to stop; see `Job.run`.
@@ -33,12 +45,14 @@ def stream_rows(job: Job) -> Iterator[Row]:
     if job.delivery() is not None:
         yield from delivered_rows(job)
         return
+    if not job.streams:
+        with watching() as (say, watch), Background(job, say) as run:
+            for progress in run.updates():
+                if progress is not None:
+                    watch(progress)
+        yield from delivered_rows(job)
+        return
     with Background(job, say=log.warning) as run:
-        if not job.streams:
-            for _ in run.updates():
-                pass
-            yield from delivered_rows(job)
-            return
         reader = _Reader(job)
         for _ in run.updates(timeout=POLL):
             yield from reader.settled()

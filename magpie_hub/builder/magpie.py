@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 from datasets.exceptions import DatasetGenerationError
 
+from magpie_hub.builder.call import check_call
 from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.knobs import KNOBS
@@ -60,6 +61,10 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     BUILDER_CONFIG_CLASS = MagpieConfig
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_call(kwargs, [config.name for config in self.BUILDER_CONFIGS])
+        super().__init__(*args, **kwargs)
+
     def _info(self) -> datasets.DatasetInfo:
         recipe = self.config.recipe()
         schema = arrow_schema(recipe.turns, recipe.judges.names)
@@ -85,18 +90,23 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             raise
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        from magpie_hub.builder.watch import complete
         from magpie_hub.job import Job
 
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
         job = Job.open(recipe)
+        if not dl_manager.is_streaming:
+            # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
+            complete(job)
         split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"job": job})
         # Known beforehand, so the progress bar has an end.
         split.split_info.num_examples = recipe.rows
         return [split]
 
     def _generate_examples(self, job: Job) -> Iterator[tuple[int, Row]]:
+        from magpie_hub.builder.watch import watching
         from magpie_hub.stream import stream_rows
 
-        for row in stream_rows(job):
+        for row in stream_rows(job, watching):
             yield row["row_id"], row

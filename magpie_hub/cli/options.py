@@ -98,7 +98,7 @@ def live(name: str) -> Iterator[Live]:
     with divert(log) as terminal:
         line = LiveLine(terminal)
         try:
-            yield Live(lambda text: print(text, file=terminal), line, log)
+            yield Live(line.say, line, log)
         finally:
             line.close()
 

@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if id(node) not in self._sizes:
                 said = f"the alias *{event.anchor} stands inside of what it names"
-                raise ComposerError(None, None, said, event.start_mark)
+                raise ComposerError(None, None, said, event.start_mark)  # type: ignore[arg-type]
         else:
             self._sizes[id(node)] = self._size(node)
             if isinstance(node, MappingNode):

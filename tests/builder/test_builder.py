@@ -155,7 +155,7 @@ def mistakes(workshop: Workshop, *calls: dict[str, object], **environment: str) 
 def test_wrong_names_list_what_exists(workshop: Workshop) -> None:
     name, missing, keyword = mistakes(workshop, {"name": "tinyy"}, {}, {"name": "tiny", "rowz": 3})
     assert "tiny-mt" in name
-    assert "Config name is missing" in missing
+    assert "which config? There are tiny, tiny-mt" in missing
     assert "rowz" in keyword
     assert workshop.generated() == 0
 

@@ -1,0 +1,85 @@
+"""What is asked in a call of `load_dataset`: keywords of ours, and those that never reach us.
+
+`datasets` takes some keywords for itself and says nothing of those that mean nothing for a local
+folder; and what it says of a config that is not named is of no help when keywords are given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import datasets
+
+from magpie_hub.errors import UserError
+from magpie_hub.recipe.knobs import KNOBS
+from magpie_hub.recipe.load import RENAMED
+from magpie_hub.recipe.settings import NAME
+
+OURS = (*KNOBS, NAME)
+_THEIRS = set(inspect.signature(datasets.DatasetBuilder.__init__).parameters)
+
+
+def check_call(keywords: Mapping[str, Any], configs: Sequence[str]) -> None:
+    """Refuses what would be ignored, and asks for a config where there are several.
+
+    Args:
+        keywords: What the builder is made with.
+        configs: Names of the builder folder's configs.
+
+    Raises:
+        UserError: One line that names the keyword, and what to use instead.
+    """
+    for name, knob in RENAMED.items():
+        if _swallowed(name) or keywords.get(name):
+            raise UserError(
+                f"{name}: datasets takes this for a dataset on the Hub, and it never reaches the "
+                f"recipe; the generator's is {knob}"
+            )
+    folder = str(keywords.get("base_path") or ".")
+    if not folder.startswith((".", "/")):
+        folder = f"./{folder}"
+    if keywords.get("config_name") is None and len(configs) > 1:
+        raise UserError(
+            f"{folder}: which config? There are {', '.join(configs)}; name one, as in "
+            f"load_dataset({folder!r}, {configs[0]!r}, …)"
+        )
+    for name, value in keywords.items():
+        if value is None or name in OURS:
+            continue
+        if name in ("version", "description"):
+            raise UserError(f"{name}: no setting of a run (settings={{…}} takes the recipe's keys)")
+        if name == "features":
+            raise UserError(
+                "features: the columns follow from the recipe; change them afterwards, as with "
+                ".cast(features) or .select_columns([…])"
+            )
+        if name in ("data_dir", "data_files") and keywords.get("base_path"):
+            raise UserError(f"{name}: a config of {folder} has its recipe; name the config instead")
+        if name not in _THEIRS:
+            near = difflib.get_close_matches(name, OURS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"{name}: no such setting; {hint}there are {', '.join(sorted(OURS))}; "
+                f"{NAME}={{…}} takes any key of the recipe"
+            )
+
+
+def _swallowed(name: str) -> Any:
+    """What a keyword was given that `load_dataset` keeps to itself.
+
+    It hands these to nobody, so they are looked for where it stands in the stack.
+    """
+    frame = sys._getframe()
+    found = None
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "datasets.load" and frame.f_code.co_name in (
+            "load_dataset",
+            "load_dataset_builder",
+        ):
+            found = found or frame.f_locals.get(name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return found

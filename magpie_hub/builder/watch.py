@@ -1,0 +1,47 @@
+"""What a person sees while `load_dataset` generates: the live line of the command, on stderr.
+
+Nothing of it where the bars of `datasets` are switched off.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import datasets
+
+from magpie_hub.background import Background
+from magpie_hub.generate import Progress
+from magpie_hub.job import Job
+from magpie_hub.progress import LiveLine
+
+log = logging.getLogger("magpie_hub")
+
+
+@contextmanager
+def watching() -> Iterator[tuple[Callable[[str], None], Callable[[Progress], None]]]:
+    """Where a run's lines and its progress go."""
+    if datasets.are_progress_bars_disabled() or sys.stderr is None:
+        yield log.info, lambda progress: None
+        return
+    line = LiveLine(sys.stderr)
+    try:
+        yield line.say, line
+    finally:
+        line.close()
+
+
+def complete(job: Job) -> None:
+    """Generates and judges what a job lacks, in sight.
+
+    Raises:
+        MagpieError: See `Job.run`.
+    """
+    if job.delivery() is not None:
+        return
+    with watching() as (say, watch), Background(job, say) as run:
+        for progress in run.updates():
+            if progress is not None:
+                watch(progress)
