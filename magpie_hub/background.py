@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from types import TracebackType
 
+from magpie_hub.chat.trial import give_up
 from magpie_hub.generate import Progress
 from magpie_hub.job import Job, Say
 
@@ -104,4 +105,6 @@ class Background:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._task.cancel)
         if self._thread.is_alive():
+            # The one thing that is waited for without the loop.
+            give_up()
             self._thread.join()

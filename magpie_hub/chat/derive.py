@@ -34,6 +34,7 @@ from magpie_hub.chat.renderer import (
     TemplateRenderer,
     locate,
 )
+from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError
 
 # How probe words begin and end. All letters: punctuation fuses with neighbours that it never
@@ -77,6 +78,7 @@ def derive(
     options = options or ChatOptions()
     codec = Codec.of(tokenizer)
     try:
+        try_out(lambda: _render_all(tokenizer, codec, options))
         renderer = _renderer(tokenizer, options)
         source = SegmentSource(codec, renderer)
         one = source(0, None)
@@ -107,6 +109,14 @@ def derive(
         )
     except ChatFormatError as error:
         raise ChatFormatError(f"{codec.name}{error}") from error
+
+
+def _render_all(tokenizer: Any, codec: Codec, options: ChatOptions) -> None:
+    """Everything that the template is asked for."""
+    source = SegmentSource(codec, _renderer(tokenizer, options))
+    source(0, None)
+    _further_turns(source)
+    _before_system(source)
 
 
 class SegmentSource:

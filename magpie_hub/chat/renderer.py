@@ -193,6 +193,8 @@ class TemplateRenderer:
                 strftime_now=self._date,
                 **(self._variables if variables is None else variables),
             )
+        except MemoryError:
+            raise  # it ends the template's trial
         except Exception as error:  # a template may raise anything
             detail = one_line(error) or type(error).__name__
             count = sum(message["role"] == "user" for message in messages)

@@ -10,6 +10,7 @@ from typing import Any
 
 from magpie_hub.chat.codec import Codec, Ids, one_line
 from magpie_hub.chat.format import ChatOptions
+from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError, ModelError
 from magpie_hub.judges.words import defuse, special_marks
 from magpie_hub.models import ModelSource, load_tokenizer
@@ -38,6 +39,7 @@ class Conversations:
         self._codec = Codec.of(tokenizer)
         self._marks = special_marks(self._codec)
         try:
+            try_out(lambda: [self._render(*_PROBE, ask=ask) for ask in (False, True)])
             text = self._render(*_PROBE, ask=False)
         except ChatFormatError as error:
             raise ModelError(f"{name} cannot judge an answer: {error}.") from error
@@ -89,6 +91,8 @@ class Conversations:
                 # A render argument shadows the global of that name, which reads the clock.
                 strftime_now=lambda form: date,
             )
+        except MemoryError:
+            raise  # it ends the template's trial
         except Exception as error:  # a template may raise anything
             said = one_line(error) or type(error).__name__
             raise ChatFormatError(f"its chat template refuses a conversation ({said})") from error
