@@ -254,7 +254,8 @@ def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:
 
     The name of no system prompt is "".
     """
-    systems = {system.name: system.text for system in recipe.instruct.systems} or {"": None}
+    systems: dict[str, str | None] = {one.name: one.text for one in recipe.instruct.systems}
+    systems = systems or {"": None}
     return {name: chat.decode(chat.query_prompt((), text)) for name, text in systems.items()}
 
 

@@ -15,7 +15,9 @@ import threading
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from magpie_hub.background import Background
 from magpie_hub.errors import JournalError, ModelError, OutputError
@@ -50,6 +52,31 @@ def turns(job: Job) -> int:
         sqlite3.connect(p).execute("SELECT COUNT(*) FROM turns").fetchone()[0]
         for p in job.folder.glob("*.db")
     )
+
+
+def test_a_row_says_what_the_model_was_given_first(recipe: Path, tmp_path: Path) -> None:
+    texts = {"maths": "Ask about maths.", "art": "Ask about art."}
+    systems = [{"name": name, "text": text} for name, text in texts.items()]
+    data = yaml.safe_load(recipe.read_text())
+    data["instruct"]["systems"] = systems
+    recipe.write_text(yaml.safe_dump(data))
+    job = open_job(recipe)
+    run(job)
+    release = write_release(job, tmp_path / "out")
+    said = pq.read_table(release.path / "data" / "raw")["gen_input_configs"].to_pylist()
+    sent = {
+        name: f"<|im_start|>system\n{text}<|im_end|>\n<|im_start|>user\n"
+        for name, text in texts.items()
+    }
+    assert {one["system_prompt"] for one in said} == set(texts)
+    assert all(one["pre_query_template"] == sent[one["system_prompt"]] for one in said)
+    card = release.card.read_text()
+    assert "the model is given a system prompt and its own pre-query template" in card
+    assert "Ask about maths.<|im_end|>" in card
+    with job.book(writable=True) as book:
+        book.first.set_meta("pre_queries", None)
+    again = write_release(job, tmp_path / "again")
+    assert pq.read_table(again.path / "data" / "raw")["gen_input_configs"].to_pylist() == said
 
 
 def test_a_run_delivers_and_a_second_one_touches_no_engine(recipe: Path) -> None:

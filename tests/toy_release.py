@@ -26,7 +26,7 @@ card: {license: apache-2.0, pretty_name: "A: toy"}
 """
 
 
-def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2) -> Job:
+def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2, name: str = "toy") -> Job:
     """Generates so many rows; some are rejected on the way.
 
     Args:
@@ -34,8 +34,10 @@ def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2) -> Job:
         more: Lines after the recipe's.
         rows: Rows delivered.
         turns: User turns of each.
+        name: The recipe's name.
     """
     said = RECIPE.replace("rows: 30", f"rows: {rows}").replace("turns: 2", f"turns: {turns}")
+    said = said.replace("name: toy", f"name: {name}", 1)
     recipe = parse_recipe(said + more, "toy")
     source = ModelSource("toy/model", "r1", "hub")
     job = Job(recipe, source, home, build_gates())

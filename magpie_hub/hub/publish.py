@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.hub.push import Published, Push, State
 from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.siblings import siblings
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
 from magpie_hub.release.merge import keep_edits
@@ -69,12 +70,13 @@ def publish(
                 "the folder with --folder"
             )
         named = push.repo_id or local.recipe.hub.repo_id
-        rendering = beside.submit(_card, local, named) if named else None
         _scan(local, push.reviewed, say)
     api = api or connect()
     repo_id = repo_of(api, local.recipe, named)
-    card = rendering.result() if rendering else _card(local, repo_id)
-    return _Publisher(local, push, repo_id, api, say, Patience(repo_id, say, sleep), card).run()
+    patience = Patience(repo_id, say, sleep)
+    others = patience.ask(lambda: siblings(api, repo_id, push.name))
+    card = _card(local, repo_id, others)
+    return _Publisher(local, push, repo_id, api, say, patience, card).run()
 
 
 def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
@@ -92,11 +94,11 @@ def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:
     )
 
 
-def _card(local: Local, repo_id: str) -> str:
-    """The card as it was built, unless it was built for another repository."""
-    if local.recipe.hub.repo_id == repo_id:
+def _card(local: Local, repo_id: str, others: Sequence[Mapping[str, Any]]) -> str:
+    """The card as it was built, unless that was for another repository, or others stand beside."""
+    if local.recipe.hub.repo_id == repo_id and not others:
         return (local.folder / CARD).read_text(encoding="utf-8")
-    return render_card(card_data(local.folder, repo_id=repo_id))
+    return render_card(card_data(local.folder, repo_id=repo_id, siblings=others))
 
 
 def _addition(file: File) -> CommitOperationAdd:
