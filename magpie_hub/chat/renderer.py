@@ -37,8 +37,11 @@ _SYSTEM_PROBE = "Keep to 7v7 the plan"
 _WORDS = ("first 1v1 user", "second 2v2 answer", "third 3v3 user")
 _THOUGHT = "fourth 4v4 thought"
 
-_OFF = ("none", "off", "disabled", "disable", "no_think", "nothink", "non-thinking", "chat")
-_ON = ("enabled", "enable", "on", "think", "thinking", "high")
+_OFF = (
+    *("disabled", "disable", "off", "none", "no_think", "nothink", "no-think", "no_thinking"),
+    *("non-thinking", "non_thinking", "non-think", "direct", "fast", "instant", "chat"),
+)
+_ON = ("enabled", "enable", "on", "think", "thinking", "deep", "high")
 _SWITCHES: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "thinking_mode": (_OFF, _ON),
     "reasoning_mode": (_OFF, _ON),
@@ -55,8 +58,8 @@ _SWITCHES: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "reasoning_budget": ((0,), ()),
 }
 """Variables by which templates are told to think or not, beside `enable_thinking` and `thinking`:
-what switches it off, and what on. One is tried only where the template names it, a word only where
-the template names that too."""
+what switches it off, and what on. One is tried only where the template names it, and of the words
+those that the template names too, or the first of a variable that has words alone."""
 
 
 class Renderer(Protocol):
@@ -136,7 +139,9 @@ class TemplateRenderer:
         self._options = options
         self._source = str(options.template or tokenizer.chat_template)
         self._variables = self._told(options.thinking)
-        self._in_parts, self._tools = self._find_manner()
+        self._in_parts: frozenset[str] = frozenset()
+        self._tools: list[Any] | None = None
+        self._find_manner()
         self._close: str | None = None
         self._rest = ""
         self.forms = self._find_forms()
@@ -165,14 +170,15 @@ class TemplateRenderer:
         return text + self._rest
 
     def _messages(self, words: Sequence[str], system: str | None) -> list[dict[str, Any]]:
-        messages = [] if system is None else [{"role": "system", "content": self._content(system)}]
-        for index, word in enumerate(words):
-            role = "assistant" if index % 2 else "user"
-            messages.append({"role": role, "content": self._content(word)})
-        return messages
-
-    def _content(self, words: str) -> Any:
-        return [{"type": "text", "text": words}] if self._in_parts else words
+        said = [] if system is None else [("system", system)]
+        said += [("assistant" if at % 2 else "user", word) for at, word in enumerate(words)]
+        return [
+            {
+                "role": role,
+                "content": [{"type": "text", "text": w}] if role in self._in_parts else w,
+            }
+            for role, w in said
+        ]
 
     def _render(
         self,
@@ -209,23 +215,38 @@ class TemplateRenderer:
         both = {"enable_thinking": thinking, "thinking": thinking}
         return {**both, **self._options.template_kwargs}
 
-    def _find_manner(self) -> tuple[bool, list[Any] | None]:
+    def _find_manner(self) -> None:
         """How the template wants to be asked: words as parts of a message, a list of no tools.
 
-        Plain text and no list come first; where the template drops the words or refuses, what
-        does not change that is left as it is.
+        Plain text and no list come first; where a template drops the words of a role, or refuses,
+        the others are tried, and what changes nothing is left as it is.
         """
-        word = _WORDS[:1]
-        manners: list[tuple[bool, list[Any] | None]] = [(False, None), (True, None)]
-        manners += [(False, []), (True, [])]
-        for manner in manners:
-            self._in_parts, self._tools = manner
-            try:
-                if word[0] in self._render(self._messages(word, None)):
-                    return manner
-            except ChatFormatError:
-                continue
-        return False, None
+        plain: frozenset[str] = frozenset()
+        every = frozenset(("user", "assistant", "system"))
+        for tools, parts in ((None, plain), (None, every), ([], plain), ([], every)):
+            self._tools, self._in_parts = tools, parts
+            if self._takes(_WORDS[:1], None):
+                break
+        else:
+            self._tools, self._in_parts = None, plain
+        for role, system in (("assistant", None), ("system", _SYSTEM_PROBE)):
+            words = _WORDS[:1] if system else _WORDS
+            if not self._takes(words, system):
+                kept = self._in_parts
+                self._in_parts = kept ^ {role}
+                if not self._takes(words, system):
+                    self._in_parts = kept
+
+    def _takes(self, words: Sequence[str], system: str | None) -> bool:
+        """Whether the template writes all of a conversation as it was said."""
+        try:
+            text = self._render(self._messages(words, system))
+        except ChatFormatError:
+            return False
+        # A template that takes text alone prints parts as Python spells them.
+        return "{'type': 'text'" not in text and all(
+            said in text for said in (*words, *([system] if system else []))
+        )
 
     def _find_forms(self) -> Forms:
         """Renders one turn in every state; finds the switch, the marks, and what is left out."""
@@ -297,7 +318,7 @@ class TemplateRenderer:
         """How the template writes a thought into a finished turn; None where it does not."""
         words = (_WORDS[0], _THOUGHT, _WORDS[1])
         user, answer = self._messages(_WORDS[:2], None)
-        keys = ("reasoning_content", "thinking", "reasoning")
+        keys = ("reasoning_content", "thinking", "reasoning", "thought")
         ways: list[dict[str, Any]] = [dict.fromkeys(keys, _THOUGHT)]
         ways += [{key: _THOUGHT} for key in keys]
         part = {"type": "text", "text": _WORDS[1]}
@@ -344,10 +365,11 @@ class TemplateRenderer:
             named = re.search(rf"(?<![\w.]){key}\b", self._source)
             if named is None or key in self._options.template_kwargs:
                 continue
-            for value in values[wanted]:
-                if isinstance(value, str) and not re.search(rf"['\"]{value}['\"]", self._source):
-                    continue
-                yield key, value
+            words = [value for value in values[wanted] if isinstance(value, str)]
+            spelt = [word for word in words if re.search(rf"['\"]{word}['\"]", self._source)]
+            others = [value for value in values[wanted] if not isinstance(value, str)]
+            yield from ((key, value) for value in others)
+            yield from ((key, word) for word in spelt or words[: not others])
 
     def _search_marks(self, on: str, off: str | None, past: str | None) -> tuple[str, str] | None:
         """The marks where no thought is rendered: by the prompts, or by what is cut out."""

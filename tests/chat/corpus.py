@@ -26,6 +26,10 @@ class Shape:
         post_on: `post` with thinking on; None where thinking is not spoken of.
         answer_stops: What ends an answer with thinking on; `stops` by default.
         marks: What opens and what closes a thought.
+        markers: Role headers, where they are not plain from the marks.
+        system_pre: `pre` under the system prompt "Be brief."
+        switch: The variable that is found to switch thinking off.
+        switch_on: The one that is found to switch it on.
         off: Completions of `post` and what is left of them.
         on: Completions of `post_on` and what is left of them.
         user: Completions of `pre` and what is left of them.
@@ -43,7 +47,9 @@ class Shape:
     answer_stops: tuple[str, ...] | None = None
     marks: tuple[str, str] | None = None
     markers: tuple[str, ...] | None = None
+    system_pre: str | None = None
     switch: dict[str, Any] = field(default_factory=dict)
+    switch_on: dict[str, Any] = field(default_factory=dict)
     off: dict[str, Outcome] = field(default_factory=dict)
     on: dict[str, Outcome] = field(default_factory=dict)
     user: dict[str, str] = field(default_factory=dict)
@@ -397,6 +403,46 @@ MODE = Shape(
     on={"I plan\n</mm:think>\n\nthe sea": ("the sea", None), "": ("", "unfinished_thinking")},
 )
 
+UNNAMED_MODE = Shape(
+    "any other word than one switches thinking off",
+    template=turns(
+        "<|im_start|>user\n{{ m.content }}<|im_end|>\n",
+        "<|im_start|>assistant\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n",
+        "<|im_start|>assistant\n{% if thinking_mode | default('enabled') == 'enabled' %}<think>"
+        "{% else %}<think></think>{% endif %}",
+        "<|im_start|>system\n{{ m.content }}<|im_end|>\n",
+    ),
+    make={"special": ML, "plain": THINK},
+    pre=ML_USER,
+    post=ML_POST + "<think></think>",
+    post_on=ML_POST + "<think>",
+    follow=ML_FOLLOW,
+    stops=("</s>", "<|im_end|>"),
+    marks=THINK,
+    switch={"thinking_mode": "disabled"},
+)
+
+ASKED = Shape(
+    "thinking is off until a variable asks for it",
+    template=turns(
+        "<|im_start|>user\n{{ m.content }}<|im_end|>\n",
+        "<|im_start|>assistant\n"
+        + only_with_thought("<think>{{ m.reasoning_content }}</think>")
+        + "{{ m.content }}<|im_end|>\n",
+        "<|im_start|>assistant\n{% if reasoning is defined and reasoning %}<think>{% endif %}",
+        "<|im_start|>system\n{{ m.content }}<|im_end|>\n",
+    ),
+    make={"special": ML, "plain": THINK},
+    pre=ML_USER,
+    post=ML_POST,
+    post_on=ML_POST + "<think>",
+    follow=ML_FOLLOW,
+    stops=("</s>", "<|im_end|>"),
+    marks=THINK,
+    switch_on={"reasoning": True},
+    on={"I plan</think>the sea": ("the sea", None), "I plan": ("", "unfinished_thinking")},
+)
+
 SKIP = Shape(
     "a thought is a turn of its own, and skipping it a variable",
     template=turns(
@@ -417,6 +463,7 @@ SKIP = Shape(
     answer_stops=("</s>", "<|endofturn|>"),
     marks=("/think", "<|im_end|>\n<|im_start|>assistant"),
     switch={"skip_reasoning": True},
+    switch_on={"force_reasoning": True},
     on={
         "I plan<|im_end|>\n<|im_start|>assistant\nthe sea<|im_end|>": ("the sea", None),
         "I plan": ("", "unfinished_thinking"),
@@ -542,9 +589,24 @@ PARTS = Shape(
     "<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}",
     make={"special": ("<|im_start|>", "<end_of_utterance>")},
     pre="<|im_start|>User:",
+    system_pre="<|im_start|>System: Be brief.<end_of_utterance>\nUser:",
     post="<end_of_utterance>\nAssistant:",
     follow="<end_of_utterance>\nUser:",
     stops=("</s>", "<end_of_utterance>"),
+)
+
+MIXED_PARTS = Shape(
+    "the user's parts are walked, the others' words are text",
+    template="{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'user' %}"
+    "{% for part in m.content %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    make={"special": ML},
+    pre=ML_USER,
+    post=ML_POST,
+    follow=ML_FOLLOW,
+    stops=("</s>", "<|im_end|>"),
+    system_pre="<|im_start|>system\nBe brief.<|im_end|>\n" + ML_USER,
 )
 
 SELECTED_PARTS = Shape(

@@ -52,6 +52,12 @@ def test_prompts(derived: Any, shape: Shape) -> None:
     assert chat.next_query == after(tokenizer, shape.follow)
 
 
+@by_name([shape for shape in SHAPES if shape.system_pre])
+def test_system_prompt(derived: Any, shape: Shape) -> None:
+    tokenizer, chat = derived(shape)
+    assert chat.pre_query_with("Be brief.") == ids(tokenizer, shape.system_pre or "")
+
+
 @by_name(SHAPES)
 def test_bos_stands_where_the_template_or_the_tokenizer_puts_it_and_nowhere_else(
     derived: Any, shape: Shape
@@ -71,11 +77,12 @@ def test_what_ends_a_turn(derived: Any, shape: Shape) -> None:
 
 
 @by_name(SHAPES)
-def test_thinking_is_switched_off_by_the_template_s_own_variable(
-    derived: Any, shape: Shape
-) -> None:
+def test_thinking_is_switched_by_the_template_s_own_variable(derived: Any, shape: Shape) -> None:
     _, chat = derived(shape)
     assert dict(chat.switch) == shape.switch
+    if shape.post_on is not None:
+        _, chat = derived(shape, True)
+        assert dict(chat.switch) == shape.switch_on
 
 
 @by_name(THINKING)
