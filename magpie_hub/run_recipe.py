@@ -6,19 +6,24 @@ whose rows are cached, imports nothing of what generates rows.
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.errors import RecipeError
+from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.recipe.as_run import in_true_words
+from magpie_hub.recipe.blocks import block_faults
 from magpie_hub.recipe.knobs import KNOBS, turn_knobs, warn_of_typos
 from magpie_hub.recipe.load import apply, load_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.settings import NAME, Setting, read_settings
 from magpie_hub.recipe.variants import find_recipe
+
+log = logging.getLogger("magpie_hub")
 
 
 def open_recipe(
@@ -65,19 +70,57 @@ def set_up(
     warn_of_typos(environment)
     settings = read_settings(given.pop(NAME, None), environment, how)
     recipe = read([one for one in settings.values() if one.key not in KNOBS])
-    if recipe.gates.rules:
-        from magpie_hub.gates import build_gates
-
-        try:
-            build_gates(recipe.gates.rules)
-        except RecipeError as error:
-            raise RecipeError(f"{origin}: {error}") from None
     run = turn_knobs(recipe, given, environment, how, settings)
+    if faults := [*_gate_faults(recipe), *block_faults(run.card.blocks, run.turns)]:
+        raise RecipeError(f"{origin}: {'; and '.join(faults)}")
     if run.model != recipe.model and run.judging == "auto" and run.judges.names:
         from magpie_hub.judges.fit import keep_what_works
 
         run = keep_what_works(run, recipe.model)
+    if run.model != recipe.model:
+        kept = {*settings, *(("oversample",) if run.oversample != recipe.oversample else ())}
+        run = _fit(run, kept)
     return _insist(in_true_words(recipe, run), settings.values())
+
+
+def _gate_faults(recipe: Recipe) -> Iterator[str]:
+    """What is wrong with a recipe's gates, each by itself, so that all of it is said."""
+    if not recipe.gates.rules:
+        return
+    from magpie_hub.gates import build_gates
+
+    for name, rule in recipe.gates.rules.items():
+        try:
+            build_gates({name: rule})
+        except RecipeError as error:
+            yield str(error)
+
+
+def _fit(run: Recipe, kept: set[str]) -> Recipe:
+    """Limits that fit another model, and a line that says what was changed."""
+    from magpie_hub.judges.fit import pinned
+    from magpie_hub.recipe.limits import fit_limits
+
+    try:
+        source = pinned(run.model, run.model_revision)
+    except ModelError:
+        # Whoever opens the job says so; a builder may have all of its rows.
+        return run
+    fitted, changes = fit_limits(
+        run, context=source.context_length, parameters=source.parameters, kept=kept
+    )
+    if changes:
+        _tell(
+            f"{run.name} with {run.model}: {', '.join(changes)}; --set, or settings={{…}} in "
+            "Python, sets them otherwise"
+        )
+    return fitted
+
+
+@functools.cache
+def _tell(line: str) -> None:
+    """Says it once: one call of a user opens a recipe several times."""
+    log.warning("%s", line)
 
 
 def _insist(recipe: Recipe, settings: Iterable[Setting]) -> Recipe:

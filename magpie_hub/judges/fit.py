@@ -105,7 +105,7 @@ def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str
     if section.model is None:
         return None
     try:
-        source = _pinned(section.model, section.revision, int(time.monotonic() / _HELD_SECONDS))
+        source = pinned(section.model, section.revision)
     except ModelError:
         return ABSENT
     options = EngineOptions(dtype=recipe.dtype)
@@ -120,9 +120,17 @@ def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str
     return None if _fits(source, options) else LARGE
 
 
+def pinned(model: str, revision: str | None) -> ModelSource:
+    """A model, looked up once in a while: one call of a user opens a recipe several times.
+
+    Raises:
+        ModelError: See `magpie_hub.models.pin`.
+    """
+    return _pinned(model, revision, int(time.monotonic() / _HELD_SECONDS))
+
+
 @cache
 def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
-    """A model, looked up once in a while: one call of a user opens a recipe several times."""
     from magpie_hub.models import pin
 
     return pin(model, revision)

@@ -6,15 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import MOST, Section, Words
+from magpie_hub.recipe.section import MOST, Line, Section, Words
+
+KEYS = {"base": "reward.base", "safety": "guard"}
+"""A judge's key in this section, where that is not its name."""
 
 
 class JudgeModel(Section):
     """A model that judges, and how it is loaded; `revision` null takes the newest and pins it."""
 
-    model: Words
-    revision: Words | None = None
-    quantization: Words | None = None
+    model: Line
+    revision: Line | None = None
+    quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
     tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
 
@@ -27,9 +30,9 @@ class Tags(Section):
     tagger is then the generator.
     """
 
-    model: Words | None = None
-    revision: Words | None = None
-    quantization: Words | None = None
+    model: Line | None = None
+    revision: Line | None = None
+    quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
     tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
     mode: Literal["compact", "explained"] = "compact"
@@ -39,23 +42,23 @@ class Tags(Section):
 class Reward(JudgeModel):
     """The reward model, and the base model whose answers the reward difference is taken from."""
 
-    model: Words = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
+    model: Line = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
     base: JudgeModel | None = None
 
 
 class Guard(JudgeModel):
     """A guard model of the Llama-Guard kind."""
 
-    model: Words = "meta-llama/Meta-Llama-Guard-2-8B"
+    model: Line = "meta-llama/Meta-Llama-Guard-2-8B"
 
 
 class Neighbors(Section):
     """Near-duplicates: squared L2 on unit vectors, 0.05 as published (cosine ≥ 0.975)."""
 
-    model: Words = "sentence-transformers/all-mpnet-base-v2"
-    revision: Words | None = None
+    model: Line = "sentence-transformers/all-mpnet-base-v2"
+    revision: Line | None = None
     distance: float = Field(0.05, gt=0, le=4)
-    against: tuple[Words, ...] = Field(
+    against: tuple[Line, ...] = Field(
         (), description="Sets already published, folders or Hub ids, that nothing may repeat."
     )
 

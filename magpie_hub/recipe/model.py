@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from magpie_hub.recipe.judges import Judges
+from magpie_hub.recipe.judges import KEYS, Judges
+from magpie_hub.recipe.names import check_language, check_license, check_repo_id
 from magpie_hub.recipe.regenerate import Regenerate
-from magpie_hub.recipe.section import MOST, Name, Section, Words
+from magpie_hub.recipe.section import MOST, Line, Name, Section, Words
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.redact import is_http
 
@@ -35,6 +36,12 @@ def _is_address(text: str) -> str:
 
 
 Address = Annotated[Words, AfterValidator(_is_address)]
+
+
+def _json_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _json_lists(item) for key, item in value.items()}
+    return [_json_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 class Loop(Section):
@@ -154,7 +161,12 @@ class Gates(Section):
         True, description="False pays for the response of a rejected instruction too, as the paper."
     )
     duplicate: bool = Field(True, description="Of equal first instructions the lowest row stays.")
-    rules: dict[str, bool | dict[str, Any]] = Field(default_factory=dict)
+    rules: dict[str, bool | dict[str, JsonValue]] = Field(default_factory=dict)
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _lists(cls, given: Any) -> Any:
+        return _json_lists(given)
 
 
 _TAKEN = {
@@ -176,12 +188,6 @@ _TAKEN = {
     ),
 }
 """Names that a template is given by the run, or that the tokenizer takes for itself."""
-
-
-def _json_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json_lists(item) for key, item in value.items()}
-    return [_json_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 class Chat(Section):
@@ -234,32 +240,42 @@ class Chat(Section):
 class Card(Section):
     """What the dataset card cannot compute."""
 
-    pretty_name: Words | None = None
-    license: Words | None = Field(None, description="Hub licence id; the generator's by default.")
-    language: tuple[Words, ...] | None = Field(
+    pretty_name: Line | None = None
+    license: Line | None = Field(None, description="Hub licence id; the generator's by default.")
+    language: tuple[Line, ...] | None = Field(
         None, description="Codes of its languages; by default those that the judge language found."
     )
-    tags: tuple[Words, ...] = ()
+    tags: tuple[Line, ...] = ()
     blocks: dict[Name, Words] = Field(
         default_factory=dict,
         description="Markdown in place of a block of the card's template, by the block's name; "
         "{{ super() }} stands for what it replaces.",
     )
-    beside: tuple[Words, ...] = Field(
+    beside: tuple[Line, ...] = Field(
         (),
         description="Instruction sets to show beside this one on the coverage map: "
         "release folders or dataset names.",
     )
 
+    @field_validator("license")
+    @classmethod
+    def _license(cls, said: str | None) -> str | None:
+        return said and check_license(said)
+
+    @field_validator("language")
+    @classmethod
+    def _language(cls, codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return codes and tuple(check_language(code) for code in codes)
+
 
 class Hub(Section):
     """Where `push` publishes, and what was reviewed before."""
 
-    repo_id: Words | None = Field(
+    repo_id: Line | None = Field(
         None, description="NAMESPACE/NAME; magpie-NAME of whoever pushes by default."
     )
     private: bool = False
-    collection: Words | None = Field(
+    collection: Line | None = Field(
         None, description="Title of the namespace's collection that the dataset is put into."
     )
     reviewed: tuple[Words, ...] = Field(
@@ -267,6 +283,11 @@ class Hub(Section):
         description="Findings of the scan for secrets and personal data that a person has "
         "looked at and let pass.",
     )
+
+    @field_validator("repo_id")
+    @classmethod
+    def _repo_id(cls, said: str | None) -> str | None:
+        return said and check_repo_id(said)
 
 
 def _knob(default: Any, help: str, **limits: Any) -> Any:
@@ -293,8 +314,8 @@ class Recipe(Section):
         0.05, "Give up when a smaller share of the last 200 rows passes.", ge=0, le=1
     )
 
-    model: Words = _knob(..., "The generator: a Hub id or a folder.")
-    model_revision: Words | None = _knob(None, "Commit, branch or tag of the generator.")
+    model: Line = _knob(..., "The generator: a Hub id or a folder.")
+    model_revision: Line | None = _knob(None, "Commit, branch or tag of the generator.")
     memory_gib: float | None = Field(
         None,
         gt=0,
@@ -317,7 +338,7 @@ class Recipe(Section):
     max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1, le=MOST)
     max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16, le=MOST)
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = _knob("auto", "Weights' dtype.")
-    quantization: Words | None = _knob(None, "vLLM quantization method, for example fp8.")
+    quantization: Line | None = _knob(None, "vLLM quantization method, for example fp8.")
     tensor_parallel_size: int | None = _knob(None, "GPUs for one copy of the model.", ge=1, le=MOST)
     data_parallel_size: int = _knob(1, "Copies of the model.", ge=1, le=MOST)
     gpu_memory_utilization: float | None = _knob(
@@ -325,7 +346,7 @@ class Recipe(Section):
     )
     enforce_eager: bool | None = _knob(None, "Skip compilation: a sooner start, slower decoding.")
     in_process: bool | None = _knob(None, "Run vLLM's core in the calling process.")
-    engine_args: dict[str, Any] = Field(
+    engine_args: dict[str, JsonValue] = Field(
         default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."
     )
 
@@ -340,6 +361,17 @@ class Recipe(Section):
     hub: Hub = Hub()
     regenerate: Regenerate = Regenerate()
 
+    @field_validator("engine_args", mode="before")
+    @classmethod
+    def _lists(cls, given: Any) -> Any:
+        return _json_lists(given)
+
+    @field_validator("judging", mode="before")
+    @classmethod
+    def _switch(cls, given: Any) -> Any:
+        # YAML reads on and off, without quotes, as true and false.
+        return {True: "on", False: "off"}[given] if isinstance(given, bool) else given
+
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
         if self.base_url is not None and self.engine not in ("auto", "server"):
@@ -347,7 +379,7 @@ class Recipe(Section):
         if self.engine == "server" and self.base_url is None:
             raise ValueError("engine server needs base_url, for example http://127.0.0.1:8000/v1")
         if lacking := self.selection.needs() - set(self.judges.names):
-            named = ", ".join(sorted(lacking))
+            named = ", ".join(sorted(f"judges.{KEYS.get(name, name)}" for name in lacking))
             raise ValueError(f"the selection needs labels of judges that are off: {named}")
         if self.oversample > 1 and not self.selection.longest:
             raise ValueError("oversample is for selection.longest, which is off")

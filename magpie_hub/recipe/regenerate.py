@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import MOST, Section, Words
+from magpie_hub.recipe.section import MOST, Line, Section
 from magpie_hub.recipe.selection import Threshold
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -69,7 +69,7 @@ class Regenerate(Section):
     """What a tick of a schedule adds to a published dataset, and when it is refused."""
 
     grow: int = Field(1000, ge=1, le=MOST, description="Rows that a tick adds.")
-    state: Words | None = Field(
+    state: Line | None = Field(
         None,
         description="Where what must survive a runner's death is kept: a folder or any fsspec URL. "
         "It is not published.",

@@ -10,6 +10,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 MOST = 10**9
 """The largest whole number that a key takes, seeds aside."""
 
+Line = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Words = Annotated[str, StringConstraints(min_length=1)]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from magpie_hub.recipe.names import check_language
 from magpie_hub.recipe.presets import RIVALS, Preset, fill_in
 from magpie_hub.recipe.section import Section
 
@@ -71,6 +72,13 @@ class Selection(Section):
     @classmethod
     def _fill_in(cls, given: Any) -> Any:
         return fill_in(given) if isinstance(given, Mapping) else given
+
+    @field_validator("languages")
+    @classmethod
+    def _languages(cls, codes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for code in codes or ():
+            check_language(code.lower(), special=False)
+        return codes
 
     @model_validator(mode="after")
     def _agree(self) -> Selection:

@@ -1,0 +1,88 @@
+"""Limits and temperatures that fit another model than the one a recipe was written for.
+
+The published settings are those of models of 8 and 70 billion parameters. A model with a shorter
+context cannot hold such conversations, and one of less than a billion parameters talks in circles
+in them: it is drawn as the recipe `smol` draws such a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from magpie_hub.recipe.load import load_recipe
+from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.variants import find_recipe
+
+SMALL = 1_000_000_000
+"""Parameters under which a model is drawn as `smol` draws its own."""
+
+TEMPLATE_TOKENS = 256
+"""Room for what the chat template and a system prompt take of a context."""
+
+
+def fit_limits(
+    recipe: Recipe,
+    *,
+    context: int | None,
+    parameters: int | None,
+    kept: Collection[str] = (),
+) -> tuple[Recipe, list[str]]:
+    """Lowers what is too much for a model.
+
+    Args:
+        recipe: For the run.
+        context: Tokens that the model was made for; None where unknown.
+        parameters: Number of its parameters; None where unknown.
+        kept: Keys with dots that were set for this very run, which stay.
+
+    Returns:
+        The recipe, and what was changed, as 'key: old → new'.
+    """
+    instruct, respond, later = (
+        recipe.instruct.model_dump(),
+        recipe.respond.model_dump(),
+        recipe.later_turns.model_dump(),
+    )
+    sections = {"instruct": instruct, "respond": respond, "later_turns": later}
+    most: dict[str, int] = {}
+    if context is not None:
+        # A whole conversation fits, a response twice as long as what it answers.
+        turn = max(48, min(context, recipe.max_model_len or context) - TEMPLATE_TOKENS)
+        third = turn // (3 * recipe.turns)
+        most = {"instruct": third, "respond": 2 * third, "later_turns": third}
+    changes: list[str] = []
+
+    def change(section: str, key: str, value: Any) -> None:
+        name = f"{section}.{key}"
+        if name not in kept and section not in kept and sections[section][key] != value:
+            changes.append(f"{name}: {sections[section][key]:g} → {value:g}")
+            sections[section][key] = value
+
+    small = parameters is not None and parameters < SMALL
+    model = load_recipe(find_recipe("smol")) if small else None
+    if model is not None:
+        first, answer = model.instruct.max_tokens, model.respond.max_tokens
+        ours = {"instruct": first, "respond": answer, "later_turns": first}
+        most = {name: min(limit, most.get(name, limit)) for name, limit in ours.items()}
+        if respond["temperature"] == 0:
+            change("respond", "temperature", model.respond.temperature)
+        hottest = max(point.temperature for point in model.instruct.grid.points)
+        change("later_turns", "temperature", min(later["temperature"], hottest))
+        if not any(key == "instruct" or key.startswith("instruct.grid") for key in kept):
+            before = max(point["temperature"] for point in instruct["grid"]["points"])
+            for point in instruct["grid"]["points"]:
+                point["temperature"] = min(point["temperature"], hottest)
+            if before > hottest:
+                changes.append(f"temperatures of the grid: at most {before:g} → {hottest:g}")
+    for section, limit in most.items():
+        if section != "later_turns" or recipe.turns > 1:
+            change(section, "max_tokens", min(sections[section]["max_tokens"], limit))
+    update: dict[str, Any] = dict(sections)
+    if small and recipe.oversample > 1 and "oversample" not in kept:
+        # The longest of a small model's responses are those in which it went astray.
+        update["oversample"] = 1.0
+        changes.append(f"oversample: {recipe.oversample:g} → 1")
+    if not changes:
+        return recipe, []
+    return Recipe.model_validate(recipe.model_dump() | update), changes
