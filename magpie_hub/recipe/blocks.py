@@ -141,7 +141,7 @@ class _StandIn(str):
     def _number(self, *_: Any) -> int:
         return 1
 
-    __sub__ = __rsub__ = __rmul__ = __truediv__ = __rtruediv__ = _number
+    __sub__ = __rsub__ = __rmul__ = __truediv__ = __rtruediv__ = _number  # type: ignore[assignment]
     __floordiv__ = __rfloordiv__ = __pow__ = __rmod__ = _number
     __mul__ = __mod__ = _number  # type: ignore[assignment]
     __int__ = __index__ = __round__ = _number  # type: ignore[assignment]
