@@ -1,9 +1,9 @@
 """The gates, by name, and how a recipe's `gates` section becomes a set of them.
 
 To add a gate: write its file (a frozen dataclass that follows `gates/base.py`) and put its class
-into `GATES`. They are asked in that order, and the first reason is the one that counts, so what
-says most about a row comes first. Exact duplicates are no gate's business: what is a duplicate
-depends on other rows.
+into `GATES`; to change one, raise its `version` too (a test says when). They are asked in that
+order, and the first reason is the one that counts, so what says most about a row comes first. Exact
+duplicates are no gate's business: what is a duplicate depends on other rows.
 """
 
 from __future__ import annotations
@@ -84,6 +84,14 @@ class GateSet(NamedTuple):
     instruction: tuple[Gate, ...]
     response: tuple[Gate, ...]
 
+    def resolved(self) -> list[list[Any]]:
+        """What the gates' verdicts depend on, as plain data: side, name, version, parameters."""
+        return [
+            [side, gate.name, gate.version, _parameters(gate)]
+            for side, gates in zip(self._fields, self, strict=True)
+            for gate in gates
+        ]
+
 
 def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = True) -> GateSet:
     """Builds the gates that a recipe asks for.
@@ -133,6 +141,11 @@ def first_reason(gates: tuple[Gate, ...], candidate: Candidate) -> str | None:
     if candidate.fault is not None:
         return candidate.fault
     return next((reason for gate in gates if (reason := gate(candidate))), None)
+
+
+def _parameters(gate: Any) -> dict[str, Any]:
+    given = {field.name: getattr(gate, field.name) for field in fields(gate)}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
 
 
 def _build(name: str, cls: type, wanted: object) -> Gate | None:

@@ -88,6 +88,7 @@ class AnswerInside:
     """Rejects an instruction that already holds its answer."""
 
     name: ClassVar[str] = "answer_inside"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

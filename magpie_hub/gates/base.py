@@ -52,6 +52,11 @@ class Gate(Protocol):
         ...
 
     @property
+    def version(self) -> int:
+        """Raised when its code changes, or that of what it imports: then it may judge otherwise."""
+        ...
+
+    @property
     def roles(self) -> tuple[Role, ...]:
         """Whose words it looks at."""
         ...

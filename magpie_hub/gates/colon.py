@@ -18,6 +18,7 @@ class Colon:
     """Rejects an instruction that ends with a colon."""
 
     name: ClassVar[str] = "colon"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

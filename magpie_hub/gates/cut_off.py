@@ -19,6 +19,7 @@ class CutOff:
     """Rejects what the token limit ended."""
 
     name: ClassVar[str] = "cut_off"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

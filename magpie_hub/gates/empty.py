@@ -22,6 +22,7 @@ class Empty:
     """Rejects a text without words."""
 
     name: ClassVar[str] = "empty"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

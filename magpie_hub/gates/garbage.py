@@ -61,6 +61,7 @@ class Garbage:
     """
 
     name: ClassVar[str] = "garbage"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     min_chars: int = 20

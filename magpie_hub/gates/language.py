@@ -32,6 +32,7 @@ class Language:
     """
 
     name: ClassVar[str] = "language"
+    version: ClassVar[int] = 1
 
     allow: tuple[str, ...]
     min_chars: int = 20

@@ -22,6 +22,7 @@ class Leak:
     """Rejects special tokens and role headers inside the words."""
 
     name: ClassVar[str] = "leak"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

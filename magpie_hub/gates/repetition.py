@@ -58,6 +58,7 @@ class Repetition:
     """
 
     name: ClassVar[str] = "repetition"
+    version: ClassVar[int] = 1
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     min_words: int = 50
