@@ -35,9 +35,10 @@ _QUESTION = (
 _LEAD = (
     r"(?:(?:now|so|then|next|ok|okay|hi|hello|hey|hey there|first|finally|also|and|but|instead"
     r"|again|just|kindly|please|pls|briefly|carefully|clearly|concisely|in detail|thanks"
-    r"|assistant|yes|no)[,.!:;]*\s+)*"
+    r"|assistant|yes|no)[,.!:;]{0,2}\s{1,2}){0,4}"
 )
-_BEGINS = r"(?:^|[.!;:：\n]\s*|,\s+(?:please\s+|then\s+)?)[\"'“‘(\[*_#>\-\d.)\s]*"
+# Bounded throughout: a text may be one mark a thousand times.
+_BEGINS = r"(?:^|[.!;:：\n]|,\s(?:please\s|then\s)?)[\"'“‘(\[*_#>\-\d.)\s]{0,12}"
 _PHRASE = (
     r"(?:please|pls|help|tell me|show me|give me|teach me|explain|struggling|stuck|advice"
     r"|recommendations?|we (?:need|want)|you (?:should|must|need to|will|are)|your task"

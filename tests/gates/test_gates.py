@@ -74,6 +74,11 @@ candidates = st.builds(
     finish_reason=st.sampled_from(["stop", "length", "repetition"]),
     special_ids=st.frozensets(st.integers(0, 50), max_size=5),
     markers=st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    instruction=texts,
+)
+# Every gate that there is, those that are off by default among them.
+EVERY = build_gates(
+    dict.fromkeys(OFF, True) | {"length": {"min_words": 3}, "language": {"allow": ["en"]}}
 )
 
 
@@ -157,8 +162,7 @@ def test_ordinary_responses_pass_every_default_gate(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(candidates)
 def test_no_gate_raises_and_every_gate_is_pure(candidate: Candidate) -> None:
-    gates = build_gates()
-    for gate in {*gates.instruction, *gates.response}:
+    for gate in {*EVERY.instruction, *EVERY.response}:
         reason = gate(candidate)
         assert reason is None or reason == gate.name or reason.startswith(f"{gate.name}:")
         assert gate(candidate) == reason
@@ -230,6 +234,14 @@ def test_equal_parameters_make_equal_gates() -> None:
         ({"garbage": {"max_scripts": True}}, "max_scripts must be a whole number"),
         ({"repetition": {"min_words": 2.5}}, "min_words must be a whole number"),
         ({"repetition": {"max_top_4gram": "lots"}}, "max_top_4gram must be a number"),
+        ({"length": True}, "gates.length: min_words must be given"),
+        ({"length": {"min_words": 9, "max_words": 3}}, "max_words must be a whole number from 9"),
+        ({"length": {"min_words": 9, "roles": ["system"]}}, "roles knows user and assistant"),
+        ({"placeholder": {"roles": []}}, "roles knows user and assistant, not ()"),
+        ({"speaker": {"names": [7]}}, "gate speaker: names must be a list of names, not (7,)"),
+        ({"echo": {"min_words": 1}}, "gate echo: min_words must be a whole number from 4"),
+        ({"urls": {"most": 0}}, "gate urls: most must be a whole number from 1"),
+        ({"repeated_items": {"similar": 2}}, "similar must be a number from 0 to 1, not 2"),
     ],
 )
 def test_a_mistake_in_the_recipe_is_one_line(config: dict[str, object], message: str) -> None:
@@ -237,6 +249,35 @@ def test_a_mistake_in_the_recipe_is_one_line(config: dict[str, object], message:
         build_gates(config)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\n", " ", ".", ". ", "[", "{name", '"', "- a\n", "```\n", "```python\n(", "http://", "a/",
+     "and ", "i am ", "as a ", "you are the ", "User: \n", "please now so ", "**", "(", "अ ", "答"],
+)  # fmt: skip
+def test_a_text_of_one_piece_a_thousand_times_is_read_in_no_time(piece: str) -> None:
+    text = (piece * 8_000)[:8_000]
+    for role, gates in (("user", EVERY.instruction), ("assistant", EVERY.response)):
+        asked = text if role == "assistant" else ""
+        for gate in gates:
+            begun = time.process_time()
+            gate(user(text, role=role, instruction=asked))
+            assert time.process_time() - begun < 1, gate.name
+
+
+def test_the_length_gate_counts_words_and_characters_of_chinese() -> None:
+    length = build_gates({"length": {"min_words": 3, "max_words": 6}}).response[-1]
+    assert length(assistant("Two words.")) == "length:short"
+    assert length(assistant("Now these are four.")) is None
+    assert length(assistant("These are too many words for it.")) == "length:long"
+    assert length(assistant("四个汉字")) is None
+
+
+def test_a_recipe_names_its_assistant() -> None:
+    gates = build_gates({"speaker": {"names": ["Ada"]}})
+    assert first_reason(gates.response, assistant("Ada: It is noon.")) == "speaker:label"
+    assert first_reason(build_gates().response, assistant("Ada: It is noon.")) is None
 
 
 def test_a_long_response_costs_well_under_a_millisecond() -> None:
