@@ -79,6 +79,16 @@ def test_a_row_says_what_the_model_was_given_first(recipe: Path, tmp_path: Path)
     assert pq.read_table(again.path / "data" / "raw")["gen_input_configs"].to_pylist() == said
 
 
+def test_a_run_whose_conversations_fill_the_context_says_what_to_raise(
+    tmp_path: Path, model: Path
+) -> None:
+    recipe = write_tiny_recipe(tmp_path / "tiny.magpie.yaml", model, rows=2, turns=2)
+    said: list[str] = []
+    run(open_job(recipe, max_model_len=56), said)
+    (line,) = [line for line in said if "max_model_len" in line]
+    assert "turns were cut off at the end of the context of 56 tokens" in line
+
+
 def test_a_run_delivers_and_a_second_one_touches_no_engine(recipe: Path) -> None:
     job, said = open_job(recipe), []
     assert run(job, said).passed >= 12

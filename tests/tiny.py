@@ -10,14 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from magpie_hub.gates import GATES
+
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
     "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
-GATES_OFF = dict.fromkeys(
-    ("empty", "repetition", "cut_off", "leak", "garbage", "colon", "answer_inside"), False
-)
+GATES_OFF = dict.fromkeys(GATES, False)
 
 
 def write_tiny_model(folder: Path, seed: int = 0, context: int = 512) -> Path:

@@ -143,6 +143,15 @@ def test_what_is_not_worth_a_response_keeps_its_labels_and_saves_tokens(
     assert f"about {saved['tokens']:,} tokens saved" in funnel_text(built["stats"])
 
 
+def test_the_funnel_says_what_helps_against_words_that_are_cut_off() -> None:
+    funnel = {"planned": 9, "rejected": {"instruction_2.cut_off": 3, "response.empty": 1}}
+    stats = {"funnel": funnel | {"delivered": 5}, "saved": {"rows": 0, "tokens": 0}}
+    cut, empty = funnel_text(stats).splitlines()[1:3]
+    assert "max_tokens" in cut
+    assert "max_model_len" in cut
+    assert empty.endswith("response.empty")
+
+
 MISSING = {"model": "./no-such-model"}
 
 
