@@ -41,7 +41,7 @@ class Fragment:
     """Rejects an instruction that begins in mid-word or in mid-sentence."""
 
     name: ClassVar[str] = "fragment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -31,7 +31,7 @@ class NoRequest:
     """Rejects an English instruction that asks nothing."""
 
     name: ClassVar[str] = "no_request"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:
