@@ -269,6 +269,13 @@ def _messages(conversations: Sequence[Sequence[Words]], kind: pa.ListType) -> pa
     return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), items, type=kind)
 
 
+def published_schema(recipe: Recipe, config: str) -> pa.Schema:
+    """Columns of one of the `CONFIGS`."""
+    if config == SHAREGPT:
+        return sharegpt_schema()
+    return arrow_schema(recipe.turns, recipe.judges.names, raw=config == RAW)
+
+
 def sharegpt_schema() -> pa.Schema:
     """Columns of the config `sharegpt`."""
     import pyarrow as pa

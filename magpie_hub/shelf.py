@@ -7,6 +7,7 @@ SHA-256, so a shard is read once a machine, and one that was written here is nev
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ NAMES = ("uuid", "instruction")
 """Columns by which published rows are known."""
 
 BATCH = 10_000
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +61,42 @@ class Shelf:
     def __init__(self, home: Path) -> None:
         self.folder = home / "shelf"
 
-    def find(self, sha256: str) -> Shelved | None:
-        """A shard by its hash, if it is here."""
+    def find(
+        self, sha256: str, columns: Iterable[str] = (), rows: int | None = None
+    ) -> Shelved | None:
+        """A shard by its hash, if it is here.
+
+        Args:
+            sha256: Its hash.
+            columns: Columns that are wanted of it, a struct's field after a dot.
+            rows: Rows that it should have; None for any number.
+
+        Returns:
+            None if it is not here, or was spoilt by a disk, or is another: it can be had again.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.folder / f"{sha256}.parquet"
+        path = self._path(sha256)
         try:
-            return Shelved(path, sha256, pq.read_metadata(path).num_rows)
-        except (FileNotFoundError, pa.ArrowInvalid):
-            return None  # Not there, or spoilt by a disk: it can be had again.
+            found = pq.read_metadata(path)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        leaves = [found.schema.column(n).path for n in range(len(found.schema.names))]
+        if rows not in (None, found.num_rows):
+            return None
+        if not all(any(_within(leaf, (name,)) for leaf in leaves) for name in columns):
+            return None
+        return Shelved(path, sha256, found.num_rows)
+
+    def drop(self, sha256: str) -> None:
+        """Takes a shard off the shelf."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def _path(self, sha256: str) -> Path:
+        # Whoever names a hash has looked at it; what is written here is under no other name.
+        assert _SHA256.fullmatch(sha256), "a shard's name is its hash"
+        return self.folder / f"{sha256}.parquet"
 
     def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> Shelved:
         """Takes what is wanted of a shard.
@@ -80,7 +109,7 @@ class Shelf:
         import pyarrow.parquet as pq
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{sha256}.parquet"
+        path = self._path(sha256)
         partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
         wanted = tuple(columns)
         with pq.ParquetFile(shard, pre_buffer=True) as file:

@@ -23,8 +23,14 @@ TIMEOUT = 120.0
 
 DATASET = "dataset"
 
+COMMITTING = "publishing"
+"""What is being done when a commit is made: alone then the Hub may say that its head has moved."""
+
 _SECRET = re.compile(r"\b(hf_|api_org_|hf_jwt_)\w+|\bey[\w-]{8,}\.[\w-]+\.[\w-]+")
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_BAD_CARD = "Invalid metadata in README.md"
+# What the client raises that finds something else than the Hub's JSON; RuntimeError is hf_xet's.
+_WRONG_BODY = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 
 
 class Busy(Exception):
@@ -59,9 +65,12 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
         repo_id: The repository that is asked about.
         what: What is being done, as in "reading".
 
+    Only calls of the client belong inside: what they make of an answer that is not the Hub's (a
+    proxy's page, half a body) can be any exception, and is taken for one here.
+
     Raises:
         UserError: The Hub refuses, and a person has to do something about it.
-        Moved: A commit was made for a head that is no longer one.
+        Moved: A commit was made for a head that is no longer one; when `COMMITTING` alone.
         Busy: It may be tried again.
         HubError: Anything else that the Hub answers.
     """
@@ -91,9 +100,9 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
         raise UserError("HF_HUB_OFFLINE is set; unset it to reach the Hub") from None
     except HfHubHTTPError as error:
         status, text = error.response.status_code, clean(error)
-        if status == 412:
+        if status == 412 and what == COMMITTING:
             raise Moved(text) from None
-        if status in _AGAIN:
+        if status == 412 or status in _AGAIN:
             raise Busy(f"{what} {repo_id}: {text}", _wait(error)) from None
         if isinstance(error, GatedRepoError):
             raise UserError(f"{repo_id}: gated; ask for access on its page") from None
@@ -118,12 +127,22 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
         if status in (400, 422):
             raise UserError(f"{repo_id}: the Hub refuses it: {text}") from None
         raise HubError(f"{what} {repo_id} failed: {text}") from None
-    except ValueError as error:
-        # The client's answer to a card that the Hub's check of its YAML rejects.
-        raise UserError(f"{repo_id}: the Hub refuses it: {clean(error)}") from None
     except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         # LocalEntryNotFoundError: the Hub was not to be asked, and the cache lacks the file.
         raise Busy(f"{what} {repo_id}: {clean(error) or type(error).__name__}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise HubError(
+                f"{what} {repo_id}: this machine's disk fails: {clean(error)}; see to HF_HOME"
+            ) from None
+        # The client's answer to a download that is shorter or longer than was said.
+        raise Busy(f"{what} {repo_id}: {clean(error)}") from None
+    except ValueError as error:
+        if str(error).startswith(_BAD_CARD):
+            raise UserError(f"{repo_id}: the Hub refuses it: {clean(error)}") from None
+        raise _not_the_hubs(repo_id, what, error) from None
+    except _WRONG_BODY as error:
+        raise _not_the_hubs(repo_id, what, error) from None
 
 
 LOG_IN = (
@@ -131,6 +150,14 @@ LOG_IN = (
     "role"
 )
 """What a person is told who has no token."""
+
+
+def _not_the_hubs(repo_id: str, what: str, error: Exception) -> Busy:
+    said = clean(error) or "nothing"
+    return Busy(
+        f"{what} {repo_id}: the answer is not one of the Hub's ({type(error).__name__}: "
+        f"{said[:100]}); a proxy may be in between"
+    )
 
 
 def clean(error: BaseException) -> str:

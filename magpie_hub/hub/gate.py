@@ -6,7 +6,6 @@ Looks at every byte, sends nothing. What it lets through can be published as it 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.home import home
+from magpie_hub.hub.client import clean
 from magpie_hub.hub.intent import File
 from magpie_hub.hub.remote import CARD, MANIFEST
 from magpie_hub.recipe import variant_names
-from magpie_hub.release import MADE_BY
+from magpie_hub.release.documents import (
+    claims_ours,
+    config_of,
+    parse_manifest,
+    read_file,
+    read_recipe,
+    read_stats,
+)
 from magpie_hub.release.growth import kept_paths
+from magpie_hub.release.shards import count_rows
+from magpie_hub.schema import DEFAULT, published_schema
 from magpie_hub.shell import command
 
 if TYPE_CHECKING:
@@ -54,21 +63,18 @@ def check_release(folder: Path) -> Local:
         UserError: There is none, or it is not what its manifest says: it was edited after it was
             built, a file is missing or foreign, or its rows are not those that it counts.
     """
-    from magpie_hub.recipe import parse_recipe
-
-    try:
-        content = (folder / MANIFEST).read_bytes()
-        manifest = json.loads(content)
-    except FileNotFoundError:
+    if not (folder / MANIFEST).exists():
         raise UserError(
             f"{folder}: there is no release; build it first "
             f"({command('build', 'NAME', '--out', folder)})"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / MANIFEST}: cannot be read: {error}") from None
-    if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
-        raise UserError(f"{folder}: not a release of magpie-hub")
-    again = _again(folder, manifest.get("name"))
+        )
+    content = read_file(folder, MANIFEST)
+    if not claims_ours(content):
+        raise UserError(
+            f"{folder / MANIFEST}: cannot be read, or is none of magpie-hub: not a release"
+        )
+    manifest = parse_manifest(content, str(folder / MANIFEST))
+    again = _again(folder, manifest["name"])
     elsewhere = set(kept_paths(manifest))
 
     def look(path: str) -> File:
@@ -80,8 +86,9 @@ def check_release(folder: Path) -> Local:
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
         files = {file.path: file for file in threads.map(look, manifest["files"])}
     _refuse_foreign(folder, files)
-    _count(folder, manifest, again)
-    recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
+    stats = read_stats(folder, manifest)
+    recipe = read_recipe(folder, manifest, stats)
+    _count(folder, manifest, recipe, again)
     files.pop(CARD)
     files[MANIFEST] = File(MANIFEST, content, len(content), hashlib.sha256(content).hexdigest())
     return Local(folder, recipe, manifest, files)
@@ -132,13 +139,15 @@ def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
             for info in read_page(card).front["dataset_info"]
             if info["config_name"] in configs
         }
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"the card's YAML cannot be read: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"the card's YAML cannot be read: {clean(error)}") from None
 
 
 def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
     source = folder / path
     try:
+        if source.resolve() != folder.resolve() / path:
+            raise UserError(f"{source}: a link, and a release holds files; {again}")
         file = File.read(path, source)
     except OSError:
         raise UserError(f"{source}: a file of the release is missing; {again}") from None
@@ -161,24 +170,22 @@ def _refuse_foreign(folder: Path, files: Iterable[str]) -> None:
             raise UserError(f"{path}: not part of the release; take it away")
 
 
-def _count(folder: Path, manifest: dict[str, Any], again: str) -> None:
-    """Compares the rows in the files' footers with what manifest, statistics and card say."""
-    import pyarrow.parquet as pq
-
+def _count(folder: Path, manifest: dict[str, Any], recipe: Recipe, again: str) -> None:
+    """Compares the rows in the files' footers with what manifest and card say."""
     rows: dict[str, int] = {}
     for path, said in manifest["files"].items():
-        if path.endswith(".parquet"):
-            there = (folder / path).exists()
-            found = pq.read_metadata(folder / path).num_rows if there else said["rows"]
+        if (config := config_of(path)) is None:
+            continue
+        if (folder / path).exists():
+            found = count_rows(folder / path, published_schema(recipe, config))
             if found != said["rows"]:
                 raise UserError(
                     f"{folder / path}: {found} rows, not the manifest's {said['rows']}; {again}"
                 )
-            config = path.split("/")[1]
-            rows[config] = rows.get(config, 0) + found
-    stats = json.loads((folder / "stats.json").read_bytes())
-    counted = counted_rows((folder / CARD).read_text(encoding="utf-8"), rows)
-    if not rows["default"] == manifest["rows"] == stats["rows"] or counted != rows:
+        rows[config] = rows.get(config, 0) + said["rows"]
+    card = read_file(folder, CARD).decode("utf-8", "replace")
+    counted = counted_rows(card, rows)
+    if rows.get(DEFAULT) != manifest["rows"] or counted != rows:
         raise UserError(
             f"{folder}: data, manifest, statistics and card count different rows; {again}"
         )

@@ -207,8 +207,8 @@ class Jobs:
                         "see its jobs; name another (--namespace)"
                     ) from None
                 raise
-        ours = (job for job in jobs if "@" in (job.job_spec.environment or {}).get(MARK, ""))
-        return sorted(map(self._view, ours), key=_age)
+            ours = (job for job in jobs if "@" in (job.job_spec.environment or {}).get(MARK, ""))
+            return sorted(map(self._view, ours), key=_age)
 
     def _post(self, mark: str, content: str, spec: dict[str, Any]) -> Scheduled:
         # Labels are for people: they find a schedule by them on the Hub's pages.
@@ -221,7 +221,7 @@ class Jobs:
                 labels=labels,
                 namespace=self.namespace,
             )
-        return self._view(made)
+            return self._view(made)
 
     def _delete(self, schedule_id: str) -> None:
         from huggingface_hub.errors import HfHubHTTPError
@@ -245,7 +245,7 @@ class Jobs:
                 if error.response.status_code == 404:
                     return None, None
                 raise
-        return str(status.stage), status.message
+            return str(status.stage), status.message
 
     def _view(self, job: ScheduledJobInfo) -> Scheduled:
         spec, last = job.job_spec, job.status.last_job

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, Stale, UserError
 from magpie_hub.hub.after import check_tag, collect, tag_commit
-from magpie_hub.hub.client import DATASET, Busy, Moved, asking, connect
+from magpie_hub.hub.client import COMMITTING, DATASET, Busy, Moved, asking, connect
 from magpie_hub.hub.gate import Local, check_release, scan_local
 from magpie_hub.hub.intent import Change, File, change
 from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.hub.push import Published, Push, State
-from magpie_hub.hub.remote import CARD, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.send import send
 from magpie_hub.hub.siblings import siblings
 from magpie_hub.release.card import render_card
 from magpie_hub.release.contents import card_data
@@ -131,6 +132,7 @@ class _Publisher:
         self._say = say
         self._patience = patience
         self._ours = card
+        self._broken = False  # Whether a manifest of ours is there that nobody can read.
         self._tags = (local.manifest["tag"], *((push.tag,) if push.tag else ()))
 
     def run(self) -> Published:
@@ -194,7 +196,7 @@ class _Publisher:
         """What shall be there, what it takes, and the card that is there now."""
         card, owned, theirs = self._ours, (), ""
         if remote is not None:
-            manifest = read_manifest(self._api, remote)
+            manifest = self._manifest_there(remote)
             self._refuse_foreign(remote, manifest)
             self._refuse_stale(manifest)
             self._refuse_fewer(manifest or {})
@@ -203,6 +205,8 @@ class _Publisher:
             card = keep_edits(card, theirs) if theirs else card
         intent = {**self._local.files, CARD: File.of_text(CARD, card)}
         found = change(intent, remote, owned)
+        if remote is not None:
+            self._refuse_theirs(remote, found, owned)
         if lost := [file.path for file in found.add if file.source is None]:
             raise UserError(
                 f"{self._repo_id}: it does not hold {lost[0]}, which this release adds to; publish "
@@ -217,10 +221,41 @@ class _Publisher:
                 f"{self._repo_id}: it holds the release of {manifest.get('name')}, not of {name}; "
                 "name another repository (--repo-id)"
             )
-        if manifest is None and any(path.startswith("data/") for path in remote.files):
+        held = any(path.startswith("data/") for path in remote.files)
+        if manifest is None and held and not self._broken:
             raise UserError(
                 f"{self._repo_id}: it holds data that magpie-hub did not put there; name another "
                 "repository (--repo-id), or empty its data folder first"
+            )
+
+    def _manifest_there(self, remote: Remote) -> dict[str, Any] | None:
+        """The manifest of the release that stands there; None for none, or one to be replaced.
+
+        Raises:
+            UserError: It says that it is ours, and is none that we write.
+        """
+        try:
+            return read_manifest(self._api, remote)
+        except UserError as error:
+            if self._push.replace:
+                self._say(f"{error}; it gives way")
+                self._broken = True
+                return None
+            raise UserError(
+                f"{error}; look at what is there, and put this release in its place with --replace"
+            ) from None
+
+    def _refuse_theirs(self, remote: Remote, found: Change, owned: Collection[str]) -> None:
+        """Makes sure that nothing is written over but what a release of ours has put there.
+
+        The card is joined with the one that is there.
+        """
+        ours = {CARD, *([MANIFEST] if owned or self._broken else []), *owned}
+        theirs = [file.path for file in found.add if file.path in remote.files.keys() - ours]
+        if theirs and not self._broken:
+            raise UserError(
+                f"{self._repo_id}: its {theirs[0]} is not of a release of magpie-hub, and this one "
+                "has a file of that name; move it there, or name another repository (--repo-id)"
             )
 
     def _refuse_stale(self, manifest: dict[str, Any] | None) -> None:
@@ -277,7 +312,6 @@ class _Publisher:
                 self._say("somebody else committed in between; looking again")
             except Busy as busy:
                 sent = found
-                self._patience.holds = "the old release or the new one, the answer was lost"
                 self._patience.wait(busy, attempt)
             else:
                 self._patience.holds = f"the new release, at commit {commit}"
@@ -295,11 +329,12 @@ class _Publisher:
             f"{len(found.delete)} to remove, {len(found.same)} there already"
         )
         self._refuse_touched(found.add)
-        with asking(self._repo_id, "publishing"):
-            self._api.preupload_lfs_files(
-                self._repo_id, adds, repo_type=DATASET, create_pr=pull_request, free_memory=False
-            )
-            self._refuse_touched(found.add)
+        self._patience.holds = "what it held before"
+        send(self._api, self._repo_id, adds, self._say, pull_request=pull_request)
+        self._refuse_touched(found.add)
+        if not pull_request:
+            self._patience.holds = "the old release or the new one, the answer was lost"
+        with asking(self._repo_id, COMMITTING):
             info = self._api.create_commit(
                 self._repo_id,
                 [*adds, *(CommitOperationDelete(path) for path in found.delete)],

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.hub.client import DATASET, asking
+from magpie_hub.errors import UserError
+from magpie_hub.hub.client import DATASET, Busy, asking
+from magpie_hub.release.documents import claims_ours, parse_manifest
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, RepoFile
 
 CARD = "README.md"
 MANIFEST = "manifest.json"
+
+LARGEST = 64 * 1024**2
+"""Bytes of the largest file that is read whole."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,12 @@ class Entry:
     size: int
     sha256: str | None
     git: str | None
+
+    def is_of(self, content: bytes) -> bool:
+        """Whether it is the entry of a file with this content."""
+        if self.sha256 is not None:
+            return hashlib.sha256(content).hexdigest() == self.sha256
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == self.git
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +85,73 @@ def read_remote(api: HfApi, repo_id: str, revision: str | None = None) -> Remote
             if error.response.status_code == 404:
                 return None
             raise
-        assert info.sha is not None
+        head = str(info.sha)
+        if not _GIT.fullmatch(head):
+            raise ValueError(f"a commit is called {head}")
         files = {
-            entry.path: Entry(
-                entry.size,
-                entry.lfs.sha256 if entry.lfs else None,
-                None if entry.lfs else entry.blob_id,
-            )
+            entry.path: _entry(entry)
             for entry in api.list_repo_tree(
-                repo_id, recursive=True, revision=info.sha, repo_type=DATASET
+                repo_id, recursive=True, revision=head, repo_type=DATASET
             )
             if isinstance(entry, RepoFile)
         }
-    return Remote(repo_id, info.sha, bool(info.private), files)
+    return Remote(repo_id, head, bool(info.private), files)
+
+
+def _entry(file: RepoFile) -> Entry:
+    """A line of the listing.
+
+    Raises:
+        ValueError: It is none that the Hub writes.
+    """
+    large = file.lfs
+    sha256, git = (large.sha256, None) if large else (None, file.blob_id)
+    size, held = file.size, _SHA256.fullmatch(str(sha256)) if large else _GIT.fullmatch(str(git))
+    if not isinstance(file.path, str) or type(size) is not int or size < 0 or not held:
+        raise ValueError(f"{file.path} is listed with size {size} and hash {sha256 or git}")
+    return Entry(size, sha256, git)
+
+
+def read_bytes(api: HfApi, remote: Remote, path: str) -> bytes | None:
+    """A small file, which is the one that the Hub lists; None if it is not there.
+
+    Raises:
+        UserError: It is too large to be one.
+        HubError, Busy: See `asking`; what came is another file than the one that is listed.
+    """
+    entry = remote.files.get(path)
+    if entry is None:
+        return None
+    if entry.size > LARGEST:
+        raise UserError(f"{remote.repo_id}: its {path} has {entry.size:,} bytes, which is too many")
+    for again in (False, True):
+        with asking(remote.repo_id, "reading"):
+            local = api.hf_hub_download(
+                remote.repo_id,
+                path,
+                repo_type=DATASET,
+                revision=remote.head,
+                force_download=again,
+            )
+        content = Path(local).read_bytes()
+        if entry.is_of(content):
+            return content
+    raise Busy(f"reading {remote.repo_id}: what comes as {path} is not the file that the Hub lists")
 
 
 def read_text(api: HfApi, remote: Remote, path: str) -> str | None:
     """A small file's text; None if it is not there."""
-    if path not in remote.files:
-        return None
-    with asking(remote.repo_id, "reading"):
-        local = api.hf_hub_download(remote.repo_id, path, repo_type=DATASET, revision=remote.head)
-    return Path(local).read_text(encoding="utf-8", errors="replace")
+    content = read_bytes(api, remote, path)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def read_manifest(api: HfApi, remote: Remote) -> dict[str, Any] | None:
-    """The manifest of the release that stands there; None if none of ours does."""
-    text = read_text(api, remote, MANIFEST)
-    try:
-        found = json.loads(text) if text else None
-    except ValueError:
+    """The manifest of the release that stands there; None if none of ours does.
+
+    Raises:
+        UserError: It says that it is ours, and is none that we write.
+    """
+    content = read_bytes(api, remote, MANIFEST)
+    if content is None or not claims_ours(content):
         return None
-    if not isinstance(found, dict) or found.get("made_by") != "magpie_hub":
-        return None
-    return found
+    return parse_manifest(content, f"{remote.repo_id}: {MANIFEST}")

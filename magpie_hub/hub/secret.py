@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import LOG_IN, asking
@@ -47,13 +47,13 @@ def find_secret(api: HfApi, token: str | None = None) -> Secret:
             "https://huggingface.co/settings/tokens, and name the variable that holds it "
             "(--token-from)"
         )
-    who = _whoami(api, token)
-    if (who.get("auth", {}).get("accessToken") or {}).get("role") == "read":
+    owner, role = _whoami(api, token)
+    if role == "read":
         raise UserError(
             "the job's token may only read, and a tick publishes: give it one with the write role, "
             "or a fine-grained one that may write to the dataset (--token-from)"
         )
-    return Secret(token, str(who["name"]))
+    return Secret(token, owner)
 
 
 def caller(api: HfApi) -> str:
@@ -63,7 +63,7 @@ def caller(api: HfApi) -> str:
         UserError: The Hub knows no such token, or there is none.
         Busy, HubError: See `asking`.
     """
-    return str(_whoami(api, _own(api))["name"])
+    return _whoami(api, _own(api))[0]
 
 
 def _own(api: HfApi) -> str:
@@ -76,7 +76,9 @@ def _own(api: HfApi) -> str:
     return str(token)
 
 
-def _whoami(api: HfApi, token: str) -> dict[str, Any]:
+def _whoami(api: HfApi, token: str) -> tuple[str, str | None]:
+    """Whose token it is, and its role; None for one of finer grain."""
     with asking("the Hub", "asking"):
-        who: dict[str, Any] = api.whoami(token=token, cache=True)
-    return who
+        who = api.whoami(token=token, cache=True)
+        role = (who.get("auth", {}).get("accessToken") or {}).get("role")
+        return str(who["name"]), role

@@ -6,6 +6,7 @@ that `load_dataset` takes it is seen by loading the first row of every config.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, asking, clean, connect
 from magpie_hub.hub.gate import counted_rows
 from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
+from magpie_hub.release.documents import config_of
+from magpie_hub.release.shards import count_rows
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -79,17 +82,27 @@ def verify(
     )
 
 
-def _compare(remote: Remote, manifest: dict[str, Any]) -> list[str]:
-    """Files that are missing or other than the manifest says, and data that it does not name."""
+def differences(remote: Remote, manifest: Mapping[str, Any]) -> list[str]:
+    """Files that are missing there, or that the Hub lists otherwise than the manifest does.
+
+    The card is a person's too. Of a small file the Hub lists no SHA-256; of a shard it has to, for
+    by that it is known.
+    """
     problems = []
     for path, said in manifest["files"].items():
         entry = remote.files.get(path)
         if entry is None:
             problems.append(f"{path} is missing")
-        elif path != CARD and (
-            entry.size != said["bytes"] or entry.sha256 not in (None, said["sha256"])
-        ):
-            problems.append(f"{path} is not the file that the manifest names")
+        elif path != CARD:
+            small = entry.sha256 is None and config_of(path) is None
+            if entry.size != said["bytes"] or not (small or entry.sha256 == said["sha256"]):
+                problems.append(f"{path} is not the file that the manifest names")
+    return problems
+
+
+def _compare(remote: Remote, manifest: dict[str, Any]) -> list[str]:
+    """`differences`, and data that the manifest does not name."""
+    problems = differences(remote, manifest)
     problems += [
         f"{path} is not part of the release"
         for path in remote.files
@@ -113,26 +126,28 @@ def _card(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
 def _said(manifest: dict[str, Any]) -> dict[str, int]:
     rows: dict[str, int] = {}
     for path, said in manifest["files"].items():
-        if path.endswith(".parquet"):
-            config = path.split("/")[1]
+        if config := config_of(path):
             rows[config] = rows.get(config, 0) + said["rows"]
     return rows
 
 
 def _rows(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
     """Parquet footers that count otherwise than the manifest."""
-    import pyarrow.parquet as pq
     from huggingface_hub import HfFileSystem
 
     problems = []
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
     for path, said in manifest["files"].items():
-        if path.endswith(".parquet"):
-            with (
-                asking(remote.repo_id, "reading"),
-                files.open(f"datasets/{remote.repo_id}@{remote.head}/{path}") as file,
-            ):
-                found = pq.read_metadata(file).num_rows
+        if config_of(path):
+            try:
+                with (
+                    asking(remote.repo_id, "reading"),
+                    files.open(f"datasets/{remote.repo_id}@{remote.head}/{path}") as file,
+                ):
+                    found = count_rows(file, shown=path, remote=True)
+            except UserError as error:
+                problems.append(str(error))
+                continue
             if found != said["rows"]:
                 problems.append(f"{path} has {found} rows, not {said['rows']}")
     return problems
@@ -154,6 +169,7 @@ def _loads(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
                 token=api.token,
             )
             next(iter(rows), None)
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            problems.append(f"load_dataset does not take the config {config}: {clean(error)}")
+        except Exception as error:  # noqa: BLE001 - whatever its readers make of a card's YAML
+            said = clean(error) or type(error).__name__
+            problems.append(f"load_dataset does not take the config {config}: {said}")
     return problems

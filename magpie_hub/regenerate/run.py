@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -54,6 +53,7 @@ from magpie_hub.regenerate.tick import (
     tag_of,
 )
 from magpie_hub.release import check_output, default_output, write_release
+from magpie_hub.release.documents import read_manifest
 from magpie_hub.release.growth import Growth
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.schema import arrow_schema
@@ -185,7 +185,7 @@ class _Run:
                 self._examine(standing, _so_far(job), name, tag, min_yield=least)
                 raise
             release = write_release(job, self.out, growth)
-        manifest, added = _manifest(release.path), release.funnel.delivered
+        manifest, added = read_manifest(release.path), release.funnel.delivered
         increment = manifest["increments"][-1]
         commit = None
         if self.tick.push:
@@ -296,7 +296,7 @@ class _Run:
 
     def _shelve(self, folder: Path, increment: Mapping[str, Any], turns: int) -> None:
         """Puts the new shards on the shelf, so that the next tick need not read them again."""
-        shelf, files = Shelf(home()), _manifest(folder)["files"]
+        shelf, files = Shelf(home()), read_manifest(folder)["files"]
         for path in increment["files"]:
             raw = path.startswith("data/raw/")
             columns = RAW if raw else (*NAMES, *counted_columns(turns))
@@ -383,8 +383,3 @@ def _so_far(job: Job) -> dict[str, Any]:
             "delivered": progress.passed,
         },
     }
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import asking
-from magpie_hub.hub.remote import MANIFEST, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.remote import MANIFEST, Remote, read_bytes, read_manifest, read_remote
+from magpie_hub.hub.verify import differences
+from magpie_hub.release.documents import parse_stats
+from magpie_hub.release.documents import read_manifest as read_manifest_of
+from magpie_hub.release.shards import reading
 from magpie_hub.release.stats import RAW, counted_columns
+from magpie_hub.schema import DEFAULT
+from magpie_hub.schema import RAW as RAW_ROWS
 from magpie_hub.shelf import NAMES, Shelf, Shelved
 from magpie_hub.shell import command
 
@@ -84,24 +89,16 @@ def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None 
             f"{repo_id}: it holds the release of {manifest.get('name')}, not of {name}; name "
             "another repository (--repo-id)"
         )
-    try:
-        stats = json.loads(read_text(api, remote, STATS) or "")
-        standing = Standing(remote, manifest, stats)
-        held = [standing.shards(config) for config in ("default", "raw")]
-        whole = bool(stats["rows"] == manifest["rows"] and all(held) and manifest["edition"])
-    except (ValueError, LookupError, TypeError):
-        whole = False
-    if not whole:
-        raise UserError(
-            f"{repo_id}: its manifest and statistics do not fit together; see "
-            f"{command('verify', repo_id)}, and mend it by a push of a whole release"
-        )
-    lost = [path for config in held for path, _ in config if path not in remote.files]
-    if lost:
-        raise UserError(
-            f"{repo_id}: {lost[0]} is missing there; see {command('verify', repo_id)}, and mend "
-            "it by a push of a whole release"
-        )
+    mend = f"see {command('verify', repo_id)}, and mend it by a push of a whole release"
+    if problems := differences(remote, manifest):
+        raise UserError(f"{repo_id}: {problems[0]}; {mend}")
+    content = read_bytes(api, remote, STATS) or b""
+    if hashlib.sha256(content).hexdigest() != manifest["files"][STATS]["sha256"]:
+        raise UserError(f"{repo_id}: {STATS} is not the file that the manifest names; {mend}")
+    stats = parse_stats(content, f"{repo_id}: {STATS}", manifest)
+    standing = Standing(remote, manifest, stats)
+    if not all(standing.shards(config) for config in (DEFAULT, RAW_ROWS)):
+        raise UserError(f"{repo_id}: its manifest names no data; {mend}")
     return standing
 
 
@@ -133,15 +130,24 @@ def shelve(
     local = _local_shards(beside)
     turns = int(standing.stats["turns"])
     found: dict[str, tuple[Shelved, ...]] = {}
-    for config, columns in (("default", (*NAMES, *counted_columns(turns))), ("raw", RAW)):
+    repo_id, there = standing.remote.repo_id, standing.manifest["columns"]
+    counted = [name for name in counted_columns(turns) if name.partition(".")[0] in there]
+    for config, columns in ((DEFAULT, (*NAMES, *counted)), (RAW_ROWS, RAW)):
         shards = []
         for path, sha256 in standing.shards(config):
-            shard = shelf.find(sha256)
+            rows = int(standing.manifest["files"][path]["rows"])
+            shard = shelf.find(sha256, columns, rows)
             if shard is None and (here := local.get(sha256)) and _is(here, sha256):
                 shard = shelf.put(sha256, here, columns)
             if shard is None:
                 say(f"reading {path} of {standing.remote.repo_id}: the columns that are counted")
                 shard = _read(api, standing.remote, path, sha256, shelf, columns)
+            if shard.rows != rows or shelf.find(sha256, columns, rows) is None:
+                shelf.drop(sha256)
+                raise UserError(
+                    f"{repo_id}: {path} has other rows or columns than its manifest says; see "
+                    f"{command('verify', repo_id)}, and mend it by a push of a whole release"
+                )
             shards.append(shard)
         found[config] = tuple(shards)
     return found
@@ -155,7 +161,11 @@ def _read(
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
     place = f"datasets/{remote.repo_id}@{remote.head}/{path}"
     # Each range as it is asked for: reading ahead would fetch the texts between the columns.
-    with asking(remote.repo_id, "reading"), files.open(place, cache_type="none") as file:
+    with (
+        asking(remote.repo_id, "reading"),
+        reading(f"{remote.repo_id}: {path}", remote=True),
+        files.open(place, cache_type="none") as file,
+    ):
         return shelf.put(sha256, file, columns)
 
 
@@ -164,8 +174,8 @@ def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
     found = {}
     for folder in folders:
         try:
-            files = json.loads((folder / MANIFEST).read_bytes())["files"]
-        except (OSError, ValueError, LookupError, TypeError):
+            files = read_manifest_of(folder)["files"]
+        except UserError:
             continue
         for path, entry in files.items():
             if path.endswith(".parquet") and (folder / path).is_file():

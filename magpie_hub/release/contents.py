@@ -6,15 +6,15 @@ repository whose name was not known before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.recipe import parse_recipe
 from magpie_hub.release.card import CardData
+from magpie_hub.release.documents import read_manifest, read_recipe, read_stats
 from magpie_hub.release.info import dataset_info
+from magpie_hub.release.shards import reading
 
 EXAMPLES = 2
 """Rows shown on a card."""
@@ -35,12 +35,13 @@ def card_data(
         repo_id: Where it is published; the recipe's by default.
         siblings: See `CardData`; none where nobody has looked what is published beside it.
     """
-    recipe = parse_recipe((folder / "recipe.yaml").read_text(encoding="utf-8"), str(folder))
     if manifest is None:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest = read_manifest(folder)
+    stats = read_stats(folder, manifest)
+    recipe = read_recipe(folder, manifest, stats)
     return CardData(
         recipe=recipe,
-        stats=json.loads((folder / "stats.json").read_bytes()),
+        stats=stats,
         manifest=manifest,
         info=dataset_info(folder, manifest["files"]),
         tag=manifest["tag"],
@@ -59,9 +60,21 @@ def _examples(folder: Path) -> list[dict[str, Any]]:
 
     rows: list[dict[str, Any]] = []
     for shard in sorted((folder / "data" / "default").glob("*.parquet")):
-        with pq.ParquetFile(shard) as file:
+        with reading(shard), pq.ParquetFile(shard) as file:
             for batch in file.iter_batches(EXAMPLES):
-                rows += islice(batch.to_pylist(), EXAMPLES - len(rows))
+                rows += islice(map(_example, batch.to_pylist()), EXAMPLES - len(rows))
                 if len(rows) == EXAMPLES:
                     return rows
     return rows
+
+
+def _example(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that has what a card shows of each.
+
+    Raises:
+        ValueError: It lacks it.
+    """
+    said = [one[key] for one in row["messages"] or [None] for key in ("role", "content")]
+    if None in (row["uuid"], row["row_id"], *said):
+        raise ValueError("a row without a conversation")
+    return row

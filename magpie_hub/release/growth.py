@@ -8,7 +8,7 @@ A release that makes all rows anew is the first increment of the next edition.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from magpie_hub.spent import Spent, total
 Stats = Mapping[str, Any]
 
 FIRST_EDITION = "1.0"
+
+_COST = tuple(field.name for field in fields(Spent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,14 @@ class Growth:
 
     def costs(self, fresh: Sequence[Spent]) -> list[Spent]:
         """What all rows have cost."""
-        old = [] if self.anew else [Spent(**cost) for cost in self.stats["spent"]]
+        old = (
+            []
+            if self.anew
+            else [
+                Spent(**{key: cost[key] for key in _COST if key in cost})
+                for cost in self.stats["spent"]
+            ]
+        )
         return total([*old, *fresh])
 
     def sessions(self, fresh: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

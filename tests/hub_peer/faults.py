@@ -10,7 +10,15 @@ from starlette.responses import JSONResponse, Response
 
 from tests.hub_peer.routing import Refusal
 
-KINDS = ("500", "503", "504", "429", "412", "lost-504", "lost-connection", "hang")
+PAGES = {
+    "html": (b"<html><body>Log in to this network</body></html>", "text/html"),
+    "list": (b"[1, null]", "application/json"),
+    "object": (b'{"error": null}', "application/json"),
+    "half": (b'{"files": [{"pa', "application/json"),
+    "bytes": (b"\xff\xfe\x00PAR1", "application/octet-stream"),
+}
+"""Answers with status 200 that are not the Hub's, as a proxy gives them."""
+KINDS = ("500", "503", "504", "429", "412", "lost-504", "lost-connection", "hang", *PAGES)
 STALE = "A commit has happened since. Please refresh and try again."
 
 
@@ -28,6 +36,8 @@ class Fault:
         if self.kind == "429":
             headers = {"RateLimit": '"api";r=0;t=1'}
             return JSONResponse({"error": "Too Many Requests"}, 429, headers)
+        if self.kind in PAGES:
+            return Response(PAGES[self.kind][0], 200, media_type=PAGES[self.kind][1])
         if self.kind == "412":
             return Refusal(412, STALE).response()
         return self.failure() if self.kind.isdigit() else None
@@ -40,7 +50,8 @@ class Fault:
 class Faults:
     """The troubles that are to come, endpoint by endpoint, in the order they were added.
 
-    - "500", "503", "504", "429", "412" (commit only): answered instead of doing the work.
+    - "500", "503", "504", "429", "412": answered instead of doing the work.
+    - the names of `PAGES`: 200 and a body that is not the Hub's, instead of doing the work.
     - "lost-504", "lost-connection": the work is done, and the client is told 504 or nothing.
     - "hang": the work is done at once and answered `seconds` later.
     """
@@ -54,7 +65,7 @@ class Faults:
     ) -> None:
         """Adds a trouble: the next `skip` requests pass, the `times` after them do not."""
         self._check(endpoint)
-        if kind not in KINDS or (kind == "412" and endpoint != "commit"):
+        if kind not in KINDS:
             raise ValueError(f"no such fault on {endpoint}: {kind}")
         self._coming[endpoint].append(Fault(kind, times, skip, seconds))
 

@@ -292,7 +292,7 @@ def test_the_client_tries_an_upload_again(hub_peer: HubPeer, transfer: str) -> N
 
 
 def test_a_fault_that_cannot_be_is_a_mistake(hub_peer: HubPeer) -> None:
-    for endpoint, kind in [("comit", "500"), ("commit", "501"), ("tree", "412")]:
+    for endpoint, kind in [("comit", "500"), ("commit", "501"), ("tree", "418")]:
         with pytest.raises(ValueError, match="no "):
             hub_peer.faults.add(endpoint, kind)
 
