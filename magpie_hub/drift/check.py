@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from magpie_hub.release import numerals
 
-State = Literal["ok", "warning", "failed"]
+State = Literal["ok", "unsure", "warning", "failed"]
+"""What comes of a check; unsure: over its bound, and too few rows to tell that from chance."""
+
 Side = Literal["apart", "rise", "at least", "at most"]
 
 

@@ -2,7 +2,8 @@
 
 A difference fails a check when it is both large (over the bound) and sure (p under the
 significance), and warns when it is sure and over half of the bound: a small increment differs by
-much for no reason, and a large one surely differs by little. P-values are corrected for the number
+much for no reason, and a large one surely differs by little. One that is large and not sure is
+neither good nor bad, and is called unsure. P-values are corrected for the number
 of checks (Holm), so the chance that an increment like what is published fails at all is at most
 the significance, however many turns and judges it has.
 """
@@ -78,8 +79,13 @@ class Examination:
         return tuple(check for check in self.checks if check.state == "warning")
 
     @property
+    def unsure(self) -> tuple[Check, ...]:
+        """Checks that are over their bounds, with too few rows to tell whether that is chance."""
+        return tuple(check for check in self.checks if check.state == "unsure")
+
+    @property
     def state(self) -> State:
-        """The worst state of any check."""
+        """The worst state of any check; one that is unsure refuses nothing and warns of nothing."""
         return "failed" if self.failed else "warning" if self.warnings else "ok"
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +95,7 @@ class Examination:
         return {
             "state": self.state,
             "checks": len(self.checks),
+            "unsure": len(self.unsure),
             "not_ok": [check.to_json() for check in (*self.failed, *self.warnings)],
             "figures": {
                 name: {"published": figure["published"], "new": figure["new"]}
@@ -117,7 +124,7 @@ def examine(
     found = [check for kind in KINDS for check in kind(published, increment, bounds)]
     corrected = iter(holm([check.p for check in found if check.p is not None]))
     compared = [
-        check if check.p is None else _judged(check, next(corrected), bounds.significance)
+        _judged(check, None if check.p is None else next(corrected), bounds.significance)
         for check in found
     ]
     if anew:
@@ -129,13 +136,12 @@ def examine(
     return Examination((*compared, *floors(increment, bounds)), reasons)
 
 
-def _judged(check: Check, p: float, significance: float) -> Check:
-    state: State = "ok"
-    if p < significance:
-        if check.size > check.bound:
-            state = "failed"
-        elif check.size > check.bound / 2:
-            state = "warning"
+def _judged(check: Check, p: float | None, significance: float) -> Check:
+    sure, state = p is not None and p < significance, check.state
+    if check.size > check.bound:
+        state = "failed" if sure else "unsure"
+    elif sure and check.size > check.bound / 2:
+        state = "warning"
     return replace(check, p=p, state=state)
 
 

@@ -14,11 +14,17 @@ from magpie_hub.release import numerals
 from magpie_hub.release.escape import cell, code, inline
 from magpie_hub.release.numerals import NOTHING
 
-STATES = {"failed": "**failed**", "warning": "warning", "ok": "ok"}
+STATES = {
+    "failed": "**failed**",
+    "warning": "warning",
+    "unsure": "too few rows to tell",
+    "ok": "ok",
+}
 
 NOTE = (
     "A difference fails when it is over its bound and sure, and warns when it is sure and over "
-    "half of the bound. p is the chance of such a difference between equal distributions, "
+    "half of the bound. Of one that is over its bound and not sure there are too few rows to tell. "
+    "p is the chance of such a difference between equal distributions, "
     "corrected for the number of checks; floors and ceilings have none."
 )
 
@@ -60,12 +66,15 @@ def report(
         but = f" with {numerals.plural(len(warnings), 'warning')}" if warnings else ""
         going = f"; their tag is {code(tag)}" if tag else ""
         verdict = f"Passed{but}: {made} are like {there}{going}."
+        if unsure := len(examination.unsure):
+            checks = numerals.plural(unsure, "check")
+            verdict += f" For {checks} there are too few rows to tell."
     parts = [
         verdict,
         _sentences("What failed", failed),
         _sentences("What to look at", warnings),
         "## Checks",
-        _checks((*failed, *warnings, *(one for one in examination.checks if one.state == "ok"))),
+        _checks(sorted(examination.checks, key=lambda check: [*STATES].index(check.state))),
         NOTE,
     ]
     if examination.reasons:

@@ -73,6 +73,22 @@ def test_what_passes_names_its_tag() -> None:
     assert write(compare(Toy()), tag=None, repo_id=None).splitlines()[0].endswith("rows published.")
 
 
+@pytest.mark.parametrize("rows", [1, 4, 12])
+def test_beside_a_figure_over_its_bound_it_never_says_ok(rows: int) -> None:
+    found = compare(Toy(response_tokens=900.0), rows)
+    text = write(found, new_rows=rows)
+    checks = tables(text)[0][1:]
+    over = {one.name for one in found.checks if one.published is not None and one.size > one.bound}
+    assert over
+    for state, name, *_ in checks:
+        assert (state == "ok") == (name not in over), name
+    unsure = [row[1] for row in checks if row[0] == "too few rows to tell"]
+    assert unsure == [one.name for one in found.unsure]
+    if unsure and not found.failed:
+        assert f"For {len(unsure)} check" in text.splitlines()[0]
+        assert "too few rows to tell" in text.splitlines()[0]
+
+
 def test_warnings_are_counted_and_told() -> None:
     text = write(compare(Toy(reward=-0.35), 4000))
     assert text.startswith("Passed with 1 warning: ")
@@ -83,7 +99,8 @@ def test_the_worst_check_stands_first_with_its_numbers_side_by_side() -> None:
     found = compare(Toy(response_tokens=800.0, reward=-0.35), 4000)
     checks, reasons = tables(write(found))
     states = [row[0] for row in checks[1:]]
-    assert states == sorted(states, key=["failed", "warning", "ok"].index)
+    order = ["failed", "warning", "too few rows to tell", "ok"]
+    assert states == sorted(states, key=order.index)
     assert len(checks) == len(found.checks) + 1
     assert checks[0][3:] == ["published", "new", "difference", "bound", "p"]
     first = checks[1]
