@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import DATASET, asking
-from magpie_hub.hub.remote import Entry, Remote, read_manifest
+from magpie_hub.hub.remote import read_manifest, read_remote
 from magpie_hub.recipe.variants import variant_names
 
 if TYPE_CHECKING:
@@ -40,22 +39,18 @@ def siblings(api: HfApi, repo_id: str, name: str) -> list[dict[str, Any]]:
 
 
 def _look(api: HfApi, repo_id: str, name: str) -> dict[str, Any] | None:
-    from huggingface_hub.errors import RepositoryNotFoundError
-
     try:
-        with asking(repo_id, "reading"):
-            info = api.repo_info(repo_id, repo_type=DATASET)
-        if info.private or info.sha is None:
-            return None
-        held = {one.rfilename: Entry(0, None, None) for one in info.siblings or ()}
-        manifest = read_manifest(api, Remote(repo_id, info.sha, False, held))
-    except (RepositoryNotFoundError, UserError):
+        remote = read_remote(api, repo_id)
+        manifest = read_manifest(api, remote) if remote and not remote.private else None
+    except UserError:
         return None
-    if manifest is None or manifest.get("name") != name:
+    if manifest is None or manifest["name"] != name:
         return None
-    model, columns, rows = (manifest.get(key) for key in ("model", "columns", "rows"))
-    generator = model.get("name") if isinstance(model, dict) else None
-    if not (isinstance(generator, str) and isinstance(columns, list) and isinstance(rows, int)):
-        return None
-    turns = sum(bool(re.fullmatch(r"response(_\d+)?", str(column))) for column in columns)
-    return {"name": name, "repo_id": repo_id, "turns": turns, "generator": generator, "rows": rows}
+    turns = sum(bool(re.fullmatch(r"response(_\d+)?", column)) for column in manifest["columns"])
+    return {
+        "name": name,
+        "repo_id": repo_id,
+        "turns": turns,
+        "generator": manifest["model"]["name"],
+        "rows": manifest["rows"],
+    }

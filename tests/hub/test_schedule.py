@@ -19,6 +19,7 @@ from magpie_hub.hub.container import IMAGE
 from magpie_hub.hub.schedule import Made, Schedule, Scheduled, create, remove, show
 from tests.hub_peer.server import HubPeer
 from tests.hub_peer.tokens import new_token
+from tests.manifests import manifest
 
 REPO = "tester/magpie-air"
 AIR = Schedule("air")
@@ -69,8 +70,7 @@ def jobs(hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
 
 
 def publish(peer: HubPeer, repo_id: str, name: str) -> None:
-    manifest = {"made_by": "magpie_hub", "name": name}
-    peer.create_repo(repo_id, files={"manifest.json": json.dumps(manifest).encode()})
+    peer.create_repo(repo_id, files={"manifest.json": manifest(name)})
 
 
 # ---- create

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from magpie_hub.release import write_release
+from tests import manifests
 from tests.hub.pusher import Pusher
 from tests.hub_peer.server import HubPeer
 from tests.toy_release import toy_job
@@ -22,9 +22,7 @@ def smol_mt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def manifest(name: str, rows: int, turns: int = 1, **changes: object) -> dict[str, bytes]:
-    columns = ["uuid", *(f"response{'' if n == 1 else f'_{n}'}" for n in range(1, turns + 1))]
-    said = {"made_by": "magpie_hub", "name": name, "rows": rows, "columns": columns}
-    return {"manifest.json": json.dumps({**said, "model": {"name": "a/model"}, **changes}).encode()}
+    return {"manifest.json": manifests.manifest(name, rows, turns, **changes)}
 
 
 def lines(card: str) -> list[str]:
