@@ -195,6 +195,54 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
     return scan_local(check_release(Path(folder)), reviewed)
 
 
+CHECKED = (
+    "YAML",
+    "keys, types and ranges",
+    "gates",
+    "judges and selection",
+    "card blocks",
+    "licence, languages and repository",
+)
+"""What `check` looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe that is in order.
+
+    Attributes:
+        path: Its file.
+        name: Its name.
+        fingerprint: Of everything that it says, with this run's settings.
+        checked: What was looked at.
+    """
+
+    path: str
+    name: str
+    fingerprint: str
+    checked: tuple[str, ...] = CHECKED
+
+
+def check(
+    name: str | Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    how: str = "{name}",
+    **knobs: Any,
+) -> Checked:
+    """Checks a recipe with this run's settings; loads no model and writes nothing.
+
+    Raises:
+        UserError: Something in it is refused; one line says all of it.
+    """
+    from magpie_hub.recipe import find_recipe
+    from magpie_hub.recipe.fingerprint import recipe_fingerprint
+    from magpie_hub.run_recipe import open_recipe
+
+    recipe = open_recipe(name, knobs, environment, how)
+    return Checked(str(find_recipe(name)), recipe.name, recipe_fingerprint(recipe))
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A variant, as listed.
@@ -207,6 +255,9 @@ class Variant:
         memory_gib: Device memory that the generator needs; None if any machine will do.
         passed: First turns in the journal that passed their gates.
         rejected: First turns in the journal that were rejected.
+        path: Its recipe, if it is one of the current folder's or of a folder in it; then `name`
+            is this path too.
+        problem: Why it is refused; None for a recipe that can be run.
     """
 
     name: str
@@ -216,6 +267,8 @@ class Variant:
     memory_gib: float | None
     passed: int
     rejected: int
+    path: str | None = None
+    problem: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -223,15 +276,29 @@ class Variant:
 
 
 def variants() -> list[Variant]:
-    """Lists the variants, with what the journals hold of each."""
+    """Lists the variants and the recipes found here, with what the journals hold of each."""
+    from magpie_hub.errors import RecipeError
     from magpie_hub.home import home
     from magpie_hub.job import FIRST, find_journal
     from magpie_hub.journal import Journal
     from magpie_hub.recipe import find_recipe, load_recipe, variant_names
+    from magpie_hub.recipe.variants import SUFFIX, shipped
 
+    ours = shipped("builders").resolve()
+    here = [
+        f"./{path}"
+        for pattern in ("*" + SUFFIX, "*/*" + SUFFIX)
+        for path in sorted(Path().glob(pattern))
+        if path.is_file() and not path.resolve().is_relative_to(ours)
+    ]
     listed = []
-    for name in variant_names():
-        recipe = load_recipe(find_recipe(name))
+    for name in (*variant_names(), *here):
+        path = name if name in here else None
+        try:
+            recipe = load_recipe(find_recipe(name))
+        except RecipeError as error:
+            listed.append(Variant(name, "", 0, 0, None, 0, 0, path, str(error)))
+            continue
         found = find_journal(recipe, home())
         counts: dict[str, int] = {}
         if found is not None:
@@ -247,6 +314,7 @@ def variants() -> list[Variant]:
                 recipe.memory_gib,
                 passed,
                 sum(counts.values()),
+                path,
             )
         )
     return listed

@@ -16,7 +16,7 @@ from typing import Any
 
 from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.recipe.as_run import in_true_words
-from magpie_hub.recipe.blocks import block_faults
+from magpie_hub.recipe.blocks import block_faults, template_fault
 from magpie_hub.recipe.knobs import KNOBS, turn_knobs, warn_of_typos
 from magpie_hub.recipe.load import apply, load_recipe
 from magpie_hub.recipe.model import Recipe
@@ -71,7 +71,10 @@ def set_up(
     settings = read_settings(given.pop(NAME, None), environment, how)
     recipe = read([one for one in settings.values() if one.key not in KNOBS])
     run = turn_knobs(recipe, given, environment, how, settings)
-    if faults := [*_gate_faults(recipe), *block_faults(run.card.blocks, run.turns)]:
+    faults = [*_gate_faults(recipe), *block_faults(run.card.blocks, run.turns)]
+    if run.chat.template and (fault := template_fault(run.chat.template)):
+        faults.append(fault)
+    if faults:
         raise RecipeError(f"{origin}: {'; and '.join(faults)}")
     if run.model != recipe.model and run.judging == "auto" and run.judges.names:
         from magpie_hub.judges.fit import keep_what_works

@@ -190,12 +190,73 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     assert min(took) < 0.6
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["variants"], ["probe"], ["init"]])
+@pytest.mark.parametrize("command", [[], ["build"], ["check"], ["variants"], ["probe"], ["init"]])
 def test_help_everywhere(tmp_path: Path, command: list[str]) -> None:
     long, short = magpie(*command, "--help", cwd=tmp_path), magpie(*command, "-h", cwd=tmp_path)
     assert long.returncode == 0
     assert long.stdout == short.stdout
     assert "Usage: " in long.stdout
+
+
+def test_the_bare_command_prints_its_help(tmp_path: Path) -> None:
+    for command in ([], ["schedule"]):
+        ran = magpie(*command, cwd=tmp_path)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.stdout == magpie(*command, "--help", cwd=tmp_path).stdout
+
+
+def test_check_reads_a_recipe_and_does_nothing_else(recipe: Path, tmp_path: Path) -> None:
+    found = json.loads(magpie("check", recipe, "--rows", 3, "--json", cwd=tmp_path).stdout)
+    assert found["ok"]
+    assert found["path"] == str(recipe)
+    assert "card blocks" in found["checked"]
+    other = json.loads(magpie("check", recipe, "--set", "rows=4", "--json", cwd=tmp_path).stdout)
+    assert other["fingerprint"] != found["fingerprint"]
+    recipe.write_text(recipe.read_text() + "card: {license: apache2}\nrowz: 3\nseeed: 4\n")
+    ran = magpie("check", recipe, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    (said,) = ran.stderr.splitlines()
+    assert all(word in said for word in ("mean apache-2.0", "mean rows", "mean seed"))
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_folder_is_named_as_load_dataset_names_it(recipe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    none = magpie("check", "./mine", cwd=tmp_path)
+    assert "./mine: no recipe (*.magpie.yaml) in that folder" in none.stderr
+    recipe.rename(folder / "tiny.magpie.yaml")
+    for name in ("./mine", "mine/", folder, "mine/tiny.magpie.yaml"):
+        assert "ok: " in magpie("check", name, cwd=tmp_path).stdout
+    assert "ok: " in magpie("check", ".", cwd=folder).stdout
+    assert "did you mean ./mine?" in magpie("build", "mine", cwd=tmp_path).stderr
+    write_tiny_recipe(folder / "more.magpie.yaml", tmp_path, name="more")
+    two = magpie("build", "./mine", cwd=tmp_path)
+    assert two.returncode == 2
+    assert "which recipe? There are mine/more.magpie.yaml, mine/tiny.magpie.yaml" in two.stderr
+
+
+def test_recipes_of_this_folder_are_listed_and_marked(recipe: Path, tmp_path: Path) -> None:
+    write_tiny_recipe(tmp_path / "mine" / "mine.magpie.yaml", tmp_path, name="mine", rows=7)
+    (tmp_path / "mine" / "bad.magpie.yaml").write_text("rowz: 1\n")
+    ran = magpie("variants", cwd=tmp_path)
+    rows = {line.split()[0]: line for line in ran.stdout.splitlines()}
+    assert " 7 " in rows["./mine/mine.magpie.yaml"]
+    assert " 12 " in rows["./tiny.magpie.yaml"]
+    assert "recipes of this folder" in ran.stdout
+    assert "refused: mine/bad.magpie.yaml: " in ran.stdout
+    listed = json.loads(magpie("variants", "--json", cwd=tmp_path).stdout)
+    found = {one["name"]: one for one in listed}
+    assert found["smol"]["path"] is None
+    assert found["./tiny.magpie.yaml"]["path"] == "./tiny.magpie.yaml"
+    assert "rowz" in found["./mine/bad.magpie.yaml"]["problem"]
+
+
+def test_a_misspelt_variable_is_warned_of(recipe: Path, tmp_path: Path) -> None:
+    ran = magpie("check", recipe, cwd=tmp_path, MAGPIE_ROWZ="3")
+    assert ran.returncode == 0
+    assert ran.stderr.count("MAGPIE_ROWZ: no variable of magpie-hub") == 1
+    assert "did you mean MAGPIE_ROWS?" in ran.stderr
 
 
 def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:

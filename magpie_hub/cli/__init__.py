@@ -7,17 +7,19 @@ anything else; 130 interrupted. With ``--json`` stdout holds one object and noth
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 
 import click
 
-from magpie_hub.cli.make import build, init, probe, variants
+from magpie_hub.cli.make import build, check, init, probe, variants
 from magpie_hub.cli.options import SETTINGS
 from magpie_hub.cli.publish import card, push, scan, verify
 from magpie_hub.cli.regenerate import regenerate
 from magpie_hub.cli.schedule import schedule
 from magpie_hub.errors import MagpieError
+from magpie_hub.recipe.knobs import warn_of_typos
 
 
 def main() -> None:
@@ -27,6 +29,8 @@ def main() -> None:
     except MagpieError as error:
         click.echo(f"magpie-hub: {error}", err=True)
         sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "magpie-hub"
@@ -46,12 +50,14 @@ def main() -> None:
 def magpie_hub() -> None:
     """Make and publish alignment data with the Magpie method.
 
-    NAME is a variant's name (see `magpie-hub variants`) or the path of a recipe of your own.
+    NAME is a variant's name (see `magpie-hub variants`), or the path of a recipe of your own or of
+    the folder that it lies in.
     """
+    warn_of_typos(os.environ)
 
 
 for verb in (
     *(build, push, regenerate, schedule),
-    *(verify, card, scan, variants, probe, init),
+    *(verify, card, scan, check, variants, probe, init),
 ):
     magpie_hub.add_command(verb)

@@ -1,9 +1,10 @@
-"""The verbs that make: `build`, `variants`, `probe`, `init`."""
+"""The verbs that make: `build`, `check`, `variants`, `probe`, `init`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,14 +99,41 @@ def variants(as_json: bool) -> None:
         return
     table = [("VARIANT", "GENERATOR", "TURNS", "ROWS", "NEEDS", "IN THE JOURNAL")]
     for v in listed:
+        if v.problem:
+            continue
         needs = f"{v.memory_gib:g} GiB of device memory" if v.memory_gib else "any machine"
         held = f"{v.passed:,} first turns" if v.passed else "-"
         if v.rejected:
             held += f" (+{v.rejected:,} rejected)"
         table.append((v.name, v.model, str(v.turns), f"{v.rows:,}", needs, held))
+    own = [v for v in listed if v.path]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     for row in table:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    if own:
+        click.echo("Those that begin with ./ are recipes of this folder.")
+    for v in own:
+        if v.problem:
+            click.echo(f"refused: {v.problem}")
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("name")
+@knob_options()
+@as_json
+def check(name: str, as_json: bool, **knobs: Any) -> None:
+    """Check the recipe NAME, and nothing else: no model is loaded, nothing is written.
+
+    The options below are the recipe's settings for a run, as of build.
+    """
+    from magpie_hub import api
+
+    found = api.check(name, how="{option}", **knobs)
+    if as_json:
+        click.echo(json.dumps({"ok": True, **asdict(found)}, ensure_ascii=False))
+    else:
+        click.echo(f"ok: {found.path} ({found.name}, {found.fingerprint})")
+        click.echo(f"checked: {', '.join(found.checked)}")
 
 
 @click.command(context_settings=SETTINGS)

@@ -67,6 +67,23 @@ def block_faults(blocks: Mapping[str, str], turns: int) -> Iterator[str]:
             yield f"card.blocks.{name}: {fault}"
 
 
+def template_fault(text: str) -> str | None:
+    """Why a chat template is no Jinja; None if it is."""
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        # transformers' own tag, which marks what an assistant says.
+        environment.parse(re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", text))
+    except TemplateSyntaxError as error:
+        said = " ".join(str(error.message).split())
+        return f"chat.template: line {error.lineno} of it is no Jinja: {said}"
+    except _ERRORS as error:
+        return f"chat.template: it is no Jinja: {' '.join(str(error).split())}"
+    return None
+
+
 def _fault(text: str, known: _Known) -> str | None:
     from jinja2 import DictLoader, TemplateError, TemplateSyntaxError, meta, nodes
     from jinja2.sandbox import ImmutableSandboxedEnvironment

@@ -32,26 +32,57 @@ def variant_names() -> list[str]:
     return sorted(path.name.removesuffix(SUFFIX) for path in folder.glob("*" + SUFFIX))
 
 
+def recipes_in(folder: Path) -> list[Path]:
+    """Recipes of a folder, sorted; none if there is no such folder."""
+    try:
+        return sorted(path for path in folder.glob("*" + SUFFIX) if path.is_file())
+    except OSError:
+        return []
+
+
+def _file(text: str) -> Path:
+    """The recipe file of a path.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    try:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path
+        folder = path.is_dir()
+    except (OSError, RuntimeError, ValueError):
+        raise UserError(f"{text[:200]!r}: no path of a recipe file") from None
+    if not folder:
+        raise UserError(f"{text}: no such recipe file")
+    found = recipes_in(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{text}: which recipe? There are {', '.join(map(str, found))}")
+    raise UserError(f"{text}: no recipe (*{SUFFIX}) in that folder")
+
+
 def find_recipe(name: str | Path) -> Path:
     """The recipe file of a variant's name or of a path.
 
     Args:
-        name: "air", or a path to anybody's own recipe; what ends in ``.yaml`` or ``.yml``, or
-            holds a path separator, is a path.
+        name: "air", or a path to anybody's own recipe, or to a folder with one in it, as
+            `load_dataset` takes it; what ends in ``.yaml`` or ``.yml``, or holds a path separator,
+            is a path.
 
     Raises:
         UserError: No such variant (the nearest name is given), or no such file.
     """
     text = str(name)
-    if text.endswith((".yaml", ".yml")) or "/" in text or "\\" in text:
-        path = Path(text).expanduser()
-        if not path.is_file():
-            raise UserError(f"{text}: no such recipe file")
-        return path
+    if text.endswith((".yaml", ".yml", "..")) or text == "." or "/" in text or "\\" in text:
+        return _file(text)
     known = variant_names()
     if text in known:
         return shipped("builders") / "magpie" / (text + SUFFIX)
     near = difflib.get_close_matches(text, known, n=1)
+    if recipes_in(Path(text)):
+        near = [f"./{text}"]
     hint = f"did you mean {near[0]}? " if near else ""
     raise UserError(
         f"{text}: no such variant; {hint}there are {', '.join(known)}, "
