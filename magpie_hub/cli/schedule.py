@@ -34,7 +34,7 @@ def schedule() -> None:
 
 
 @schedule.command()
-@click.option("--variant", "name", required=True, help="A variant's name.")
+@click.option("--variant", "name", required=True, help="A variant's name or a recipe's path.")
 @click.option(
     "--repo-id", help="Its dataset; the recipe's, or magpie-NAME of the token's owner by default."
 )
@@ -77,7 +77,8 @@ def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
 
     What is there already stays; another schedule for the same repository is replaced. The job gets
     a token as its secret HF_TOKEN: make a fine-grained one that may write to this dataset, and
-    read gated models if the generator is one.
+    read gated models if the generator is one. A recipe of your own goes along in the job's
+    environment, which everybody can read who sees the namespace's jobs.
     """
     from magpie_hub.hub.schedule import Schedule
     from magpie_hub.hub.schedule import create as make

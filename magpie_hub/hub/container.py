@@ -2,9 +2,10 @@
 
     python3 -m pip install REQUIREMENT; magpie-hub regenerate --variant air … --push
 
-in one shell, for a job has one command. Everything that a person has named is quoted word by word.
-The report goes to the job's log, for the container ends with the job; its exit status is the
-tick's.
+A recipe of one's own comes along in the job's environment, for a job sees no other machine's
+files. All of it is one shell's, for a job has one command, and everything that a person has named
+is quoted word by word. The report goes to the job's log, for the container ends with the job; its
+exit status is the tick's.
 
 A job's command can be read by everybody who sees the namespace's jobs, so nothing that looks like
 a password or a token is let into it.
@@ -12,9 +13,11 @@ a password or a token is let into it.
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 from importlib.metadata import version
+from pathlib import Path
 
 from magpie_hub.errors import UserError
 from magpie_hub.scan import kinds, scan_text
@@ -25,6 +28,15 @@ so that two ticks of one schedule are made by one vLLM. This build is for CUDA 1
 every driver since CUDA 12 meets; the plain tag asks for CUDA 13's."""
 
 REPORT = "/tmp/report.md"
+
+RECIPE = "/tmp/recipe.magpie.yaml"
+"""Where a recipe of one's own is in the container."""
+
+RECIPE_VARIABLE = "RECIPE_BASE64"
+"""Variable of the job's environment that holds it; a name with MAGPIE_ would be a setting."""
+
+_LARGEST = 64 * 1024
+"""Bytes of the largest recipe that a job's environment is given."""
 
 # The image has no git, which pip wants for such a requirement.
 _GIT = "command -v git >/dev/null || { apt-get -qq update && apt-get -qq -y install git; }"
@@ -38,8 +50,27 @@ def default_requirement() -> str:
     return f"magpie-hub[vllm,judges]=={version('magpie-hub')}"
 
 
+def packed_recipe(path: Path) -> str:
+    """A recipe file as the job's environment holds it.
+
+    Raises:
+        UserError: It holds a secret, or is too large.
+    """
+    content = path.read_bytes()
+    if len(content) > _LARGEST:
+        raise UserError(f"{path}: a job takes a recipe of at most {_LARGEST:,} bytes")
+    _refuse_secrets(str(path), content.decode("utf-8", "replace"))
+    return base64.b64encode(content).decode()
+
+
 def job_command(
-    name: str, repo_id: str, *, requirement: str, grow: int | None = None, state: str | None = None
+    name: str,
+    repo_id: str,
+    *,
+    requirement: str,
+    grow: int | None = None,
+    state: str | None = None,
+    own: bool = False,
 ) -> list[str]:
     """The command of a job that regenerates a variant.
 
@@ -50,6 +81,7 @@ def job_command(
             ``git+``.
         grow: Rows that a tick adds; None for the recipe's.
         state: URL where what must survive the job is kept; None for the recipe's.
+        own: Whether the recipe is one's own, and comes with the job's environment.
 
     Raises:
         UserError: Something names a place on this machine, which a job does not see, or holds a
@@ -65,13 +97,15 @@ def job_command(
             )
     # The container is the job's own, so its Python may be added to.
     pip = ["python3", "-m", "pip", "install", "--quiet", "--break-system-packages"]
-    tick = ["magpie-hub", "regenerate", "--variant", name, "--repo-id", repo_id, "--push"]
+    variant = RECIPE if own else name
+    tick = ["magpie-hub", "regenerate", "--variant", variant, "--repo-id", repo_id, "--push"]
     tick += [] if grow is None else ["--grow", str(grow)]
     tick += [] if state is None else ["--state", state]
     steps = (
         "set -e",
         *([_GIT] if "git+" in requirement else []),
         shlex.join([*pip, "--", requirement]),
+        *([f'printf %s "${RECIPE_VARIABLE}" | base64 -d > {RECIPE}'] if own else []),
         f"status=0; {shlex.join([*tick, '--report', REPORT])} || status=$?",
         f"cat {REPORT} || true",
         "exit $status",
@@ -79,13 +113,17 @@ def job_command(
     return ["bash", "-c", "; ".join(steps)]
 
 
-def _check(option: str, text: str, instead: str) -> None:
+def _refuse_secrets(what: str, text: str) -> None:
     # What names a person is no secret: git@ and the like.
     secret = any(not kinds()[kind] for kind, _ in scan_text(text))
     if secret or any(user != "git" for user in _USER.findall(text)):
         raise UserError(
-            f"{option}: it holds a user's name, password or token, and a job's command can be "
-            "read by everybody who sees the namespace's jobs; leave it out"
+            f"{what}: it holds a user's name, password or token, and a job's command and "
+            "environment can be read by everybody who sees the namespace's jobs; leave it out"
         )
+
+
+def _check(option: str, text: str, instead: str) -> None:
+    _refuse_secrets(option, text)
     if not text.strip() or _OF_THIS_MACHINE.match(text):
         raise UserError(f"{option} {text}: a job does not see this machine's files; name {instead}")

@@ -11,7 +11,7 @@ removes a schedule unless there is a newer one, so that there is always one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,7 @@ class Jobs:
         return [job for job in found if mark in (None, job.mark)]
 
     def make(
-        self, mark: str, content: str, spec: dict[str, Any], there: Iterable[Scheduled]
+        self, mark: str, content: str, spec: Mapping[str, Any], there: Iterable[Scheduled]
     ) -> list[Scheduled]:
         """Makes a schedule, once, however the answers come.
 
@@ -210,14 +210,13 @@ class Jobs:
             ours = (job for job in jobs if "@" in (job.job_spec.environment or {}).get(MARK, ""))
             return sorted(map(self._view, ours), key=_age)
 
-    def _post(self, mark: str, content: str, spec: dict[str, Any]) -> Scheduled:
+    def _post(self, mark: str, content: str, spec: Mapping[str, Any]) -> Scheduled:
         # Labels are for people: they find a schedule by them on the Hub's pages.
         labels = {"name": _label(f"magpie-{mark}"), "magpie": _label(mark.partition("@")[0])}
         with asking(self._what, "adding to"):
             made = self._api.create_scheduled_job(
-                **spec,
+                **{**spec, "env": {**spec.get("env", {}), MARK: mark, CONTENT: content}},
                 concurrency=False,
-                env={MARK: mark, CONTENT: content},
                 labels=labels,
                 namespace=self.namespace,
             )

@@ -20,12 +20,19 @@ from typing import TYPE_CHECKING, Literal
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import connect
-from magpie_hub.hub.container import IMAGE, default_requirement, job_command
+from magpie_hub.hub.container import (
+    IMAGE,
+    RECIPE_VARIABLE,
+    default_requirement,
+    job_command,
+    packed_recipe,
+)
 from magpie_hub.hub.flavors import choose_flavor
 from magpie_hub.hub.jobs import Jobs, Run, Scheduled
 from magpie_hub.hub.patience import Patience
 from magpie_hub.hub.remote import read_manifest, read_remote
 from magpie_hub.hub.secret import caller, find_secret
+from magpie_hub.models import is_remote
 from magpie_hub.recipe import Recipe, find_recipe, load_recipe, variant_names
 from magpie_hub.shell import command
 
@@ -49,7 +56,7 @@ class Schedule:
     """What is asked for.
 
     Attributes:
-        name: The variant.
+        name: A variant's name, or the path of a recipe of one's own.
         repo_id: NAMESPACE/NAME of its dataset; None for the recipe's, or magpie-NAME of whoever
             the job's token belongs to.
         cron: When, in UTC: five fields, or one of `CRON_NAMES`.
@@ -114,7 +121,8 @@ def create(
         UserError: Something is refused; nothing was changed.
         HubError: The Hub failed; the message says what it holds.
     """
-    recipe = _variant(schedule.name)
+    named = schedule.name
+    recipe, packed = _recipe(named)
     cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
     flavor = choose_flavor(recipe, schedule.flavor).name
     image = schedule.image or IMAGE
@@ -129,11 +137,12 @@ def create(
         requirement=requirement,
         grow=schedule.grow,
         state=schedule.state,
+        own=packed is not None,
     )
-    first.ask(lambda: _check_release(_client_of(api, secret.token), repo_id, recipe))
+    first.ask(lambda: _check_release(_client_of(api, secret.token), repo_id, recipe, named))
     jobs = _jobs(api, schedule.namespace, say, sleep)
 
-    asked = (cron, image, command, flavor, seconds)
+    asked = (cron, image, command, flavor, seconds, *([packed] if packed else ()))
     content = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     mark = f"{recipe.name}@{repo_id}"
     there = jobs.find(mark)
@@ -152,6 +161,7 @@ def create(
             "timeout": seconds,
             "suspend": keeps if schedule.suspended is None else schedule.suspended,
             "secrets": {"HF_TOKEN": secret.token},
+            "env": {RECIPE_VARIABLE: packed} if packed else {},
         },
         there,
     )
@@ -230,6 +240,8 @@ def _jobs(api: HfApi, namespace: str | None, say: Say, sleep: Sleep) -> Jobs:
 
 
 def _find(jobs: Jobs, name: str | None, repo_id: str | None) -> list[Scheduled]:
+    if name is not None and name.endswith((".yaml", ".yml")):
+        name = load_recipe(find_recipe(name)).name
     every = jobs.find()
     found = [job for job in every if name in (None, job.name) and repo_id in (None, job.repo_id)]
     if not found and (name or repo_id):
@@ -252,15 +264,22 @@ def _stands(job: Scheduled, content: str, cron: str, suspended: bool | None) -> 
     return job.content == content and job.cron == cron and suspended in (None, job.suspended)
 
 
-def _variant(name: str) -> Recipe:
-    """The recipe of a shipped variant: a job has no others."""
+def _recipe(name: str) -> tuple[Recipe, str | None]:
+    """A recipe, and how a job gets it; None for a shipped variant, which it has.
+
+    Raises:
+        UserError: There is none, or a job cannot run it.
+    """
     path = find_recipe(name)
-    if name not in variant_names():
+    recipe = load_recipe(path)
+    if name in variant_names():
+        return recipe, None
+    if not (is_remote(recipe.model) and re.fullmatch(r"\w[\w.-]*/[\w.-]+", recipe.model)):
         raise UserError(
-            f"{name}: a job does not see this machine's files; it has the shipped variants: "
-            + ", ".join(variant_names())
+            f"{name}: a job does not see this machine's files, and its generator is "
+            f"{recipe.model}; name a model of the Hub"
         )
-    return load_recipe(path)
+    return recipe, packed_recipe(path)
 
 
 def _client_of(api: HfApi, token: str) -> HfApi:
@@ -274,8 +293,8 @@ def _client_of(api: HfApi, token: str) -> HfApi:
     )
 
 
-def _check_release(api: HfApi, repo_id: str, recipe: Recipe) -> None:
-    """Makes sure that there is what a tick goes on from."""
+def _check_release(api: HfApi, repo_id: str, recipe: Recipe, named: str) -> None:
+    """Makes sure that there is what a tick goes on from, of a recipe as the caller names it."""
     if repo_id.count("/") != 1:
         raise UserError(f"{repo_id}: a dataset's name is NAMESPACE/NAME")
     remote = read_remote(api, repo_id)
@@ -283,7 +302,7 @@ def _check_release(api: HfApi, repo_id: str, recipe: Recipe) -> None:
     if manifest is None or manifest.get("name") != recipe.name:
         raise UserError(
             f"{repo_id}: the job's token sees no release of {recipe.name} there to go on from; "
-            f"publish one first ({command('push', '--variant', recipe.name)}), or name its "
+            f"publish one first ({command('push', '--variant', named)}), or name its "
             "repository (--repo-id)"
         )
 

@@ -63,6 +63,20 @@ LINES: list[tuple[str, Mapping[str, str], Mapping[str, Any], str]] = [
     (
         "workflow_dispatch",
         OWN,
+        {"variant": "smol", "recipe": "builders/magpie/air.magpie.yaml"},
+        "regenerate --variant builders/magpie/air.magpie.yaml --repo-id acme/magpie-air "
+        "--tick 4711 --push",
+    ),
+    (
+        "schedule",
+        {**OWN, "MAGPIE_VARIANT": "builders/magpie/smol.magpie.yaml"},
+        {},
+        "regenerate --variant builders/magpie/smol.magpie.yaml --repo-id acme/magpie-air "
+        "--tick 4711 --push",
+    ),
+    (
+        "workflow_dispatch",
+        OWN,
         {"variant": "smol"},
         "regenerate --variant smol --repo-id acme/magpie-air --tick 4711 --push",
     ),
@@ -244,6 +258,20 @@ def test_the_environment_is_made_once_and_kept(site: Site) -> None:
     assert site.calls("python3") == [["-m", "venv", str(kept)]]
     assert site.calls("venv/python") == [["-m", "pip", "install", "--quiet", ".[vllm,judges]"]] * 2
     assert len(site.calls("magpie-hub")) == 2
+
+
+def test_a_repository_of_ones_own_says_what_is_installed(site: Site) -> None:
+    wanted = "magpie-hub[vllm,judges] @ git+https://github.com/acme/magpie_hub@v1"
+    asked(site, event="schedule", variables=OWN | {"MAGPIE_REQUIREMENT": wanted})
+    assert site.calls("venv/python") == [["-m", "pip", "install", "--quiet", wanted]]
+
+
+def test_a_recipe_that_is_not_there_is_said_before_anything_is_installed(site: Site) -> None:
+    asks = {"variant": "air", "recipe": "mine.yaml"}
+    job = site.runner(variables=OWN, inputs=asks).run()["regenerate"]
+    assert job.result == "failure"
+    assert "::error::There is no recipe mine.yaml" in job.step("Install").log
+    assert site.calls("python3") == site.calls("magpie-hub") == []
 
 
 def test_python_extras_and_home_are_the_repositorys_choice(site: Site) -> None:

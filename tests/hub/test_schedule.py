@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.errors import HubError, MagpieError, UserError
-from magpie_hub.hub.container import IMAGE
+from magpie_hub.hub.container import IMAGE, RECIPE
 from magpie_hub.hub.schedule import Made, Schedule, Scheduled, create, remove, show
 from tests.hub_peer.server import HubPeer
 from tests.hub_peer.tokens import new_token
@@ -245,13 +246,61 @@ def test_what_cannot_be_is_said_in_a_line(jobs: Scheduler, asked: Schedule, says
     assert jobs.ids == [before.id], "what was there stays"
 
 
-def test_a_recipe_of_ones_own_is_refused(jobs: Scheduler, tmp_path: Path) -> None:
-    from magpie_hub.recipe import find_recipe
+MINE = """
+name: mine
+description: Words of mine, ‘quoted’ and $(not run).
+model: org/model
+rows: 8
+memory_gib: 10
+"""
 
-    mine = tmp_path / "mine.magpie.yaml"
-    mine.write_text(find_recipe("air").read_text())
-    with pytest.raises(UserError, match="shipped variants"):
+
+def test_a_recipe_of_ones_own_goes_along(jobs: Scheduler, tmp_path: Path) -> None:
+    mine = tmp_path / "my recipe.yaml"
+    mine.write_text(MINE, encoding="utf-8")
+    publish(jobs.peer, "tester/magpie-mine", "mine")
+    made = jobs.create(Schedule(str(mine)))
+    assert (made.schedule.name, made.schedule.repo_id) == ("mine", "tester/magpie-mine")
+    spec = jobs.only["jobSpec"]
+    # As the container's shell does it, in a folder of the test's.
+    step = next(part for part in spec["command"][-1].split("; ") if part.startswith("printf "))
+    there = tmp_path / "container.yaml"
+    done = subprocess.run(
+        ["bash", "-c", step.replace(RECIPE, shlex.quote(str(there)))],
+        env=spec["environment"] | {"PATH": os.environ["PATH"]},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert there.read_text(encoding="utf-8") == MINE
+    assert f"--variant {RECIPE} --repo-id tester/magpie-mine" in spec["command"][-1]
+    assert jobs.create(Schedule(str(mine))).state == "unchanged"
+    mine.write_text(MINE.replace("rows: 8", "rows: 9"), encoding="utf-8")
+    assert jobs.create(Schedule(str(mine))).state == "replaced"
+    assert [one.name for one in jobs.show(str(mine))] == ["mine"]
+    assert len(jobs.remove(str(mine))) == 1
+    assert jobs.ids == []
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("model: ./weights", "does not see this machine's files"),
+        (f"card: {{blocks: {{header: 'hf_{'aZ4bY7cX' * 4}qW'}}}}", "token"),
+        (f"card: {{blocks: {{header: '{'x ' * 40_000}'}}}}", "at most"),
+        ("modle: x", "modle"),
+    ],
+)
+def test_a_recipe_that_a_job_cannot_have_is_refused(
+    jobs: Scheduler, tmp_path: Path, more: str, says: str
+) -> None:
+    (tmp_path / "weights").mkdir()
+    mine = tmp_path / "mine.yaml"
+    text = MINE.replace("model: org/model", more) if more.startswith("model:") else MINE + more
+    mine.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=says) as caught:
         jobs.create(Schedule(str(mine)))
+    assert "\n" not in str(caught.value)
+    assert jobs.ids == []
 
 
 @pytest.mark.parametrize(
