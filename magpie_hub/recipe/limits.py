@@ -2,7 +2,7 @@
 
 The published settings are those of models of 8 and 70 billion parameters. A model with a shorter
 context cannot hold such conversations, and one of less than a billion parameters talks in circles
-in them: it is drawn as the recipe `smol` draws such a model.
+in them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.model import Recipe
-from magpie_hub.recipe.variants import find_recipe
 
 SMALL = 1_000_000_000
-"""Parameters under which a model is drawn as `smol` draws its own."""
+"""Parameters under which a model is small, and seldom ends well what is longer or hotter:"""
+SMALL_FIRST = 256
+SMALL_ANSWER = 512
+SMALL_HOTTEST = 1.0
+SMALL_ANSWERS_AT = 0.7
+"""Temperature of answers in the place of greedy ones, in which a small model repeats itself."""
 
 TEMPLATE_TOKENS = 256
 """Room for what the chat template and a system prompt take of a context."""
@@ -60,21 +63,18 @@ def fit_limits(
             sections[section][key] = value
 
     small = parameters is not None and parameters < SMALL
-    model = load_recipe(find_recipe("smol")) if small else None
-    if model is not None:
-        first, answer = model.instruct.max_tokens, model.respond.max_tokens
-        ours = {"instruct": first, "respond": answer, "later_turns": first}
+    if small:
+        ours = {"instruct": SMALL_FIRST, "respond": SMALL_ANSWER, "later_turns": SMALL_FIRST}
         most = {name: min(limit, most.get(name, limit)) for name, limit in ours.items()}
         if respond["temperature"] == 0:
-            change("respond", "temperature", model.respond.temperature)
-        hottest = max(point.temperature for point in model.instruct.grid.points)
-        change("later_turns", "temperature", min(later["temperature"], hottest))
+            change("respond", "temperature", SMALL_ANSWERS_AT)
+        change("later_turns", "temperature", min(later["temperature"], SMALL_HOTTEST))
         if not any(key == "instruct" or key.startswith("instruct.grid") for key in kept):
             before = max(point["temperature"] for point in instruct["grid"]["points"])
             for point in instruct["grid"]["points"]:
-                point["temperature"] = min(point["temperature"], hottest)
-            if before > hottest:
-                changes.append(f"temperatures of the grid: at most {before:g} → {hottest:g}")
+                point["temperature"] = min(point["temperature"], SMALL_HOTTEST)
+            if before > SMALL_HOTTEST:
+                changes.append(f"temperatures of the grid: at most {before:g} → {SMALL_HOTTEST:g}")
     for section, limit in most.items():
         if section != "later_turns" or recipe.turns > 1:
             change(section, "max_tokens", min(sections[section]["max_tokens"], limit))
