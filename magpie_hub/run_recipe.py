@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import ModelError, RecipeError
-from magpie_hub.recipe.as_run import in_true_words
+from magpie_hub.recipe.as_run import SPOKEN_OF, in_true_words
 from magpie_hub.recipe.blocks import block_faults, template_fault
 from magpie_hub.recipe.knobs import KNOBS, turn_knobs, warn_of_typos
 from magpie_hub.recipe.load import apply, load_recipe
@@ -83,7 +83,20 @@ def set_up(
     if run.model != recipe.model:
         kept = {*settings, *(("oversample",) if run.oversample != recipe.oversample else ())}
         run = _fit(run, kept)
-    return _insist(in_true_words(recipe, run), settings.values())
+    written = _without(settings.values(), read, recipe)
+    return _insist(in_true_words(written, run), settings.values())
+
+
+def _without(
+    settings: Iterable[Setting], read: Callable[[Sequence[Setting]], Recipe], recipe: Recipe
+) -> Recipe:
+    """The recipe as it is written, where a setting has changed what its words speak of."""
+    if not any(one.key.partition(".")[0] in SPOKEN_OF for one in settings):
+        return recipe
+    try:
+        return read([])
+    except RecipeError:  # It is none without them.
+        return recipe
 
 
 def _gate_faults(recipe: Recipe) -> Iterator[str]:

@@ -171,6 +171,7 @@ class _Manifest(_Part):
     model: _Model
     judges: dict[str, str]
     chat: _Chat
+    pre_queries: dict[str, str] | None = None
     columns: list[str] = Field(min_length=1)
     sessions: list[_Session]
     versions: dict[str, str]

@@ -120,6 +120,16 @@ def test_without_judges_nothing_is_said_to_be_filtered(claiming: Path, model: Pa
     )
 
 
+def test_a_selection_that_was_set_otherwise_is_not_the_published_one(claiming: Path) -> None:
+    loose = open_recipe(claiming, {"settings": {"selection.min_quality": None}})
+    assert loose.description.startswith("Instructions and responses written by")
+    assert loose.card.pretty_name == "Magpie Pro", "it is still of that model"
+    shorter = open_recipe(claiming, {"settings": {"respond.max_tokens": 8}})
+    assert shorter.description.startswith("Written by Llama-3-70B-Instruct")
+    said = open_recipe(claiming, {"settings": {"judges.language": False, "description": "Mine."}})
+    assert said.description == "Mine."
+
+
 def test_all_judges_are_insisted_on_where_that_is_said(claiming: Path, other: Path) -> None:
     with pytest.raises(ModelError, match=GUARD):
         asyncio.run(
