@@ -2,8 +2,9 @@
 
 Rules:
 
-* `word`: the first word is an ending, in small letters, and a space follows: "ing to bake bread",
-  "tion of labour", "'s house", "n't work";
+* `word`: the first word, in small letters, is an ending and a space follows ("ing to bake bread",
+  "tion of labour", "'s house"), begins as no English word does ("mber of the band"), or is a
+  beginning of questions and requests without its first letter ("hat is the", "rite a poem");
 * `sentence`: it begins with a mark that only goes on or closes: ", and then", ") is", ". The";
 * `clause`: it begins in small letters with a word that only goes on, and asks nothing: "and the
   second one is blue.", "which is why it broke."
@@ -23,9 +24,31 @@ from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.gates.requests import ASKS
 
 _WORD = re.compile(
-    r"(?:ing|ings|ating|ed|ly|tions?|sions?|ations?|ments?|ness|ity|ities|ical|ically|ology|ological|ous"
+    r"(?:ing|ings|ating|ed|ly|tions?|sions?|ations?|ments?|ness|ity|ities|ical|ically|ology"
+    r"|ological|ous"
     r"|ously|ious|iously|iably|ably|ibly|ible|ively|ives|ency|encies|ial|ially|ized?|ised?|izing"
     r"|ising|['’](?:s|t|re|ve|ll|d|m)|n['’]t),? (?=[\w\"'])"
+)
+_NO_BEGINNING = re.compile(
+    r"(?:(?:m[bp]|n[cdgkstv]|r[bcdfgklmnprstv]|l[bcdfgkmnpstv]|ck|ct|xp|xt|xc|pm|tm|dm|gm|bt|vm)"
+    r"(?=[a-z]*[aeiouy])[a-z]{2,}|ghts?|nths?|rlds?|ngths?|rds?|lves?)[ ,](?=[\w\"'])"
+)
+_COMMANDS = re.compile(
+    r"(?:nginx|ngrok|ndarray|ndjson|rsync|rspec|rclone|xcode|xterm|xclip|ctags|ctypes|nslookup"
+    r"|rmdir"
+    r"|mpeg|lbfgs|rnorm|rpart|rbenv|rviz|lxml|ltree)\b"
+)
+_BEHEADED = re.compile(
+    r"(?:hat (?:is|are|does|do|did|was|were|would|can|should)|hy (?:is|are|do|does|did|was|should)"
+    r"|ow (?:do|does|did|can|to|is|are|much|many|would|should|long)|hich (?:is|are|of|one)"
+    r"|here (?:can|do|does|did) (?:i|you|we|it|the)|hen (?:did|does|was|is) \w+|ho (?:is|was|are"
+    r"|were)"
+    r"|(?:ould|hould) (?:you|i|we|it)|an you (?:help|tell|explain|give|write|please|provide"
+    r"|describe)"
+    r"|(?:rite|reate|enerate|raft|esign) (?:a|an|me|the|some|three|five)|(?:ive|ell|how|elp) me"
+    r"|xplain|escribe|ompare|alculate|ummari[sz]e|ranslate|lease|ist (?:the|all|some|three|five"
+    r"|ten)"
+    r"|iscuss|dentify|rovide|nalyze|uggest) "
 )
 _SENTENCE = re.compile(
     r"(?:[,;:)\]}!?。，、；：）】」]|\.(?!\.|\w))[ \t]*(?=[\w\s\"'])(?![DPp()3]\b)"
@@ -41,13 +64,15 @@ class Fragment:
     """Rejects an instruction that begins in mid-word or in mid-sentence."""
 
     name: ClassVar[str] = "fragment"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "fragment:" with the rule that was broken."""
         text = candidate.text.lstrip()
-        if _WORD.match(text):
+        if _WORD.match(text) or _BEHEADED.match(text):
+            return f"{self.name}:word"
+        if _NO_BEGINNING.match(text) and not _COMMANDS.match(text):
             return f"{self.name}:word"
         if _SENTENCE.match(text):
             return f"{self.name}:sentence"
