@@ -33,6 +33,7 @@ from magpie_hub.gates.refusal import Refusal
 from magpie_hub.gates.repeated_items import RepeatedItems
 from magpie_hub.gates.repetition import Repetition
 from magpie_hub.gates.self_reference import SelfReference
+from magpie_hub.gates.small_talk import SmallTalk
 from magpie_hub.gates.speaker import Speaker
 from magpie_hub.gates.system_prompt import SystemPrompt
 from magpie_hub.gates.urls import Urls
@@ -61,6 +62,7 @@ GATES: dict[str, type] = {
         Placeholder,
         Refusal,
         SelfReference,
+        SmallTalk,
         Urls,
         Length,
         Language,
@@ -68,7 +70,17 @@ GATES: dict[str, type] = {
 }
 """Every gate by name, in the order in which they are asked."""
 
-OFF = frozenset({"no_request", "placeholder", "refusal", "self_reference", "system_prompt", "urls"})
+OFF = frozenset(
+    (
+        "no_request",
+        "placeholder",
+        "refusal",
+        "self_reference",
+        "small_talk",
+        "system_prompt",
+        "urls",
+    )
+)
 """Gates that a recipe must ask for: what they reject is a matter of what the rows are for. So it
 is with a gate that has parameters that must be given."""
 

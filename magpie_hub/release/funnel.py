@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "placeholder": "something is left to be filled in",
         "refusal": "declines",
         "self_reference": "the model speaks of itself",
+        "small_talk": "talks of helping instead of helping",
         "urls": "full of web addresses",
         "length": "too short or too long",
         "language": "in a language that was not asked for",

@@ -21,6 +21,7 @@ SEEN_BY_READERS = (
     "placeholder",
     "refusal",
     "self_reference",
+    "small_talk",
     "urls",
 )
 

@@ -1,0 +1,64 @@
+"""Gate `small_talk`: the answer talks of helping instead of helping.
+
+Rule: somewhere in the answer its writer offers services or tells of a life of their own: "I'm here
+to support you", "How can I assist you today?", "I'd be happy to help", "What brings you here?",
+"I've been doing this job for years", "my expertise". Small models, which were taught to be friendly
+before they could know much, write whole answers of it. Not caught on purpose: an offer at the end
+("let me know if you have questions"), and what stands between quotation marks; answers to
+instructions that speak to somebody ("Can you help me …"), ask for a letter, a story or a role, or
+greet.
+
+A good answer may begin so, and published sets are full of it, so the gate is off unless a recipe
+asks for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from magpie_hub.gates.base import Candidate, Role
+
+_OFFERS = re.compile(
+    r"\bi(?:['’]m| am) (?:always |just |only )?here (?:to|for you)\b"
+    r"|\b(?:how|what) (?:can|may|could) i (?:help|assist|do for) you\b|\bwhat brings you\b"
+    r"|\bi(?:['’](?:d|m|ll)| am| would| will)(?: be)?(?: more than| very| so| really| always)?"
+    r" (?:happy|glad|thrilled|delighted|excited) to (?:help|assist|guide|share|provide|support"
+    r"|offer"
+    r"|discuss|meet|chat)\b"
+    r"|\bi(?:['’]ve| have) (?:been (?:doing|working|helping|in this)|seen (?:many|some|countless)"
+    r"|worked with|helped)\b"
+    r"|\bmy (?:expertise|primary (?:focus|goal)|clients?|customers?|services|dear friend"
+    r"|assistance)\b"
+    r"|\bi (?:can|could) (?:certainly|definitely|surely) (?:help|assist)\b|\bi specialize in\b"
+    r"|\bfeel free to share (?:your|them|it)\b|\bi(?:['’]ve| have) got (?:a few|some|just)\b",
+    re.IGNORECASE,
+)
+_SOMEBODY_SPEAKS = re.compile(
+    r"\b(?:letters?|e-?mails?|story|stories|speech|dialog(?:ue)?|act as|pretend|imagine|role"
+    r"|you are"
+    r"|(?:can|could|will|would) you|your?|help|assist|i need|i(?:['’]m| am) (?:looking|planning)"
+    r"|poem|script|cover|bio|greeting|introduce|interview|message|review|essay|monologue)\b"
+    r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallTalk:
+    """Rejects an answer that talks of helping, or of a life that its writer never had."""
+
+    name: ClassVar[str] = "small_talk"
+    version: ClassVar[int] = 1
+    roles: ClassVar[tuple[Role, ...]] = ("assistant",)
+
+    def __call__(self, candidate: Candidate) -> str | None:
+        """Returns None, or "small_talk"."""
+        if _SOMEBODY_SPEAKS.search(candidate.instruction):
+            return None
+        text = candidate.text
+        if '"' in text or "“" in text:
+            text = _QUOTED.sub(" ", text)
+        return self.name if _OFFERS.search(text) else None
