@@ -75,9 +75,12 @@ def user_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
 def assistant_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
     """Reads a completion of a post-query template."""
     ids = tuple(chat.trim_end(completion.ids))
-    said = chat.said("assistant", ids)
+    text = chat.decode(ids)
+    said = chat.said("assistant", ids, text)
+    if said.ids != ids:
+        text = chat.decode(said.ids)
     reason: FinishReason = "stop" if said.ended else completion.finish_reason
-    return Words("assistant", turn, chat.decode(said.ids).strip(), ids, reason)
+    return Words("assistant", turn, text.strip(), ids, reason)
 
 
 def turn_record(

@@ -9,7 +9,7 @@ tokenizer is handed in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ class Codec:
     added_ids: frozenset[int]
     # Every completion is asked about its last tokens, and few tokens are ever last.
     _spaces: dict[int, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _controls: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: Any) -> Codec:
@@ -122,10 +123,13 @@ class Codec:
         text = self.decode((token,)).strip()
         return token in self.added_ids and len(text) > 2 and text[0] in "<[" and text[-1] in ">]"
 
-    def controls(self) -> dict[str, int]:
+    def controls(self) -> Mapping[str, int]:
         """Every mark by its text, white space around it cut."""
-        tokens = sorted(self.special_ids | self.added_ids)
-        return {self.decode((i,)).strip(): i for i in tokens if self.is_control(i)}
+        if not self._controls:
+            tokens = sorted(self.special_ids | self.added_ids)
+            found = {self.decode((i,)).strip(): i for i in tokens if self.is_control(i)}
+            self._controls.update(found)
+        return self._controls
 
     def single(self, text: str) -> int | None:
         """The one token that is exactly this text, or None."""

@@ -244,22 +244,21 @@ class ChatFormat:
         """Finds the words of an answer that may begin with a thought.
 
         Nothing half comes out of it: a thought without an end, an answer that falls back into
-        thinking, and a thought without an answer are faults.
+        thinking or ends a thought that it never began, and a thought without an answer are faults.
         """
         ids = tuple(ids)
         if not self.options.thinking:
             return self.said("assistant", ids)
         text, thinking = self.decode(ids), self.thinking
         thought = thinking.opened or thinking.begins(text)
-        end = thinking.close_pattern.search(text)
-        header = thinking.header
-        if end is not None:
-            thought, ids = True, self._after(ids, end.end())
-        elif not thinking.opened and header and text.lstrip().startswith(header):
-            thought = False
-            ids = self._after(ids, len(text) - len(text.lstrip()) + len(header))
-        elif thought:
-            return Said((), "unfinished_thinking")
+        if thought:
+            end = thinking.close_pattern.search(text)
+            if end is None:
+                return Said((), "unfinished_thinking")
+            ids = self._after(ids, text[: end.end()])
+        elif thinking.header_pattern is not None:
+            header = thinking.header_pattern.match(text)
+            ids = self._after(ids, text[: header.end()]) if header else ids
         stop = next((at for at, token in enumerate(ids) if token in self.stop_ids), None)
         ids = self.trim(ids[:stop]) if thought else self.trim_end(ids[:stop])
         answer = self.decode(ids)
@@ -268,16 +267,21 @@ class ChatFormat:
         empty = thought and not answer.strip()
         return Said(ids, "empty" if empty else None, stop is not None)
 
-    def _after(self, ids: Ids, length: int) -> Ids:
-        """`ids` behind the first `length` characters of their text."""
+    def _after(self, ids: Ids, head: str) -> Ids:
+        """`ids` behind the text `head` that theirs begins with.
+
+        Where one token holds the end of it and more, what is left is tokenised again.
+        """
         low, high = 0, len(ids)
         while low < high:
             middle = (low + high) // 2
-            if len(self.decode(ids[:middle])) >= length:
+            if self.decode(ids[:middle]).startswith(head):
                 high = middle
             else:
                 low = middle + 1
-        return ids[low:]
+        shared = self.decode(ids[:low])[len(head) :]
+        rest = ids[low:]
+        return (*self.codec.encode(shared), *rest) if shared.strip() else rest
 
     def cut_query(self, ids: Sequence[int]) -> tuple[Ids, bool]:
         """Cuts a user turn at the header of the answer, where no stop token ends it.
@@ -295,8 +299,12 @@ class ChatFormat:
         text = self.decode(kept)
         if not text.endswith(self.suffix):
             return ids, False
-        rest = self._after(kept, len(text) - len(self.suffix))
-        return self.trim_end(kept[: len(kept) - len(rest)]), False
+        words = text.removesuffix(self.suffix).rstrip()
+        while kept and not words.startswith(self.decode(kept)):
+            kept = kept[:-1]
+        # A token that holds the last of the words and more is tokenised again without the more.
+        lost = words[len(self.decode(kept)) :]
+        return self.trim_end((*kept, *self.codec.encode(lost)) if lost.strip() else kept), False
 
     def cut_answer(self, ids: Sequence[int]) -> tuple[Ids, bool]:
         """Cuts an answer at the header of the next user turn, where no stop token ends it.

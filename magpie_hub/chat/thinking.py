@@ -158,6 +158,11 @@ class Thinking:
         return pattern(self.close)
 
     @cached_property
+    def header_pattern(self) -> re.Pattern[str] | None:
+        """Finds the header of an answer at its start; None where there is none."""
+        return re.compile(rf"\s*{pattern(self.header).pattern}") if self.header else None
+
+    @cached_property
     def _begins(self) -> re.Pattern[str]:
         usual = "|".join(pattern(pair[0]).pattern for pair in (DEFAULT, *_PAIRS))
         return re.compile(rf"\s*(?:{pattern(self.open).pattern}|{usual})")

@@ -184,6 +184,7 @@ EMPTY_BLOCK = Shape(
         "<think>I plan": ("", "unfinished_thinking"),
         "<think>I plan</think>": ("", "empty"),
         "the sea": ("the sea", None),
+        "the sea</think>the sky": ("the sea</think>the sky", "thinking"),
     },
 )
 

@@ -5,21 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from corpus import SHAPES, Shape
+from corpus import NOTHINK, SHAPES, Shape
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from magpie_hub.chat import ChatFormat, ChatOptions, derive
 
 THINKING = [shape for shape in SHAPES if shape.post_on is not None]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def derived(make: Any) -> Any:
-    """`derived(shape, thinking)` gives its tokenizer and format."""
+    """`derived(shape, thinking)` gives its tokenizer and format, derived once."""
+    known: dict[tuple[str, bool], tuple[Any, ChatFormat]] = {}
 
     def of(shape: Shape, thinking: bool = False) -> tuple[Any, ChatFormat]:
-        plain = {"special": (), "eos": "</s>", **shape.make, "template": shape.template}
-        tokenizer = make("alpaca", **plain)
-        return tokenizer, derive(tokenizer, options=ChatOptions(thinking=thinking, **shape.options))
+        key = (shape.name, thinking)
+        if key not in known:
+            plain = {"special": (), "eos": "</s>", **shape.make, "template": shape.template}
+            tokenizer = make("alpaca", **plain)
+            options = ChatOptions(thinking=thinking, **shape.options)
+            known[key] = tokenizer, derive(tokenizer, options=options)
+        return known[key]
 
     return of
 
@@ -138,3 +145,33 @@ def test_a_prompt_of_two_turns_is_its_parts(derived: Any, shape: Shape) -> None:
     assert prompt.endswith("I think so" + shape.follow)
     again = chat.decode(chat.answer_prompt([(query, answer)], query))
     assert again == f"{prompt}the sea{shape.post}"
+
+
+WORDS = (
+    st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_characters="<>[]|"))
+    .map(lambda text: " ".join(text.split()))
+    .filter(bool)
+)
+
+
+@pytest.mark.parametrize("shape", THINKING, ids=lambda shape: shape.name)
+@settings(max_examples=15, deadline=None)
+@given(thought=WORDS, answer=WORDS)
+def test_whatever_the_words_the_answer_is_left(
+    derived: Any, shape: Shape, thought: str, answer: str
+) -> None:
+    tokenizer, chat = derived(shape, True)
+    begins = "" if chat.thinking.opened else chat.thinking.open
+    text = f"{begins}\n{thought}\n{chat.thinking.close}\n{answer}"
+    said = chat.said("assistant", ids(tokenizer, text))
+    assert (chat.decode(said.ids).strip(), said.fault) == (answer, None)
+    cut = chat.said("assistant", ids(tokenizer, f"{begins}\n{thought}"))
+    assert (cut.ids, cut.fault) == ((), "unfinished_thinking")
+
+
+@settings(max_examples=30, deadline=None)
+@given(words=WORDS)
+def test_the_word_that_says_not_to_think_is_no_word_of_the_user_s(derived: Any, words: str) -> None:
+    tokenizer, chat = derived(NOTHINK, False)
+    kept, _ = chat.cut_query(ids(tokenizer, f"{words}/nothink"))
+    assert chat.decode(chat.trim(kept)).strip() == words
