@@ -28,7 +28,7 @@ _SELF = re.compile(
     rf"|\bi(?:['’]m| am) (?:just |only )?your (?:\w+ ){{0,2}}(?:assistant|bot|program|software)\b"
     rf"|\bi(?:['’]m| am) (?:just |only )?an? (?:helpful|virtual|digital|intelligent|automated)"
     rf" (?:\w+ )?(?:assistant|bot|program|software)\b"
-    rf"|\bas an (?:\w+ )?assistant, i\b"
+    rf"|\bas an (?:\w+ )?assistant, i\b|\bmy (?:\w+ )?role as {_MODEL}"
     rf"|\bi(?:['’]m| am) (?:smollm|chatgpt|gpt-?\d|claude|llama|qwen|gemini|mistral)\b"
     rf"|\bmy name is (?:smollm|chatgpt|claude|llama|qwen|gemini|mistral)\b"
     rf"|\bi(?:['’]m| am| was|['’]ve been| have been) (?:specifically |primarily |only )?"
@@ -66,7 +66,7 @@ class SelfReference:
     """Rejects words in which the model speaks of itself."""
 
     name: ClassVar[str] = "self_reference"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -38,7 +38,7 @@ _OFFERS = re.compile(
 _SOMEBODY_SPEAKS = re.compile(
     r"\b(?:letters?|e-?mails?|story|stories|speech|dialog(?:ue)?|act as|pretend|imagine|role"
     r"|you are"
-    r"|(?:can|could|will|would) you|your?|help|assist|i need|i(?:['’]m| am) (?:looking|planning)"
+    r"|(?:can|could|will|would) you|help me|assist|i need|i(?:['’]m| am) (?:looking|planning)"
     r"|poem|script|cover|bio|greeting|introduce|interview|message|review|essay|monologue)\b"
     r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
     re.IGNORECASE,
@@ -51,7 +51,7 @@ class SmallTalk:
     """Rejects an answer that talks of helping, or of a life that its writer never had."""
 
     name: ClassVar[str] = "small_talk"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     def __call__(self, candidate: Candidate) -> str | None:

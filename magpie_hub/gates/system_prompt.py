@@ -2,8 +2,9 @@
 
 Rule: the instruction begins as a system prompt does: "You are an AI assistant …", "You're a helpful
 chatbot …", "As a large language model, you …". Models whose own system prompt is of this kind, and
-small ones above all, write it again where a person's message should stand. Not caught on purpose:
-other roles ("You are a travel guide"), which people do hand out, and questions ("Are you an AI?").
+small ones above all, write it again where a person's message should stand.  With
+`any_role`, other roles as well ("You are a travel guide"), which people do hand out. Not caught on
+purpose: questions ("Are you an AI?").
 
 People write such messages too, so the gate is off unless a recipe asks for it.
 """
@@ -14,6 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from magpie_hub.errors import RecipeError
 from magpie_hub.gates.base import Candidate, Role
 
 _ASSISTANT = (
@@ -27,15 +29,33 @@ _BEGINS = re.compile(
     re.IGNORECASE,
 )
 
+_ANY_ROLE = re.compile(
+    rf"{_BEGINS.pattern}|\W*(?:you are|you['’]re|you will be) (?:now )?(?:an?|the|my)\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SystemPrompt:
-    """Rejects an instruction that begins as a system prompt does."""
+    """Rejects an instruction that begins as a system prompt does.
+
+    Attributes:
+        any_role: Also reject one that hands out another role than an assistant's.
+    """
 
     name: ClassVar[str] = "system_prompt"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     roles: ClassVar[tuple[Role, ...]] = ("user",)
+
+    any_role: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.any_role, bool):
+            raise RecipeError(
+                f"gate system_prompt: any_role must be true or false, not {self.any_role!r}"
+            )
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "system_prompt"."""
-        return self.name if _BEGINS.match(candidate.text) else None
+        begins = _ANY_ROLE if self.any_role else _BEGINS
+        return self.name if begins.match(candidate.text) else None

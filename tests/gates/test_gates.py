@@ -240,6 +240,7 @@ def test_equal_parameters_make_equal_gates() -> None:
         ({"placeholder": {"roles": []}}, "roles knows user and assistant, not ()"),
         ({"speaker": {"names": [7]}}, "gate speaker: names must be a list of names, not (7,)"),
         ({"echo": {"min_words": 1}}, "gate echo: min_words must be a whole number from 4"),
+        ({"system_prompt": {"any_role": 1}}, "any_role must be true or false, not 1"),
         ({"urls": {"most": 0}}, "gate urls: most must be a whole number from 1"),
         ({"repeated_items": {"similar": 2}}, "similar must be a number from 0 to 1, not 2"),
     ],
@@ -272,6 +273,15 @@ def test_the_length_gate_counts_words_and_characters_of_chinese() -> None:
     assert length(assistant("Now these are four.")) is None
     assert length(assistant("These are too many words for it.")) == "length:long"
     assert length(assistant("四个汉字")) is None
+
+
+def test_a_recipe_may_refuse_every_role_that_an_instruction_hands_out() -> None:
+    pirate = user("You are a pirate. Where is your treasure?")
+    (gate,) = [g for g in build_gates({"system_prompt": True}).instruction if "prompt" in g.name]
+    assert gate(pirate) is None
+    every = build_gates({"system_prompt": {"any_role": True}})
+    assert first_reason(every.instruction, pirate) == "system_prompt"
+    assert first_reason(every.instruction, user("You are right. What comes next?")) is None
 
 
 def test_a_recipe_names_its_assistant() -> None:
