@@ -29,6 +29,7 @@ _OFFERS = re.compile(
     r"|discuss|meet|chat)\b"
     r"|\bi(?:['’]ve| have) (?:been (?:doing|working|helping|in this)|seen (?:many|some|countless)"
     r"|worked with|helped)\b"
+    r"|\bi (?:had the (?:privilege|pleasure|opportunity)|met an?|grew up|visited|once was)\b"
     r"|\bmy (?:expertise|primary (?:focus|goal)|clients?|customers?|services|dear friend"
     r"|assistance)\b"
     r"|\bi (?:can|could) (?:certainly|definitely|surely) (?:help|assist)\b|\bi specialize in\b"
@@ -51,7 +52,7 @@ class SmallTalk:
     """Rejects an answer that talks of helping, or of a life that its writer never had."""
 
     name: ClassVar[str] = "small_talk"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     def __call__(self, candidate: Candidate) -> str | None:
