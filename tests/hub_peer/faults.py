@@ -30,6 +30,7 @@ class Fault:
     times: int
     skip: int
     seconds: float
+    body: bytes = b""
 
     def instead(self) -> Response | None:
         """The answer in place of the work, if the trouble comes first."""
@@ -41,6 +42,12 @@ class Fault:
         if self.kind == "412":
             return Refusal(412, STALE).response()
         return self.failure() if self.kind.isdigit() else None
+
+    def other(self, response: Response) -> Response:
+        """An answer with other bytes in it, under the headers that it had."""
+        response.body = self.body
+        response.headers["content-length"] = str(len(self.body))
+        return response
 
     def failure(self) -> Response:
         return Refusal(int(self.kind[-3:]), "Trouble on our side").response()
@@ -68,6 +75,11 @@ class Faults:
         if kind not in KINDS:
             raise ValueError(f"no such fault on {endpoint}: {kind}")
         self._coming[endpoint].append(Fault(kind, times, skip, seconds))
+
+    def serve(self, endpoint: str, body: bytes, times: int = 1) -> None:
+        """Has the next `times` answers hold these bytes, under the headers that they have."""
+        self._check(endpoint)
+        self._coming[endpoint].append(Fault("body", times, 0, 0.0, body))
 
     def clear(self) -> None:
         """Forgets all troubles that have not come yet."""

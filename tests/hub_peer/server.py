@@ -220,6 +220,8 @@ class HubPeer:
             await asyncio.sleep(fault.seconds)
         elif fault and fault.kind == "lost-504":
             response = fault.failure()
+        elif fault and fault.kind == "body":
+            response = fault.other(response)
         self._log(request, endpoint, body, None if cut else response)
         if cut:
             scope["state"]["transport"].abort()
