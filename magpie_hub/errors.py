@@ -99,3 +99,15 @@ class DriftError(RunError):
 
 class YieldError(RunError):
     """Too few rows pass the gates for the run to end in reasonable time."""
+
+
+def one_line(text: object, most: int = 300) -> str:
+    """Somebody else's words as a part of a message: one line that a terminal can show.
+
+    Args:
+        text: The words, or an error that says them.
+        most: Characters that are shown.
+    """
+    words = " ".join(str(text).split()) or type(text).__name__
+    line = "".join(one if one.isprintable() else "?" for one in words[: most + 1])
+    return line if len(line) <= most else line[:most] + "…"

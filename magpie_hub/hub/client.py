@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from magpie_hub.errors import HubError, MagpieError, UserError
+from magpie_hub.errors import HubError, MagpieError, UserError, one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -162,7 +162,8 @@ def _not_the_hubs(repo_id: str, what: str, error: Exception) -> Busy:
 
 def clean(error: BaseException) -> str:
     """What an error says, in one line without anything like a token."""
-    return _SECRET.sub("***", " ".join(str(error).split()))[:500]
+    words = " ".join(str(error).split())
+    return one_line(_SECRET.sub("***", words), 500) if words else ""
 
 
 def _wait(error: object) -> float | None:

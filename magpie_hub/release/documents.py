@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import UserError, one_line
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.section import Name
@@ -37,7 +37,6 @@ from magpie_hub.schema import CONFIGS, suffix
 DEEPEST = 32
 """Levels of brackets in a document; ours has a dozen."""
 
-_LONGEST = 100
 _LARGEST = 2**53
 _SHARD = re.compile(
     rf"data/(?P<config>{'|'.join(CONFIGS)})/train-(?P<number>\d{{5}})-of-(?P<of>\d{{5}})\.parquet"
@@ -396,7 +395,7 @@ def _parse(content: bytes, where: str, model: type[_Part]) -> dict[str, Any]:
     except RecursionError:
         raise UserError(f"{where}: it is nested too deeply") from None
     except ValueError as error:
-        raise UserError(f"{where}: cannot be read: {_clean(error)}") from None
+        raise UserError(f"{where}: cannot be read: {one_line(error)}") from None
     try:
         model.model_validate(found)
     except ValidationError as error:
@@ -468,10 +467,4 @@ def _line(error: ValidationError) -> str:
     else:
         said = f"{what}, not {repr(first['input'])[:60]}"
     rest = f" (and {len(more)} more)" if more else ""
-    return _clean(f"{key}: {said}" if key else said) + rest
-
-
-def _clean(text: object) -> str:
-    """Somebody's text in one line that a terminal can show."""
-    line = "".join(one if one.isprintable() else "?" for one in " ".join(str(text).split()))
-    return line if len(line) <= 3 * _LONGEST else line[: 3 * _LONGEST] + "…"
+    return one_line(f"{key}: {said}" if key else said) + rest

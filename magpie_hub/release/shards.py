@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import UserError, one_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,8 +31,7 @@ def reading(shown: object, *, remote: bool = False) -> Iterator[None]:
         # OSError is what Arrow makes of a damaged page, and what a client makes of its network.
         if remote and not isinstance(error, pa.ArrowException):
             raise
-        line = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{shown}: it is not a shard that can be read: {line}") from None
+        raise UserError(f"{shown}: it is not a shard that can be read: {one_line(error)}") from None
 
 
 def count_rows(
@@ -62,6 +61,6 @@ def count_rows(
         other = sorted({*found.names} ^ {*schema.names}) or ["their types or order"]
         raise UserError(
             f"{shown}: its columns are not those that this version of magpie-hub writes "
-            f"({', '.join(other[:5])}); build the release again, which generates nothing"
+            f"({one_line(', '.join(other[:5]))}); build the release again, which generates nothing"
         )
     return rows

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import UserError, one_line
 from magpie_hub.scan.allow import Allowed, read_allowed
 from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
 from magpie_hub.scan.records import Records
@@ -187,7 +187,7 @@ def _read(folder: Path, path: Path, read: Callable[[Path], list[Any]]) -> list[A
     try:
         return read(path)
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
+        reason = one_line(error)
         name = _name(folder, path)
         raise UserError(
             f"{name}: it cannot be read, so it is not known what it holds: {reason}"

@@ -79,7 +79,7 @@ def spoilt(draw: st.DrawFn, good: Any) -> bytes:
             parent = parent[step]
         how = draw(st.sampled_from(["put", "put", "put", "drop", "rename", "again"]))
         if how == "put":
-            parent[key] = draw(JUNK)
+            parent[key] = copy.deepcopy(draw(JUNK))  # it may be changed in its turn
         elif how == "drop":
             del parent[key]
         elif isinstance(parent, list):
