@@ -44,7 +44,7 @@ folder of it that can be published. Do not publish this folder itself.
 HEADER = """# A recipe of magpie_hub: everything that determines a dataset.
 # A line that begins with '#' and no space is a setting at its default. Top-level settings may also
 # be given for one run: as an option (--rows 8), a builder keyword (rows=8) or a variable
-# (MAGPIE_ROWS=8).
+# (MAGPIE_ROWS=8); any other key as --set respond.max_tokens=512.
 
 """
 

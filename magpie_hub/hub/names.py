@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, asking
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.names import check_repo_id
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -21,9 +22,10 @@ def repo_of(api: HfApi, recipe: Recipe, named: str | None) -> str:
     """
     named = named or recipe.hub.repo_id
     if named:
-        if named.count("/") != 1:
-            raise UserError(f"{named}: a dataset's name is NAMESPACE/NAME")
-        return named
+        try:
+            return check_repo_id(named)
+        except ValueError as error:
+            raise UserError(f"--repo-id: {error}") from None
     name = f"magpie-{recipe.name}"
     try:
         with asking(name, "asking whose token this is, for"):
