@@ -55,6 +55,8 @@ def block_faults(blocks: Mapping[str, str], turns: int) -> Iterator[str]:
         blocks: Texts by the name of the block that they replace.
         turns: User turns of the conversations, which choose the template.
     """
+    if not blocks:
+        return
     known = _known()
     own = "single-turn.md.jinja" if turns == 1 else "multi-turn.md.jinja"
     names = sorted(known.blocks["base.md.jinja"] | known.blocks[own])
