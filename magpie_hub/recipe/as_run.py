@@ -42,6 +42,4 @@ def _title(run: Recipe) -> str:
 
 def _describe(run: Recipe) -> str:
     what = "Instructions and responses" if run.turns == 1 else f"Conversations of {run.turns} turns"
-    return (
-        f"{what} written by {PurePath(run.model).name}, with the settings of the recipe {run.name}."
-    )
+    return f"{what} written by {PurePath(run.model).name}; made from the recipe {run.name}."

@@ -111,6 +111,20 @@ print(json.dumps(row["row_id"]))
     assert 0 < workshop.generated() < 500
 
 
+def test_another_model_is_judged_by_what_can_work_and_a_line_says_what_cannot(
+    workshop: Workshop, tiny_model: Path
+) -> None:
+    other = workshop.folder / "other"
+    other.symlink_to(tiny_model)
+    judges = {"language": True, "guard": {"model": "owner/guard-that-nobody-has"}}
+    workshop.edit(judges=judges, selection={"require_safe": True})
+    ran = workshop.run(load(more=f"rows=2, model={str(other)!r}"))
+    columns = ran.json()["columns"]
+    assert "language" in columns
+    assert "safe" not in columns
+    assert "guard (the model cannot be had here)" in ran.err
+
+
 def test_features_and_configs_are_known_before_anything_is_generated(workshop: Workshop) -> None:
     got = workshop.run(
         """

@@ -94,10 +94,7 @@ def test_the_card_speaks_of_what_was_run(claiming: Path, other: Path, tmp_path: 
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["pretty_name"] == "Magpie Other-1B MT"
     assert "# Magpie Other-1B MT" in card
-    assert (
-        "Conversations of 2 turns written by Other-1B, with the settings of the recipe tiny."
-        in card
-    )
+    assert "Conversations of 2 turns written by Other-1B; made from the recipe tiny." in card
     for false in ("Llama-3-70B", "Magpie Pro", "as the published", "llama"):
         assert false not in card
     assert front["license"] == "other", "nobody knows the licence of that folder"
@@ -116,7 +113,7 @@ def test_an_unchanged_recipe_keeps_its_own_words(claiming: Path) -> None:
 def test_without_judges_nothing_is_said_to_be_filtered(claiming: Path, model: Path) -> None:
     bare = open_recipe(claiming, {"judging": "off"})
     assert bare.description == (
-        f"Instructions and responses written by {model.name}, with the settings of the recipe tiny."
+        f"Instructions and responses written by {model.name}; made from the recipe tiny."
     )
 
 
