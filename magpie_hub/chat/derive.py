@@ -27,13 +27,8 @@ from magpie_hub.chat.marks import (
     find_thinking,
     used_controls,
 )
-from magpie_hub.chat.renderer import (
-    OVERRIDE,
-    PieceRenderer,
-    Renderer,
-    TemplateRenderer,
-    locate,
-)
+from magpie_hub.chat.renderer import PieceRenderer, Renderer, TemplateRenderer
+from magpie_hub.chat.template import OVERRIDE, locate
 from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError
 
@@ -103,7 +98,7 @@ def derive(
             thinking=thinking,
             cuts=(header, follow),
             suffix=suffix,
-            switch=forms.switch or {},
+            switch=forms.switch,
             codec=codec,
             segments=source,
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.chat.format import ChatOptions, Segments
-from magpie_hub.chat.renderer import Forms
+from magpie_hub.chat.forms import Forms
 from magpie_hub.chat.thinking import DEFAULT, THINK_TAG, Thinking
 from magpie_hub.errors import ChatFormatError
 
