@@ -216,7 +216,9 @@ class Closeness:
 
     def _sign(self, rows: bytes) -> str:
         """Names what columns were computed from."""
-        settings = self._settings.model_dump(mode="json", exclude={"model", "revision"})
+        settings = self._settings.model_dump(
+            mode="json", exclude={"model", "model_name", "revision"}
+        )
         if self._published:
             settings["published"] = [shard.sha256 for shard in self._published]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode() + rows).hexdigest()[:32]

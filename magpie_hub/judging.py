@@ -83,7 +83,7 @@ class Judging:
         if near := recipe.judges.neighbors:
             revision = revisions[said(near)]
             self.closeness = Closeness(
-                recipe, near, revision, generator.name, self._folder, home, published
+                recipe, near, revision, generator.identity, self._folder, home, published
             )
 
     @property

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from magpie_hub.errors import OutputError, UserError
+from magpie_hub.models import is_folder
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.variants import SUFFIX
@@ -94,10 +95,15 @@ def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
     return list(files)
 
 
+def _called(model: str) -> str:
+    """A model's name as a description may say it: of a folder, its own."""
+    return Path(model).expanduser().resolve().name if is_folder(model) else model
+
+
 def _recipe_lines(name: str, model: str, rows: int) -> list[str]:
     given = {
         "name": name,
-        "description": f"Instructions and responses written by {model}.",
+        "description": f"Instructions and responses written by {_called(model)}.",
         "model": model,
         "rows": rows,
     }

@@ -65,6 +65,7 @@ def test_no_room_imports_from_a_floor_above() -> None:
         3: {
             "gates",
             "run_recipe",
+            "public",
             "plan",
             "journal",
             "book",

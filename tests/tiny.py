@@ -62,6 +62,7 @@ def write_tiny_recipe(path: Path, model: Path, **fields: object) -> Path:
         "name": "tiny",
         "description": "A tiny random model.",
         "model": str(model),
+        "model_name": "tests/tiny",
         "engine": "transformers",
         "rows": 12,
         "instruct": {"max_tokens": 12},

@@ -65,6 +65,7 @@ def publish(
     with ThreadPoolExecutor(1) as beside:
         beside.submit(kinds)  # loads the scan's libraries while files are hashed
         local = check_release(push.folder)
+        _check_names(local)
         if local.manifest["name"] != push.name:
             raise UserError(
                 f"{push.folder}: the release of {local.manifest['name']}, not of {push.name}; name "
@@ -78,6 +79,18 @@ def publish(
     others = patience.ask(lambda: siblings(api, repo_id, push.name))
     card = _card(local, repo_id, others)
     return _Publisher(local, push, repo_id, api, say, patience, card).run()
+
+
+def _check_names(local: Local) -> None:
+    """Refuses models that are folders of whoever built it, and that nobody else can name."""
+    unnamed = [str(key) for key in local.manifest.get("unnamed", ())]
+    if unnamed:
+        keys = ", ".join(f"{key}_name" for key in unnamed)
+        raise UserError(
+            f"{local.folder}: {', '.join(unnamed)} is a folder of the machine that built it, and "
+            f"has no name for everybody; give it one in the recipe ({keys}: NAMESPACE/NAME), and "
+            "build again, which generates nothing"
+        )
 
 
 def _scan(local: Local, reviewed: Iterable[str], say: Say) -> None:

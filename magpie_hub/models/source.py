@@ -5,6 +5,7 @@ Nothing heavy is imported until a function needs it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,9 @@ from magpie_hub.runtime import prepare
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+_PATH = re.compile(r"/|\.\.?(?:[/\\]|$)|~|\\|[A-Za-z]:[\\/]|file:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,22 @@ class ModelSource:
     kv_bytes_per_token: int | None = None
     quantization: str | None = None
     license: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What its rows are told from others' by: its name, or of a folder the hash of its files.
+
+        So rows keep their ids when a folder is moved, or given a public name.
+        """
+        return self.revision if self.kind == "local" else self.name
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model or set is named by a folder of this machine, be it there or not."""
+    package = packaged.PACKAGES.get(name)
+    if package is not None and package.path is not None:
+        return False
+    return _PATH.match(name) is not None or Path(name).expanduser().is_dir()
 
 
 def is_remote(name: str) -> bool:

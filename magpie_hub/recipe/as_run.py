@@ -36,10 +36,15 @@ def in_true_words(written: Recipe, run: Recipe) -> Recipe:
     )
 
 
+def _called(run: Recipe) -> str:
+    """The generator's name; of a folder, its own."""
+    return PurePath(run.model_name or run.model).name
+
+
 def _title(run: Recipe) -> str:
-    return f"Magpie {PurePath(run.model).name}" + (" MT" if run.turns > 1 else "")
+    return f"Magpie {_called(run)}" + (" MT" if run.turns > 1 else "")
 
 
 def _describe(run: Recipe) -> str:
     what = "Instructions and responses" if run.turns == 1 else f"Conversations of {run.turns} turns"
-    return f"{what} written by {PurePath(run.model).name}; made from the recipe {run.name}."
+    return f"{what} written by {_called(run)}; made from the recipe {run.name}."

@@ -6,16 +6,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import MOST, Line, Section, Words
+from magpie_hub.recipe.section import MOST, Line, PublicName, Section, Words
 
 KEYS = {"base": "reward.base", "safety": "guard"}
 """A judge's key in this section, where that is not its name."""
+PUBLIC = "What it is called in rows and on the card, where it is a folder of this machine."
 
 
 class JudgeModel(Section):
     """A model that judges, and how it is loaded; `revision` null takes the newest and pins it."""
 
     model: Line
+    model_name: PublicName | None = Field(None, description=PUBLIC)
     revision: Line | None = None
     quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
@@ -31,6 +33,7 @@ class Tags(Section):
     """
 
     model: Line | None = None
+    model_name: PublicName | None = Field(None, description=PUBLIC)
     revision: Line | None = None
     quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
@@ -56,6 +59,7 @@ class Neighbors(Section):
     """Near-duplicates: squared L2 on unit vectors, 0.05 as published (cosine ≥ 0.975)."""
 
     model: Line = "sentence-transformers/all-mpnet-base-v2"
+    model_name: PublicName | None = Field(None, description=PUBLIC)
     revision: Line | None = None
     distance: float = Field(0.05, gt=0, le=4)
     against: tuple[Line, ...] = Field(

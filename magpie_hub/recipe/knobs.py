@@ -129,6 +129,8 @@ def turn_knobs(
         # These belong to the recipe's own model: another model does not have them.
         if "model_revision" not in labels:
             data["model_revision"] = None
+        if "model_name" not in labels:
+            data["model_name"] = None
         data["memory_gib"] = None
         # What was set for this very run was meant for this model.
         if "memory_gib" in settings:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 from magpie_hub.recipe.judges import KEYS, Judges
 from magpie_hub.recipe.names import check_language, check_license, check_repo_id
 from magpie_hub.recipe.regenerate import Regenerate
-from magpie_hub.recipe.section import MOST, Line, Name, Section, Words
+from magpie_hub.recipe.section import MOST, Line, Name, PublicName, Section, Words
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.redact import is_http
 
@@ -315,6 +315,11 @@ class Recipe(Section):
     )
 
     model: Line = _knob(..., "The generator: a Hub id or a folder.")
+    model_name: PublicName | None = _knob(
+        None,
+        "What the generator is called in rows and on the card, where it is a folder of this "
+        "machine; a push asks for it.",
+    )
     model_revision: Line | None = _knob(None, "Commit, branch or tag of the generator.")
     memory_gib: float | None = Field(
         None,

@@ -11,6 +11,12 @@ MOST = 10**9
 """The largest whole number that a key takes, seeds aside."""
 
 Line = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PublicName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,95})?$"
+    ),
+]
 Words = Annotated[str, StringConstraints(min_length=1)]
 
 

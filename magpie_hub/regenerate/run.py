@@ -41,7 +41,7 @@ from magpie_hub.job import Job, Say, open_recipe
 from magpie_hub.lock import locked
 from magpie_hub.models import is_remote, pin
 from magpie_hub.past import Past
-from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
+from magpie_hub.public import PublicNames
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.regenerate.standing import Standing, read_standing, shelve, today
 from magpie_hub.regenerate.tick import (
@@ -223,7 +223,8 @@ class _Run:
             lambda: shelve(self.api, standing, Shelf(home()), beside, self.say)
         )
         manifest = standing.manifest
-        past = Past(standing.end, shards["default"], manifest["judges"], manifest["chat"])
+        judges = PublicNames(self.recipe).judges_here(manifest["judges"])
+        past = Past(standing.end, shards["default"], judges, manifest["chat"])
         changed = {
             "rows": self.tick.grow or self.recipe.regenerate.grow,
             "model_revision": manifest["model"]["revision"],
@@ -335,10 +336,11 @@ def _check_recipe(name: str | Path, recipe: Recipe, standing: Standing) -> None:
     """
     manifest, repo_id = standing.manifest, standing.remote.repo_id
     columns = arrow_schema(recipe.turns, recipe.judges.names).names
-    if recipe.model != manifest["model"]["name"]:
+    model = PublicNames(recipe).generator
+    if model != manifest["model"]["name"]:
         raise UserError(
             f"{repo_id}: its rows are of {manifest['model']['name']}, the recipe's generator is "
-            f"{recipe.model}; --refresh makes all rows anew"
+            f"{model}; --refresh makes all rows anew"
         )
     asked = recipe.model_revision
     if asked not in (None, manifest["model"]["revision"]) and is_remote(recipe.model):
@@ -363,7 +365,7 @@ def _check_recipe(name: str | Path, recipe: Recipe, standing: Standing) -> None:
 
 def _changes(job: Job, standing: Standing) -> list[str]:
     """What a reader of the changelog should know of the recipe, beside what the rows show."""
-    draws = fingerprint(first_turn_settings(job.recipe, job.source.revision))
+    draws = PublicNames(job.recipe).draws(job.recipe, job.source.revision)
     if job.past is None or draws == standing.manifest["increments"][-1]["draws"]:
         return []
     return ["the recipe's sampling, seed or gates are not those of the rows before"]

@@ -31,11 +31,10 @@ from magpie_hub.book import Book
 from magpie_hub.delivery import Delivery, Funnel
 from magpie_hub.job import Job
 from magpie_hub.panel import REVISIONS
+from magpie_hub.public import PublicNames, without_paths
 from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.fingerprint import (
     METHOD,
-    fingerprint,
-    first_turn_settings,
     recipe_fingerprint,
 )
 from magpie_hub.release.card import render_card
@@ -48,6 +47,7 @@ from magpie_hub.release.pictures import draw, project
 from magpie_hub.release.rows import Rows, delivered, given_first, opened
 from magpie_hub.release.stats import describe
 from magpie_hub.schema import DEFAULT, RAW, SHAREGPT, arrow_schema, sharegpt_schema, to_sharegpt
+from magpie_hub.spent import total
 from magpie_hub.verdicts import Verdicts
 
 MAPPED = 2_000  # Instructions of each set on the coverage map.
@@ -100,11 +100,12 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
     recipe = job.recipe
     with opened(job) as (book, verdicts, delivery):
         shards = _write_data(job, book, verdicts, delivery, folder, growth)
+        public = PublicNames(recipe)
         sessions: list[Any] = [_published_session(one) for one in book.first.sessions()]
         chat, given = book.first.meta("chat"), given_first(job, book)
         judges = book.first.meta(REVISIONS) or {}
-        costs = book.spent()
-        coverage = _coverage(job, book, delivery)
+        costs = total(replace(one, model=public.of(one.model)) for one in book.spent())
+        coverage = _coverage(job, book, delivery, public)
     mine = [shard for config in shards.values() for shard in config]
     hashes = _hashes(mine)
     stats = describe(shards[DEFAULT], shards[RAW], costs)
@@ -116,7 +117,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "rows": len(delivery.row_ids),
         "funnel": delivery.funnel.to_json(),
         "revision": job.source.revision,
-        "draws": fingerprint(first_turn_settings(recipe, job.source.revision)),
+        "draws": public.draws(recipe, job.source.revision),
         "files": [shard.relative_to(folder).as_posix() for shard in mine],
     }
     if growth is None:
@@ -129,7 +130,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
             stats = describe(both[DEFAULT], both[RAW], growth.costs(costs))
     stats["changelog"] = issue.figures
     pictures = draw(stats, folder / "assets", coverage=coverage)
-    recipe_text = _recipe_text(job, stats["rows"])
+    recipe_text = _recipe_text(job, stats["rows"], public)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
@@ -141,11 +142,12 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
         "model": {
-            "name": recipe.model,
+            "name": public.generator,
             "revision": job.source.revision,
             "license": job.source.license,
         },
-        "judges": judges,
+        "unnamed": list(public.unnamed),
+        "judges": public.judges(judges),
         "chat": chat,
         "pre_queries": given,
         "columns": arrow_schema(recipe.turns, recipe.judges.names).names,
@@ -205,7 +207,7 @@ def _data_tag(hashes: Iterable[str]) -> str:
     return f"data-{digest.hexdigest()[:12]}"
 
 
-def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
+def _coverage(job: Job, book: Book, delivery: Delivery, public: PublicNames) -> dict[str, Any]:
     """Points of the coverage map; none without embeddings, or without what draws them."""
     judging = job.judging(book)
     if judging is None or judging.closeness is None or find_spec("sklearn") is None:
@@ -213,12 +215,12 @@ def _coverage(job: Job, book: Book, delivery: Delivery) -> dict[str, Any]:
     closeness, name = judging.closeness, job.recipe.card.pretty_name or job.recipe.name
     sets = {name: closeness.sample(delivery.row_ids, MAPPED)}
     for other in job.recipe.card.beside:
-        sets[other] = closeness.sample_beside(other, MAPPED)
+        sets[public.of(other)] = closeness.sample_beside(other, MAPPED)
     return project(sets, most=MAPPED)
 
 
-def _recipe_text(job: Job, rows: int) -> str:
-    data = job.recipe.model_dump(mode="json", exclude_unset=True)
+def _recipe_text(job: Job, rows: int, public: PublicNames) -> str:
+    data = public.recipe(job.recipe.model_dump(mode="json", exclude_unset=True))
     data["rows"] = rows
     data["model_revision"] = job.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
@@ -233,7 +235,8 @@ def _recipe_text(job: Job, rows: int) -> str:
 
 
 def _published_session(session: dict[str, Any]) -> dict[str, Any]:
-    """An engine session, without the address of a server."""
+    """An engine session, without the address of a server and this machine's paths."""
+    session = without_paths(session)
     if session["engine"] != "server":
         return session
     settings = {key: value for key, value in session["settings"].items() if key != "base_url"}

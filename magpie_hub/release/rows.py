@@ -17,6 +17,7 @@ from magpie_hub.errors import JournalError
 from magpie_hub.generator import load_chat
 from magpie_hub.job import PRE_QUERIES, Job, pre_queries
 from magpie_hub.plan import Plan
+from magpie_hub.public import PublicNames
 from magpie_hub.schema import REASON, Row, to_table
 from magpie_hub.verdicts import NONE, Verdicts
 
@@ -58,6 +59,7 @@ class Rows:
         self._plan = Plan(job.recipe)
         self._book = book
         self._verdicts = verdicts
+        self._public = PublicNames(job.recipe)
 
     def table(self, row_ids: range, reasons: Sequence[str | None]) -> pa.Table:
         """Neighbouring rows, with the columns of the config `raw`.
@@ -69,11 +71,12 @@ class Rows:
         return to_table(
             list(map(self._plan.row, row_ids)),
             self._book.conversations(row_ids),
-            self._verdicts.columns(row_ids),
+            list(map(self._public.label, self._verdicts.columns(row_ids))),
             self._job.recipe,
-            self._job.source.name,
+            self._public.generator,
             self._pre_queries,
             reasons,
+            identity=self._job.source.identity,
         )
 
     def planned(self, delivery: Delivery) -> Iterator[pa.Table]:
