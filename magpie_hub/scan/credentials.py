@@ -18,12 +18,12 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from detect_secrets.plugins.artifactory import ArtifactoryDetector
 from detect_secrets.plugins.aws import AWSKeyDetector
 from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
 from detect_secrets.plugins.base import RegexBasedDetector
-from detect_secrets.plugins.basic_auth import BasicAuthDetector
 from detect_secrets.plugins.cloudant import CloudantDetector
 from detect_secrets.plugins.discord import DiscordBotTokenDetector
 from detect_secrets.plugins.github_token import GitHubTokenDetector
@@ -45,6 +45,10 @@ from detect_secrets.plugins.twilio import TwilioKeyDetector
 
 from magpie_hub.scan.detectors import (
     AnthropicDetector,
+    ArtifactoryTokenDetector,
+    AssignedDetector,
+    AwsSecretDetector,
+    ConnectionStringDetector,
     GitHubFineGrainedDetector,
     GitLabRoutableDetector,
     GoogleDetector,
@@ -53,8 +57,10 @@ from magpie_hub.scan.detectors import (
     NpmTokenDetector,
     OpenAIProjectDetector,
     PrivateKeyBlockDetector,
+    ServiceDetector,
     SlackAppDetector,
     SquareTokenDetector,
+    UrlPasswordDetector,
 )
 from magpie_hub.scan.published import is_placeholder, is_reserved_host
 from magpie_hub.scan.rule import Hit, Rule
@@ -69,6 +75,8 @@ def _rule(
     *detectors: RegexBasedDetector,
     group: int = 0,
     alone: bool = False,
+    generic: bool = False,
+    bare: bool = False,
     accept: Accept | None = None,
     drawn: bool = True,
 ) -> Rule:
@@ -79,6 +87,8 @@ def _rule(
         anchor: As in `Rule`.
         detectors: Where the patterns come from.
         group: The group that holds the value, of patterns that have groups.
+        generic: As in `Rule`.
+        bare: Whether values have letters and digits alone, so that a line beside one is not its.
         alone: Whether a value between letters or digits is part of something longer: these
             patterns find their forms in the middle of a hash, or of a protein.
         accept: A last look at the value.
@@ -87,6 +97,10 @@ def _rule(
     patterns = [regex for detector in detectors for regex in detector.denylist]
 
     def all_hits(text: str) -> Iterator[Hit]:
+        # Each character stays where it is, so places are those of the text.
+        text = _FOREIGN.sub(_as_breaks, text)
+        if bare:
+            text = _LINES.sub(_as_breaks, text)
         for pattern in patterns:
             which = min(group, pattern.groups)
             for match in pattern.finditer(text):
@@ -107,7 +121,17 @@ def _rule(
                 reach = hit.end
                 yield hit
 
-    return Rule(kind, anchor, search)
+    return Rule(kind, anchor, search, generic=generic)
+
+
+_FOREIGN = re.compile(r"[^\x00-\x7f]|\\[nrt]")
+"""What credentials do not hold, and libraries' patterns take for parts of words: letters of other
+alphabets, and line breaks that are spelled out."""
+_LINES = re.compile(r"(?<![A-Za-z0-9_])_+|_+(?![A-Za-z0-9_])")
+
+
+def _as_breaks(match: re.Match[str]) -> str:
+    return "\n" * len(match[0])
 
 
 def _is_word(char: str) -> bool:
@@ -124,10 +148,14 @@ def _azure(value: str, _: re.Match[str]) -> str | None:
     return value.partition("=")[2]
 
 
+def _is_mixed(value: str) -> bool:
+    """Whether there are small letters, capitals and digits in a value."""
+    return all(re.search(letters, value) for letters in ("[a-z]", "[A-Z]", "[0-9]"))
+
+
 def _drawn(value: str, _: re.Match[str]) -> str | None:
     """A value drawn at random; the plugins take any long word after "key" or "token"."""
-    mixed = all(re.search(letters, value) for letters in ("[a-z]", "[A-Z]", "[0-9]"))
-    return value if mixed or re.fullmatch("[0-9a-f]{48,}", value) else None
+    return value if _is_mixed(value) or re.fullmatch("[0-9a-f]{48,}", value) else None
 
 
 _DUMMIES = re.compile(
@@ -138,8 +166,52 @@ _DUMMIES = re.compile(
 
 def _basic_auth(value: str, match: re.Match[str]) -> str | None:
     """A password in a URL, unless it says that it is one, or the host is nobody's."""
-    host = re.match(r"[A-Za-z0-9.-]*", match.string[match.end() : match.end() + 256])
-    if len(value) < 6 or _DUMMIES.search(value) or is_reserved_host(host[0] if host else ""):
+    window = match.string[match.end() : match.end() + 256]
+    if match[0].startswith("jdbc:"):
+        window = match[0].partition("//")[2] or window.lstrip("/")
+    host = re.match(r"[A-Za-z0-9.-]*", window)
+    if _is_dummy(value) or is_reserved_host(host[0] if host else ""):
+        return None
+    return value
+
+
+def _is_dummy(password: str) -> bool:
+    """Whether a password says that it is one, or is a variable's name."""
+    return (
+        len(password) < 6
+        or _DUMMIES.search(password) is not None
+        or set(password) <= set("*.xX-_•…")
+        or password.startswith(("$", "%(", "os.environ", "process.env"))
+    )
+
+
+_HOST = re.compile(
+    r"(?i:(?:server|data source|host|hostname|addr|address|endpoint)\s?=\s?(?:tcp:)?)"
+    r"([A-Za-z0-9.-]+)"
+)
+
+
+def _connection(value: str, match: re.Match[str]) -> str | None:
+    """A password in a connection string, unless it is a dummy, or the server is nobody's."""
+    around = match.string[max(0, match.start() - 256) : match.end() + 256]
+    host = _HOST.search(around)
+    if _is_dummy(value) or (host is not None and is_reserved_host(host[1])):
+        return None
+    alone = match[0].lower().startswith(("password=", "pwd=")) and match[0].endswith(";")
+    return value if not alone or _is_mixed(value) else None
+
+
+def _assigned(value: str, _: re.Match[str]) -> str | None:
+    """A value drawn at random: capitals, small letters and digits that change places all the time.
+
+    Of neighbours in a random value two of three are of different kinds; in names, words and paths
+    one of five.
+    """
+    kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" for char in value]
+    changes = sum(left != right for left, right in pairwise(kinds))
+    drawn = set(kinds) == {"d", "u", "l"} and kinds.count("d") >= 2 and changes >= 0.4 * len(value)
+    marks = sum(not char.isalnum() for char in value)
+    if not drawn or marks > len(value) // 8 or _DUMMIES.search(value):
         return None
     return value
 
@@ -203,8 +275,10 @@ CREDENTIALS = (
     ),
     _rule(
         "aws-key",
-        r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}|['\"][0-9a-zA-Z/+]{40}['\"]",
+        r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}|['\"][0-9a-zA-Z/+]{40}['\"]"
+        r"|(?i:(?:secret|aws)[_-]?(?:access)?[_-]?(?:key|secret)).{0,26}[A-Za-z0-9/+]{40}",
         AWSKeyDetector(),
+        AwsSecretDetector(),
         group=1,
         alone=True,
     ),
@@ -258,7 +332,7 @@ CREDENTIALS = (
         alone=True,
         accept=_telegram,
     ),
-    _rule("twilio-key", r"(?:AC|SK)[a-z0-9]{32}", TwilioKeyDetector(), alone=True),
+    _rule("twilio-key", r"(?:AC|SK)[a-z0-9]{32}", TwilioKeyDetector(), alone=True, bare=True),
     _rule("sendgrid-key", r"SG\.[a-zA-Z0-9_-]{22}\.", SendGridDetector()),
     _rule("mailchimp-key", r"-us[0-9]", MailchimpDetector(), alone=True),
     _rule("stripe-key", r"[rs]k_live_[0-9a-zA-Z]{24}", StripeDetector()),
@@ -267,13 +341,16 @@ CREDENTIALS = (
         "artifactory-key",
         r"AKC[a-zA-Z0-9]{10}|AP[0-9A-F][a-zA-Z0-9]{8}",
         ArtifactoryDetector(),
+        ArtifactoryTokenDetector(),
         accept=_artifactory,
+        bare=True,
     ),
     _rule(
         "cloudant-key",
         r"(?i:cl(?:oudant|ou)?[_-]?(?:api)?(?:key|pwd|pw|pass|token)|\.cloudant\.com)",
         CloudantDetector(),
         group=1,
+        bare=True,
     ),
     _rule(
         "ibm-key",
@@ -283,6 +360,7 @@ CREDENTIALS = (
         SoftlayerDetector(),
         group=1,
         accept=_drawn,
+        bare=True,
     ),
     _rule(
         "jwt",
@@ -299,9 +377,36 @@ CREDENTIALS = (
     ),
     _rule(
         "basic-auth",
-        r"://[^\s:/?#@]+:[^\s:/?#@]+@",
-        BasicAuthDetector(),
+        r"://[^\s:/?#@]*:[^\s/?#@]+@|jdbc:[^\s]+(?i:[?&;](?:password|passwd|pwd)=)|jdbc:oracle:",
+        UrlPasswordDetector(),
         group=1,
         accept=_basic_auth,
+    ),
+    _rule(
+        "connection-string",
+        r"(?i:password|pwd)[ \t]?=[ \t]?[^;\s]",
+        ConnectionStringDetector(),
+        group=1,
+        generic=True,
+        accept=_connection,
+    ),
+    _rule(
+        "service-token",
+        r"do[opr]_v1_|shp(?:at|ca|pa|ss)_|dapi[a-f0-9]{32}|lin_api_|ntn_[0-9]{11}|PMAK-"
+        r"|gl(?:sa|c)_|dckr_pat_|hv[sb]\.[A-Za-z0-9_-]{16}|AGE-SECRET-KEY-1|figd_|ATATT3|sbp_"
+        r"|pscale_|rubygems_|NRAK-|sntry[su]_|dp\.(?:pt|st|ct|scim|audit)\.|whsec_|\.atlasv1\."
+        r"|oy2[a-z0-9]{43}|HRKU-AA|[0-9]Q~|api/webhooks/[0-9]",
+        ServiceDetector(),
+        alone=True,
+    ),
+    _rule(
+        "assigned-secret",
+        r"(?i:key|secret|token|password|passwd|pwd)['\"\]]{0,2}[ \t]{0,8}[:=][=>]?[ \t]{0,8}['\"]?"
+        r"[A-Za-z0-9_/+.~-]{20}"
+        r"|(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|KEY)=['\"]?[^\s'\"$<>(){};]{10}",
+        AssignedDetector(),
+        group=1,
+        generic=True,
+        accept=_assigned,
     ),
 )

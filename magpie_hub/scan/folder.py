@@ -29,13 +29,15 @@ from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
 from magpie_hub.scan.records import Records
 from magpie_hub.scan.rows import Found, Part, may_be_shown, parts, scan_header, scan_rows
 from magpie_hub.scan.seen import Seen
-from magpie_hub.scan.text import find
+from magpie_hub.scan.text import find, rules, rules_of_files
 
 Watch = Callable[[int, int], None]
 """Told how many rows are scanned, of how many."""
 
 _IMAGES = frozenset({".gif", ".ico", ".jpeg", ".jpg", ".png", ".webp"})
 _MOST_THREADS = 8
+OURS = frozenset({"README.md", "manifest.json", "recipe.yaml", "stats.json"})
+"""Files that we write, in which no path of a machine has any business."""
 
 
 def scan_release(
@@ -207,11 +209,12 @@ def _scan_file(path: Path) -> list[Found]:
     text = path.read_bytes().decode("utf-8", "replace")
     found: list[Found] = []
     seen: set[tuple[str, str]] = set()
-    for _, kind, value, start in find([text]):
+    by = rules_of_files() if path.name in OURS else rules()
+    for _, kind, value, start in find([text], by):
         seen.add((kind, value))
         found.append(Found(f"line {text.count(chr(10), 0, start) + 1}", kind, value))
     # Escapes and folded lines hide what is there when the file is read.
-    for _, kind, value, _ in find(list(_strings(path, text))):
+    for _, kind, value, _ in find(list(_strings(path, text)), by):
         if (kind, value) not in seen:
             seen.add((kind, value))
             found.append(Found("when parsed", kind, value))

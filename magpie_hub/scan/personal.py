@@ -14,11 +14,17 @@ from stdnum import iban, luhn
 
 from magpie_hub.scan.published import (
     is_fictional_phone,
+    is_placeholder_email,
     is_reserved_host,
     is_sample_iban,
     is_test_card,
 )
 from magpie_hub.scan.rule import Hit, Rule
+
+# Where a value may begin. Letters and digits are ASCII's: in Chinese nothing stands between words.
+# A line break is spelled out, "\\n", in texts that quote JSON or code.
+_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
+_SPELLED_OUT = re.compile(r"\\[nrt]$")
 
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])([A-Za-z0-9._%+-]{1,64})"
@@ -26,15 +32,15 @@ _EMAIL = re.compile(
 )
 _FILES = frozenset("bmp css csv gif html ico jpeg jpg js json pdf png svg ts txt webp xml".split())
 """Endings of "logo@2x.png" and its like; none is a top-level domain."""
-_USERINFO = re.compile(r"://[^\s/@]*:$")
+_USERINFO = re.compile(r"://(?:[^\s/@]*:)?$")
 
 _CARD = re.compile(
-    r"(?<![\w.])(?:"
-    r"[2-6][0-9]{13,15}(?!\w|[.,][0-9])"
+    _BEGIN + r"(?<!\.)(?:"
+    r"[2-6][0-9]{13,15}(?![A-Za-z0-9]|[.,][0-9])"
     # More groups of four on either side are a table of numbers, or an IBAN.
     r"|(?<![0-9]{4}[ -])(?<![A-Z]{2}[0-9]{2} )"
-    r"[2-6][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?!\w|[ -][0-9]{4})"
-    r"|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}(?!\w|[ -][0-9]{4})"
+    r"[2-6][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![A-Za-z0-9]|[ -][0-9]{4})"
+    r"|3[0-9]{3}([ -])[0-9]{6}\2[0-9]{4,5}(?![A-Za-z0-9]|[ -][0-9]{4})"
     r")"
 )
 _ISSUERS = re.compile(
@@ -48,23 +54,26 @@ _ISSUERS = re.compile(
 )
 
 _IBAN = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}"
+    _BEGIN + r"[A-Z]{2}[0-9]{2}"
     r"(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,4})?)(?![A-Za-z0-9])"
 )
 
-_PHONE = re.compile(r"(?<![\w+])\+[1-9](?:[ ().\-/]{0,2}[0-9]){6}")
+_PHONE = re.compile(_BEGIN + r"(?<!\+)\+[1-9](?:[ ().\-/]{0,2}[0-9]){6}")
 
 
 def _emails(text: str) -> Iterator[Hit]:
     for match in _EMAIL.finditer(text):
-        user, host = match[1].strip("."), match[2]
+        user, host = match[1].lstrip("_").strip("."), match[2]
+        if _SPELLED_OUT.search(text[max(0, match.start() - 1) : match.start() + 1]):
+            user = user[1:].lstrip("_")
         if not user or user == "git" or host.rpartition(".")[2].lower() in _FILES:
             continue
         # "://user:password@host" is a credential, and "git@host" nobody's address.
         if _USERINFO.search(text[max(0, match.start() - 256) : match.start()]):
             continue
-        if not is_reserved_host(host):
-            yield Hit(match.start(), match.end(), f"{user}@{host}".lower())
+        value = f"{user}@{host}".lower()
+        if not is_reserved_host(host) and not is_placeholder_email(value):
+            yield Hit(match.start(), match.end(), value)
 
 
 def _cards(text: str) -> Iterator[Hit]:

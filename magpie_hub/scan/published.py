@@ -68,6 +68,29 @@ _RESERVED = re.compile(
     r"(?:.*\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost|local|internal|home\.arpa)"
 )
 
+_NOBODYS_HOSTS = re.compile(
+    r"(?:your|my|some|the|our)?-?(?:domain|company|website|site|host|server|provider|email|mail|"
+    r"business|organi[sz]ation|org|school|university|store|shop|app|brand|service)(?:name)?"
+    r"\.(?:com|org|net|edu|co|io|tld)"
+    r"|(?:test|testing|abc|xyz|foo|bar|foobar|somewhere|nowhere|anywhere|sample|dummy|placeholder|"
+    r"fake|fictional|fictitious|hypothetical|example\w*|acme|acmecorp|contoso|fabrikam)"
+    r"\.(?:com|org|net|edu)"
+    r"|x{3,}\.[a-z]{2,3}"
+)
+"""Hosts that stand for any host: "name@domain.com"."""
+_MAILERS = frozenset(
+    "gmail.com googlemail.com yahoo.com hotmail.com outlook.com icloud.com live.com aol.com "
+    "proton.me protonmail.com msn.com".split()
+)
+_NOBODY = re.compile(
+    r"(?:your|my|some|any)?[._-]?(?:e?mail|name|user|username|address|account|login|id|person|"
+    r"one|body|friend|boss|recipient|sender|contact)[0-9]{0,3}"
+    r"|(?:first|last|full|given)[._-]?name(?:[._-]?(?:first|last|sur)?name)?|first[._-]last"
+    r"|(?:john|jane|joe)[._-]?(?:doe|smith|public)[0-9]{0,3}"
+    r"|example|test|testuser|sample|dummy|foo|bar|abc|xyz|[ax]{3,}"
+)
+"""Users who stand for anybody; with a provider's host that is real, they are taken for nobody."""
+
 _RUN = 6
 """So many equal or consecutive characters no generator of keys is taken to have drawn: of random
 keys of 40 letters and digits, one in 10⁵ holds such a run; of 40 hex digits, one in 10⁴."""
@@ -81,6 +104,19 @@ def is_placeholder(kind: str, value: str) -> bool:
         or has_run(low)
         or (len(value) >= 16 and len(set(value)) <= 6)
         or mark(kind, value) in _CREDENTIALS
+    )
+
+
+_ANYBODY = tuple("your. your_ your- yourname youremail yourusername firstname first.last".split())
+
+
+def is_placeholder_email(address: str) -> bool:
+    """Whether an address, in lower case, stands for any address: "your.name@gmail.com"."""
+    user, _, host = address.partition("@")
+    return (
+        _NOBODYS_HOSTS.fullmatch(host) is not None
+        or user.startswith(_ANYBODY)
+        or (host in _MAILERS and _NOBODY.fullmatch(user) is not None)
     )
 
 

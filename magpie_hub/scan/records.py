@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from magpie_hub.scan.finding import MOST, Finding
+from magpie_hub.scan.paths import own_places
 
 _LIBRARIES = ("detect-secrets", "phonenumbers", "python-stdnum", "pyarrow")
 
@@ -64,10 +65,13 @@ class Records:
 
 @cache
 def scanner() -> str:
-    """A hash of all that decides what is found: this package's sources, and its libraries."""
+    """A hash of all that decides what is found: this package's sources, its libraries, and whose
+    folders are looked for."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"{path.name}\0".encode() + path.read_bytes() + b"\0")
+    for place in own_places():
+        digest.update(f"{place}\0".encode())
     for name in _LIBRARIES:
         digest.update(f"{name} {version(name)}\0".encode())
     return digest.hexdigest()

@@ -31,6 +31,7 @@ class Rule:
             every text in which `search` has a hit, and few others: it is all that most texts are
             ever read by.
         search: The hits in a text.
+        generic: Whether a hit counts only where no other rule has one.
         personal: Whether these are data about a person, not a credential.
     """
 
@@ -38,3 +39,4 @@ class Rule:
     anchor: str
     search: Callable[[str], Iterator[Hit]]
     personal: bool = False
+    generic: bool = False

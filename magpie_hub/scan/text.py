@@ -11,7 +11,8 @@ words, so what is missed is a credential longer than `OVERLAP` in a longer run w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -29,14 +30,23 @@ OVERLAP = 4_096  # A private key of 4,096 bits takes 3,300 characters.
 def rules() -> tuple[Rule, ...]:
     """All detectors; loads the libraries behind them."""
     from magpie_hub.scan.credentials import CREDENTIALS
+    from magpie_hub.scan.paths import own_rules
     from magpie_hub.scan.personal import PERSONAL
 
-    return (*CREDENTIALS, *PERSONAL)
+    return (*CREDENTIALS, *PERSONAL, *own_rules())
+
+
+@cache
+def rules_of_files() -> tuple[Rule, ...]:
+    """All detectors for the files that we write beside the rows."""
+    from magpie_hub.scan.paths import ANY, KIND
+
+    return (*(rule for rule in rules() if rule.kind != KIND), ANY)
 
 
 def kinds() -> Mapping[str, bool]:
     """The kinds of findings, and whether each is personal data."""
-    return MappingProxyType({rule.kind: rule.personal for rule in rules()})
+    return MappingProxyType({rule.kind: rule.personal for rule in rules_of_files()})
 
 
 def scan_text(text: str) -> Iterator[tuple[str, str]]:
@@ -59,11 +69,17 @@ def suspects(texts: pa.Array) -> list[int]:
     Args:
         texts: Of type ``large_binary``; nulls hold nothing.
     """
-    return _matching(texts, _any_anchor())
+    return _matching(texts, _any_anchor(rules()))
 
 
-def find(texts: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
+def find(
+    texts: Sequence[str], by: tuple[Rule, ...] | None = None
+) -> Iterator[tuple[int, str, str, int]]:
     """Finds credentials and personal data in many texts.
+
+    Args:
+        texts: Any texts.
+        by: The detectors; `rules` by default.
 
     Yields:
         Index of the text, kind, value, and where it begins; in that order, each value of a text
@@ -75,13 +91,15 @@ def find(texts: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
     data = pa.array(
         [piece.encode("utf-8", "surrogatepass") for _, _, piece, _ in pieces], pa.large_binary()
     )
-    kept = suspects(data)
+    by = rules() if by is None else by
+    kept = _matching(data, _any_anchor(by))
     if not kept:
         return
     pieces, data = [pieces[at] for at in kept], data.take(pa.array(kept))
     found: dict[tuple[int, str, str], int] = {}
     taken: set[tuple[int, int, int]] = set()
-    for rule in rules():
+    for rule in by:
+        covered = _covered(taken) if rule.generic else {}
         for at in _matching(data, rule.anchor):
             index, offset, piece, is_last = pieces[at]
             for hit in rule.search(piece):
@@ -90,12 +108,33 @@ def find(texts: Sequence[str]) -> Iterator[tuple[int, str, str, int]]:
                 if cut and hit.end - hit.start < OVERLAP:
                     continue
                 span = (index, offset + hit.start, offset + hit.end)
+                if rule.generic and _is_covered(span, covered):
+                    continue
                 if span not in taken:
                     taken.add(span)
                     found.setdefault((index, rule.kind, hit.value), offset + hit.start)
     ordered = sorted(found.items(), key=lambda item: (item[0][0], item[1]))
     for (index, kind, value), start in ordered:
         yield index, kind, value, start
+
+
+def _covered(taken: Iterable[tuple[int, int, int]]) -> dict[int, list[tuple[int, int]]]:
+    """Where hits are, by text: stretches in order, none of which touch."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for index, start, end in sorted(taken):
+        spans = found.setdefault(index, [])
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return found
+
+
+def _is_covered(span: tuple[int, int, int], covered: dict[int, list[tuple[int, int]]]) -> bool:
+    index, start, end = span
+    spans = covered.get(index, [])
+    at = bisect_left(spans, (end, 0)) - 1  # the last that begins before the end
+    return at >= 0 and spans[at][1] > start
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str, bool]]:
@@ -111,8 +150,8 @@ def _pieces(text: str) -> Iterator[tuple[int, str, bool]]:
 
 
 @cache
-def _any_anchor() -> str:
-    return "|".join(f"(?:{rule.anchor})" for rule in rules())
+def _any_anchor(by: tuple[Rule, ...]) -> str:
+    return "|".join(f"(?:{rule.anchor})" for rule in by)
 
 
 def _matching(texts: pa.Array, pattern: str) -> list[int]:

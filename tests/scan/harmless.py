@@ -129,3 +129,61 @@ ORDINARY = {
     "languages": "パスワードは秘密です。 密码:请勿分享。 Пароль: не сообщайте никому. كلمة السر",
 }
 """What alignment data is made of."""
+
+PLACEHOLDERS = [
+    *(
+        f"Write to {address} or call."
+        for address in (
+            "user@example.com name@domain.com you@yourdomain.com your.email@company.com "
+            "john.doe@company.com jane@yourcompany.com email@email.com test@test.com "
+            "someone@gmail.com username@gmail.com yourname@gmail.com your_email@outlook.com "
+            "firstname.lastname@acme.io john.doe@gmail.com janedoe@yahoo.com info@website.com "
+            "admin@yourwebsite.com support@mycompany.com contact@business.com hr@xyz.com "
+            "recipient@mail.com sender@host.com student@university.edu abc@xyz.com foo@bar.com "
+            "me@somewhere.org name@provider.com user@server.com hello@yourbrand.com "
+            "first.last@organization.org xxx@xxx.com"
+        ).split()
+    ),
+    "API_KEY=your-api-key-here",
+    "export OPENAI_API_KEY='your_openai_api_key'",
+    "api_key: <YOUR_API_KEY>",
+    'api_key = "sk-your-key-goes-here-1234567890"',
+    "AWS_SECRET_ACCESS_KEY=your_aws_secret_access_key_goes_here_123",
+    "aws_secret_access_key = " + "X" * 40,
+    "aws_secret_access_key = ${AWS_SECRET}",
+    "secret_key = os.environ['SECRET_KEY']",
+    "token = get_token_from_request(request, 'X-Token')",
+    "SECRET_KEY = 'django-insecure-change-this-before-you-deploy'",
+    "token: 9fceb02d0ae598e95dc970b74767f19372d61af8",
+    "key = 'da39a3ee5e6b4b0d3255bfef95601890afd80709'",
+    "session_token=7c9e6679-7425-40de-944b-e07fc1f90ae7",
+    'client_secret="abcdefghijklmnopqrstuvwxyz123456"',
+    "access_key = ConfigurationManagerFactory2024Bean",
+    "private_key: /etc/ssl/private/Server2024Key.pem",
+    "password = generateRandomPassword12Characters();",
+    "Password=password;",
+    "Server=localhost;Database=shop;User Id=sa;Password=Zu7kQp2xWyAb;",
+    "Server=myServerAddress;Database=db;User Id=myUser;Password=myPassword123;",
+    "Server=db.acme.io;Database=shop;User Id=sa;Password=<password>;",
+    "Server=db.acme.io;Database=shop;Uid=sa;Pwd=${DB_PWD};",
+    "String password = hashed; int port = 8080;",
+    "jdbc:mysql://localhost:3306/shop?user=root&password=Zu7kQp2x",
+    "jdbc:postgresql://db.acme.io/shop?user=carol&password=secret",
+    "redis://:password@cache.acme.io:6379 redis://:${REDIS}@cache.acme.io",
+    "redis://:Zu7kQp2xWy@127.0.0.1:6379 amqp://guest:guest@rabbit",
+    "https://user:pass@example.com/path",
+    "The ratio 16:9, at 10:30: see https://acme.io:8443/@carol",
+    "https://medium.com/@carol/a-story-12ab34cd56ef",
+    "git clone ssh://git@github.com:22/acme/shop.git",
+    "卡号4111111111111111，电话+1 212 555 0123，邮箱user@example.com。",
+    "订单号2024000123456789，编号0012345678901234。",
+    "\\n4111111111111111\\n+1 (555) 123-4567\\nname@domain.com\\n",
+    "_4242424242424242_ _user@example.org_",
+    "-----BEGIN PUBLIC KEY-----\\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\\n-----END PUBLIC KEY-----",
+    "-----BEGIN RSA PRIVATE KEY-----\\n...\\n-----END RSA PRIVATE KEY-----",
+    "Authorization: Bearer <token> and Bearer YOUR_TOKEN_HERE",
+    "sk_test_4eC39HqLyjWDarjtT1zdp7dc is a key for tests",
+    "md5 9e107d9d372bb6826bd81d3542a419d6, sha1 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
+    "the tokenizer's pad_token=<|endoftext|>, eos_token_id=2, max_new_tokens=512",
+]
+"""What stands for a value, or is one that nobody has."""

@@ -126,12 +126,12 @@ def _within(
     return make
 
 
-def _mixed(before: str, length: int) -> Callable[[Random], tuple[str, str]]:
+def _mixed(before: str, length: int, after: str = "") -> Callable[[Random], tuple[str, str]]:
     """A random value that has small letters, capitals and digits."""
 
     def make(rng: Random) -> tuple[str, str]:
-        value = "x4T" + draw(rng, ALNUM, length - 3)
-        return value, f"{before}{value}"
+        value = "x4T7" + draw(rng, ALNUM, length - 4)
+        return value, f"{before}{value}{after}"
 
     return make
 
@@ -201,6 +201,37 @@ FORMS: list[tuple[str, Callable[[Random], tuple[str, str]]]] = [
     ("private-key", lambda rng: _private_key(rng, "OPENSSH ", OPENSSH)),
     ("private-key", lambda rng: _private_key(rng, "ENCRYPTED ")),
     ("basic-auth", _within("postgres://carol:", ALNUM, 12, "@db.acme.io:5432/shop")),
+    ("basic-auth", _within("redis://:", ALNUM, 12, "@cache.acme.io:6379/0")),
+    ("basic-auth", _within("jdbc:mysql://db.acme.io/shop?user=carol&password=", ALNUM, 12)),
+    ("basic-auth", _within("jdbc:oracle:thin:carol/", ALNUM, 12, "@//db.acme.io:1521/shop")),
+    (
+        "connection-string",
+        _within("Server=db.acme.io;Database=shop;User Id=carol;Password=", ALNUM, 14, ";"),
+    ),
+    ("connection-string", _within("Pwd=", ALNUM, 14, ";Server=tcp:db.acme.io,1433")),
+    (
+        "basic-auth",
+        _within("jdbc:sqlserver://db.acme.io:1433;user=carol;password=", ALNUM, 14, ";"),
+    ),
+    ("connection-string", _mixed("Password=", 12, ";")),
+    (
+        "connection-string",
+        _within("host=db.acme.io user=carol password=", ALNUM, 14, " dbname=shop"),
+    ),
+    ("aws-key", _within("<SecretAccess" + "Key>", ALNUM + "/+", 40, "</SecretAccessKey>")),
+    ("assigned-secret", _mixed("export DB_PASS" + "WORD=", 14)),
+    ("service-token", _simple("dop" + "_v1_", (HEX, 64))),
+    ("service-token", _simple("shp" + "at_", (HEX, 32))),
+    ("service-token", _simple("dckr" + "_pat_", (ALNUM, 27))),
+    ("service-token", _simple("fi" + "gd_", (ALNUM, 43))),
+    ("service-token", _simple("lin" + "_api_", (ALNUM, 40))),
+    ("service-token", _simple("gl" + "sa_", (ALNUM, 32), "_", (HEX, 8))),
+    ("aws-key", _within("aws_secret_access" + "_key = ", ALNUM + "/+", 40)),
+    ("aws-key", _within("export AWS_SECRET_ACCESS" + "_KEY=", ALNUM + "/+", 40)),
+    ("aws-key", _within('"SecretAccess' + 'Key": "', ALNUM + "/+", 40, '"')),
+    ("assigned-secret", _mixed("export ACME_API" + "_KEY=", 32)),
+    ("assigned-secret", _mixed("client_sec" + "ret: ", 40)),
+    ("assigned-secret", _mixed("'auth_tok" + "en' => '", 32, "'")),
     ("email", _email),
     ("credit-card", lambda rng: _card(rng, "4", 16)),
     ("credit-card", lambda rng: _card(rng, "53", 16, " ")),

@@ -246,7 +246,7 @@ def test_what_is_escaped_in_a_file_is_found_as_it_is_read(tmp_path: Path) -> Non
     )
     assert places(scan_release(folder)) == [
         ("aws-key", "recipe.yaml when parsed"),
-        ("aws-key", "stats.json when parsed"),
+        ("aws-key", "stats.json line 1"),  # behind a line break that is spelled out
     ]
 
 

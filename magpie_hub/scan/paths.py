@@ -1,0 +1,83 @@
+"""Paths of a machine: who built a release, and where, is nobody's business.
+
+In the files that we write ourselves (card, manifest, recipe, statistics) no absolute path has any
+business. Rows are full of paths that a model made up, so there only the folders of the very person
+who scans are looked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from magpie_hub.home import home
+from magpie_hub.scan.rule import Hit, Rule
+
+KIND = "local-path"
+
+_ROOTS = (
+    "home|Users|root|tmp|var|mnt|media|srv|opt|data|workspaces?|scratch|private|Volumes|gpfs|lustre"
+    "|nfs|efs|content|kaggle"
+)
+_PART = r"[A-Za-z0-9_.@+~%-]+"
+_PATH = re.compile(
+    rf"(?<![A-Za-z0-9_.:/~<>@}}\])*-])(?:/(?:{_ROOTS})(?:/{_PART})+|/{_PART}(?:/{_PART}){{2,}})"
+    rf"|(?<![A-Za-z0-9])[A-Za-z]:(?:\\{{1,2}}|/)(?!/)[^\s\"'<>|:*?\\/]+(?:[\\/]{{1,2}}[^\s\"'<>|:*?\\/]+)+"
+    rf"|(?<![A-Za-z0-9\\])\\{{2,4}}[A-Za-z0-9_.-]+\\{{1,2}}[A-Za-z0-9_.$-]+"
+    rf"|(?<![A-Za-z0-9])file:/{{1,3}}{_PART}(?:/{_PART})*"
+    rf"|(?<![A-Za-z0-9_./~])~[A-Za-z0-9_-]*(?:/{_PART})+"
+)
+_ANYBODYS = re.compile(
+    r"(?:/(?:home|Users)|~|[A-Za-z]:[\\/]{1,2}Users)[\\/]{1,2}(?:your[._-]?\w*|user(?:name)?[0-9]?|me|you|"
+    r"name|someone|xxx+|\.\.\.)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_ANCHOR = r"/[A-Za-z0-9_.@+~%-]+/|[A-Za-z]:[\\/]|\\\\[A-Za-z0-9]|file:/|~[A-Za-z0-9_-]*/"
+_COMMON = frozenset(
+    "root user users ubuntu admin debian centos ec2-user runner vscode jovyan codespace node app "
+    "home guest test dev work workspace pi vagrant docker".split()
+)
+"""Names of home folders that say of nobody who they are."""
+
+
+def _all_paths(text: str) -> Iterator[Hit]:
+    for match in _PATH.finditer(text):
+        if not _ANYBODYS.match(match[0]):
+            value = match[0].rstrip(".,")
+            yield Hit(match.start(), match.start() + len(value), value)
+
+
+ANY = Rule(KIND, _ANCHOR, _all_paths, personal=True)
+"""Any absolute path, for files of ours."""
+
+
+@cache
+def own_places() -> tuple[str, ...]:
+    """Folders that tell who scans: the home folder, and MAGPIE_HOME; none that everybody has."""
+    found = [home()]
+    with contextlib.suppress(RuntimeError):  # nobody is known by this number
+        found.append(Path.home())
+    return tuple(
+        sorted(
+            {str(place) for place in found if len(place.parts) > 2 and place.name not in _COMMON}
+        )
+    )
+
+
+def own_rules() -> tuple[Rule, ...]:
+    """The rule for rows; none where there is nothing to be known by."""
+    places = own_places()
+    if not places:
+        return ()
+    pattern = "|".join(rf"{re.escape(place)}(?![A-Za-z0-9_-])" for place in places)
+    anchor = "|".join(re.escape(place) for place in places)
+    regex = re.compile(pattern)
+
+    def search(text: str) -> Iterator[Hit]:
+        for match in regex.finditer(text):
+            yield Hit(match.start(), match.end(), match[0])
+
+    return (Rule(KIND, anchor, search, personal=True),)
