@@ -9,7 +9,8 @@ instructions that speak to somebody ("Can you help me …"), ask for a letter, a
 greet.
 
 A good answer may begin so, and published sets are full of it, so the gate is off unless a recipe
-asks for it.
+asks for it. With `first_person` it wants answers in which nobody says "I" at all, which suits
+questions that ask for facts and advice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from magpie_hub.errors import RecipeError
 from magpie_hub.gates.base import Candidate, Role
 
 _OFFERS = re.compile(
@@ -44,16 +46,29 @@ _SOMEBODY_SPEAKS = re.compile(
     r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
     re.IGNORECASE,
 )
+_FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|d|ve|ll)|[Mm]y|[Mm]e|[Mm]yself)\b(?![.:])")
 _QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class SmallTalk:
-    """Rejects an answer that talks of helping, or of a life that its writer never had."""
+    """Rejects an answer that talks of helping, or of a life that its writer never had.
+
+    Attributes:
+        first_person: Also reject one in which anybody says "I", "me" or "my".
+    """
 
     name: ClassVar[str] = "small_talk"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
+
+    first_person: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.first_person, bool):
+            raise RecipeError(
+                f"gate small_talk: first_person must be true or false, not {self.first_person!r}"
+            )
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "small_talk"."""
@@ -62,4 +77,6 @@ class SmallTalk:
         text = candidate.text
         if '"' in text or "“" in text:
             text = _QUOTED.sub(" ", text)
+        if self.first_person and _FIRST_PERSON.search(text):
+            return self.name
         return self.name if _OFFERS.search(text) else None

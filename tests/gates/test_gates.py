@@ -241,6 +241,7 @@ def test_equal_parameters_make_equal_gates() -> None:
         ({"speaker": {"names": [7]}}, "gate speaker: names must be a list of names, not (7,)"),
         ({"echo": {"min_words": 1}}, "gate echo: min_words must be a whole number from 4"),
         ({"system_prompt": {"any_role": 1}}, "any_role must be true or false, not 1"),
+        ({"small_talk": {"first_person": 1}}, "first_person must be true or false, not 1"),
         ({"urls": {"most": 0}}, "gate urls: most must be a whole number from 1"),
         ({"repeated_items": {"similar": 2}}, "similar must be a number from 0 to 1, not 2"),
     ],
@@ -282,6 +283,15 @@ def test_a_recipe_may_refuse_every_role_that_an_instruction_hands_out() -> None:
     every = build_gates({"system_prompt": {"any_role": True}})
     assert first_reason(every.instruction, pirate) == "system_prompt"
     assert first_reason(every.instruction, user("You are right. What comes next?")) is None
+
+
+def test_a_recipe_may_want_answers_in_which_nobody_says_i() -> None:
+    argued = assistant("I'd argue that sleep is the best medicine.", instruction="What helps?")
+    assert first_reason(build_gates({"small_talk": True}).response, argued) is None
+    strict = build_gates({"small_talk": {"first_person": True}}).response
+    assert first_reason(strict, argued) == "small_talk"
+    quoted = assistant('Say "I am sorry" and mean it.', instruction="How does one apologise?")
+    assert first_reason(strict, quoted) is None
 
 
 def test_a_recipe_names_its_assistant() -> None:
