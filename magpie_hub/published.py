@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import UserError, one_line
 
 COLUMNS = ("instruction", "input", "input1")
 """Names of the first user turn in published Magpie sets; else it is the conversation's first."""
@@ -34,9 +34,9 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
             raise UserError(f"{name}: no such folder")
     try:
         rows = datasets.load_dataset(path, revision=revision or None, split="train")
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{name} does not load: {line}") from error
+        raise UserError(f"{name} does not load: {one_line(line)}") from error
     column = next((known for known in COLUMNS if known in rows.column_names), None)
     talk = next((known for known in ("messages", "conversations") if known in rows.features), None)
     if column is None and talk is None:
@@ -47,11 +47,11 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
     wanted = [known for known in ("uuid", column or talk) if known in rows.column_names]
     for place, row in enumerate(rows.select_columns(wanted)):
         text = row[column] if column else _first(row[talk])
-        yield str(row.get("uuid") or f"{name}#{place}"), text or ""
+        yield str(row.get("uuid") or f"{name}#{place}"), text if isinstance(text, str) else ""
 
 
-def _first(turns: list[dict[str, Any]]) -> str:
-    for turn in turns:
-        if turn.get("role", turn.get("from")) in ("user", "human"):
+def _first(turns: Any) -> str:
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, dict) and turn.get("role", turn.get("from")) in ("user", "human"):
             return str(turn.get("content", turn.get("value", "")))
     return ""

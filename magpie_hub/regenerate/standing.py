@@ -90,11 +90,14 @@ def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None 
             "another repository (--repo-id)"
         )
     mend = f"see {command('verify', repo_id)}, and mend it by a push of a whole release"
+    apart = "its manifest and its files do not fit together"
     if problems := differences(remote, manifest):
-        raise UserError(f"{repo_id}: {problems[0]}; {mend}")
+        raise UserError(f"{repo_id}: {apart}: {problems[0]}; {mend}")
     content = read_bytes(api, remote, STATS) or b""
     if hashlib.sha256(content).hexdigest() != manifest["files"][STATS]["sha256"]:
-        raise UserError(f"{repo_id}: {STATS} is not the file that the manifest names; {mend}")
+        raise UserError(
+            f"{repo_id}: {apart}: {STATS} is not the file that the manifest names; {mend}"
+        )
     stats = parse_stats(content, f"{repo_id}: {STATS}", manifest)
     standing = Standing(remote, manifest, stats)
     if not all(standing.shards(config) for config in (DEFAULT, RAW_ROWS)):

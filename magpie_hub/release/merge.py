@@ -58,13 +58,13 @@ def keep_edits(ours: str, theirs: str) -> str:
     assert block is not None, "our own card has its markers"
     try:
         old = read_page(theirs)
-        front = _join(new.front, old.front)
+        front = write_front(_join(new.front, old.front))
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"the front matter of the published card cannot be read ({error}); repair it on the "
             "Hub, and publish again"
         ) from None
-    return write_front(front) + "".join(_keep(block, old))
+    return front + "".join(_keep(block, old))
 
 
 def _keep(new: _Body, theirs: Page) -> _Body:

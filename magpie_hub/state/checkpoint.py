@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from magpie_hub.database import Database
-from magpie_hub.errors import JournalError
+from magpie_hub.errors import JournalError, one_line
 from magpie_hub.journal import FIRST, writer_lock
 from magpie_hub.state import merge, news, segment
 from magpie_hub.state.files import files_in, holds_labels, open_file
@@ -257,5 +257,6 @@ def _number(name: str) -> int:
 
 def _refusal(shown: str, why: str) -> JournalError:
     return JournalError(
-        f"{shown}: a torn or foreign segment ({why}); remove it, and what it held is made anew"
+        f"{one_line(shown)}: a torn or foreign segment ({one_line(why)}); remove it, and what it "
+        "held is made anew"
     )

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from magpie_hub.errors import OutputError
+from magpie_hub.errors import OutputError, one_line
 from magpie_hub.state.place import Place
 
 TTL = 120.0
@@ -176,13 +176,14 @@ def _owner(held: bytes | None) -> str:
     said = _read(held)
     if not said:
         return "another runner"
-    return f"another runner (process {said.get('process')} on {said.get('host')})"
+    process, host = (one_line(said.get(key), 100) for key in ("process", "host"))
+    return f"another runner (process {process} on {host})"
 
 
 def _read(held: bytes | None) -> dict[str, Any]:
     """A lease's content; empty for one that is gone, half written or not ours."""
     try:
         said = json.loads(held or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -32,6 +32,37 @@ FORMAT = "1"
 LEVEL = 3
 """Of compression."""
 
+LARGEST = 2**30
+"""Bytes that a segment unpacks to at most; one of 5,000 long rows has a fifth of that."""
+
+_TEXT, _TEXT_OR_NULL = ("text",), ("text", "null")
+_NUMBER, _BYTES = ("integer",), ("blob",)
+_KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "meta": {"file": _TEXT, "key": _TEXT, "value": _TEXT},
+    "sessions": {"file": _TEXT, "id": _NUMBER, "started": _TEXT, "info": _TEXT},
+    "labels": {"file": _TEXT, "row_id": _NUMBER, "failure": _TEXT_OR_NULL, "label": _TEXT},
+    "turns": {
+        "file": _TEXT,
+        "row_id": _NUMBER,
+        "turn": _NUMBER,
+        "session": _NUMBER,
+        "reason": _TEXT_OR_NULL,
+        "digest": ("blob", "null"),
+        "instruction": _TEXT,
+        "response": _TEXT_OR_NULL,
+        "instruction_finish": _TEXT,
+        "response_finish": _TEXT_OR_NULL,
+        "instruction_ids": _BYTES,
+        "response_ids": ("blob", "null"),
+        "instruction_tokens": _NUMBER,
+        "response_tokens": ("integer", "null"),
+        "response_chars": _NUMBER,
+    },
+}
+"""Kinds of the values in each table, as SQLite calls them: its columns take any."""
+
+_JSON = (("meta", "value"), ("sessions", "info"), ("labels", "label"))
+
 _OWN = """
 CREATE TABLE saved (file TEXT, id INTEGER, PRIMARY KEY (file, id)) WITHOUT ROWID;
 CREATE TABLE fresh (file TEXT, id INTEGER, basis BLOB, PRIMARY KEY (file, id)) WITHOUT ROWID;
@@ -109,10 +140,16 @@ def unpack(data: bytes, path: Path) -> None:
     Raises:
         ValueError: The bytes are torn, or no segment's.
     """
+    unzip = zlib.decompressobj(wbits=31)
     try:
-        path.write_bytes(gzip.decompress(data))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        content = unzip.decompress(data, LARGEST)
+    except zlib.error as error:
         raise ValueError(str(error)) from None
+    if unzip.unconsumed_tail:
+        raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")
+    if not unzip.eof or unzip.unused_data:
+        raise ValueError("its end is missing, or more follows")
+    path.write_bytes(content)
 
 
 def files_of(db: sqlite3.Connection, about: Mapping[str, str]) -> list[str]:
@@ -124,15 +161,38 @@ def files_of(db: sqlite3.Connection, about: Mapping[str, str]) -> list[str]:
     try:
         said = dict(db.execute("SELECT key, value FROM segment.about"))
         files = [file for (file,) in db.execute("SELECT DISTINCT file FROM segment.meta")]
+        _check_kinds(db)
     except sqlite3.DatabaseError as error:
         raise ValueError(str(error)) from None
     for key, value in about.items():
         if said.get(key) != value:
             raise ValueError(f"its {key} is {said.get(key)}, not {value}")
     for file in files:
-        if not is_kept(file):
+        if not isinstance(file, str) or not is_kept(file):
             raise ValueError(f"it names a file {file!r}")
     return in_order(files)
+
+
+def _check_kinds(db: sqlite3.Connection) -> None:
+    """Looks at the kinds of all values.
+
+    Raises:
+        ValueError: One is of another kind than ours.
+        sqlite3.DatabaseError: A table or a column is missing.
+    """
+    tables = {name for (name,) in db.execute("SELECT name FROM segment.sqlite_master")}
+    for table, columns in _KINDS.items():
+        if table == "turns" and table not in tables:
+            continue  # A segment of labels alone.
+        for column, kinds in columns.items():
+            known = ", ".join(f"'{kind}'" for kind in kinds)
+            if db.execute(
+                f"SELECT 1 FROM segment.{table} WHERE typeof({column}) NOT IN ({known})"
+            ).fetchone():
+                raise ValueError(f"{table}.{column} holds something else than {kinds[0]}")
+    for table, column in _JSON:
+        if db.execute(f"SELECT 1 FROM segment.{table} WHERE NOT json_valid({column})").fetchone():
+            raise ValueError(f"{table}.{column} holds something else than JSON")
 
 
 def meta_of(db: sqlite3.Connection, file: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import sqlite3
 import threading
@@ -397,6 +398,50 @@ def test_a_torn_or_foreign_segment_is_refused_by_name(spoil, one: Machine, two: 
     # The way out that it names is one.
     fs.rm_file(f"{root}/{name}")
     assert two.restore() == 0
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE turns SET row_id = 'x'",
+        "UPDATE turns SET turn = 'x'",
+        "UPDATE turns SET instruction = x'ff'",
+        "UPDATE turns SET instruction_ids = 'x'",
+        "UPDATE turns SET response_tokens = 1.5",
+        "UPDATE meta SET value = '{'",
+        "UPDATE meta SET value = x'ff'",
+        "UPDATE meta SET file = '../x' || key",
+        "UPDATE sessions SET info = '['",
+        "ALTER TABLE turns DROP COLUMN response",
+        "DROP TABLE labels",
+    ],
+)
+def test_a_segment_with_other_values_is_refused_whole(
+    sql: str, one: Machine, two: Machine, tmp_path: Path
+) -> None:
+    fill(one.folder, range(3))
+    one.save()
+    (name,) = segments(one.url)
+    fs, root = fsspec.url_to_fs(one.url)
+    file = tmp_path / "segment.db"
+    file.write_bytes(gzip.decompress(fs.cat_file(f"{root}/{name}")))
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.execute(sql)
+    fs.pipe_file(f"{root}/{name}", gzip.compress(file.read_bytes()))
+    with pytest.raises(JournalError, match="torn or foreign") as caught:
+        two.restore()
+    assert str(caught.value).isprintable()
+    assert rows_of(two.folder) == []
+
+
+def test_a_segment_that_unpacks_without_end_is_refused(
+    one: Machine, two: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(one.folder, range(3))
+    one.save()
+    monkeypatch.setattr("magpie_hub.state.segment.LARGEST", 1000)
+    with pytest.raises(JournalError, match="unpacks to more than 1,000 bytes"):
+        two.restore()
 
 
 def test_a_segment_of_another_journal_is_refused(one: Machine, two: Machine) -> None:
