@@ -81,7 +81,10 @@ def test_a_preset_is_set_as_if_it_were_written(tmp_path: Path) -> None:
     judged = {"judges": {"tags": {}, "reward": {}, "neighbors": {}}}
     path = write(tmp_path / "a.yaml", {**BASE, **judged, "selection": {"preset": "pro-filter2"}})
     other = write(tmp_path / "b.yaml", {**BASE, **judged, "selection": {"preset": "pro-filter"}})
-    assert opened(path, {"selection.preset": "pro-filter"}) == opened(other)
+    run = opened(path, {"selection.preset": "pro-filter"})
+    # The words were written for another selection.
+    assert run.description != opened(other).description
+    assert run.model_copy(update={"description": "Mine."}) == opened(other)
 
 
 def test_an_entry_of_a_list_is_set_by_its_place() -> None:
