@@ -410,7 +410,7 @@ def test_a_torn_or_foreign_segment_is_refused_by_name(spoil, one: Machine, two: 
         "UPDATE turns SET response_tokens = 1.5",
         "UPDATE meta SET value = '{'",
         "UPDATE meta SET value = x'ff'",
-        "UPDATE meta SET file = '../x' || key",
+        "UPDATE OR IGNORE meta SET file = '../x.db'",
         "UPDATE sessions SET info = '['",
         "ALTER TABLE turns DROP COLUMN response",
         "DROP TABLE labels",
