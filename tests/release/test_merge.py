@@ -167,7 +167,7 @@ def test_their_text_may_speak_of_the_markers(ours: str) -> None:
 def test_their_yaml_is_read_as_the_hub_reads_it(ours: str) -> None:
     theirs = "---\nlanguage: no\nviewer: off\nbuild: 010\ngood: true\n---\n"
     joined = front(keep_edits(ours, theirs))
-    assert joined["language"] == ["en", "no"]
+    assert joined["language"] == ["en", "de", "no"]
     assert (joined["viewer"], joined["build"], joined["good"]) == ("off", "010", True)
 
 
@@ -183,7 +183,7 @@ def test_lists_are_ours_and_what_they_added(ours: str) -> None:
     theirs = edited(ours, tags=["mine", "synthetic", "mine"], language="no", size_categories=["1M"])
     joined = front(keep_edits(ours, theirs))
     assert joined["tags"] == [*front(ours)["tags"], "mine"]
-    assert joined["language"] == ["en", "no"]
+    assert joined["language"] == ["en", "de", "no"]
     assert joined["size_categories"] == ["n<1K"]
 
 
