@@ -119,6 +119,8 @@ class Template:
             detail = one_line(error) or type(error).__name__
             count = sum(message["role"] == "user" for message in messages)
             turns = f"{count} turn{'s' if count > 1 else ''}"
+            if "is undefined" in detail:
+                detail += " (chat.template_kwargs can give it)"
             raise ChatFormatError(
                 f"the chat template refuses a conversation of {turns}: {detail}; {OVERRIDE}"
             ) from error

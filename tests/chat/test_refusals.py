@@ -44,6 +44,16 @@ def test_templates(make: Any, template: str | None, said: str) -> None:
     assert said in refusal(lambda: derive(tokenizer))
 
 
+def test_a_variable_that_a_template_misses_can_be_given(make: Any) -> None:
+    template = "{% if limits.words > 3 %}" + TURNS.replace("WORDS", "m.content") + "{% endif %}"
+    tokenizer = make("qwen2", template=template + OPEN)
+    said = refusal(lambda: derive(tokenizer))
+    assert "'limits' is undefined (chat.template_kwargs can give it)" in said
+    given = ChatOptions(template_kwargs={"limits": {"words": 5}})
+    chat = derive(tokenizer, options=given)
+    assert chat.decode(chat.pre_query) == "<|im_start|>user\n"
+
+
 def test_a_tokenizer_that_changes_the_template_s_text(make: Any) -> None:
     from tokenizers import normalizers
 
