@@ -41,7 +41,7 @@ _OFFERS = re.compile(
 _SOMEBODY_SPEAKS = re.compile(
     r"\b(?:letters?|e-?mails?|story|stories|speech|dialog(?:ue)?|act as|pretend|imagine|role"
     r"|you are"
-    r"|(?:can|could|will|would) you|help me|assist|i need|i(?:['’]m| am) (?:looking|planning)"
+    r"|(?<!how )(?:can|could|will|would) you|help me|assist|i need|i(?:['’]m| am) (?:looking|planning)"
     r"|poem|script|cover|bio|greeting|introduce|interview|message|review|essay|monologue)\b"
     r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
     re.IGNORECASE,
@@ -59,7 +59,7 @@ class SmallTalk:
     """
 
     name: ClassVar[str] = "small_talk"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     first_person: bool = False
