@@ -9,7 +9,22 @@ The same rows come from ``load_dataset("./builders/magpie", "smol-mt")`` and fro
 ``magpie-hub build smol-mt``: all of them read and write one journal.
 """
 
-from magpie_hub.api import Variant, build, variants
-from magpie_hub.errors import MagpieError, RunError, UserError
+# Imported when they are asked for: the command answers an interrupt from its first moment on.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from magpie_hub.api import Variant, build, variants
+    from magpie_hub.errors import MagpieError, RunError, UserError
 
 __all__ = ["MagpieError", "RunError", "UserError", "Variant", "build", "variants"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{'errors' if 'Error' in name else 'api'}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

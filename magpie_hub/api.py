@@ -104,9 +104,7 @@ def complete(
     from magpie_hub.release import write_release
 
     with Background(job, say, main_guarded=main_guarded) as run:
-        for progress in run.updates():
-            if watch is not None and progress is not None:
-                watch(progress)
+        run.follow(watch)
     return write_release(job, folder)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from magpie_hub.chat.trial import give_up
-from magpie_hub.generate import Progress
+from magpie_hub.generate import Progress, Watcher
 from magpie_hub.job import Job, Say
 
 
@@ -96,6 +96,23 @@ class Background:
             yield news
         if self._error is not None:
             raise self._error
+
+    def follow(self, watch: Watcher | None) -> None:
+        """Shows a run to its end; of one that is ended, what it came to, too.
+
+        Raises:
+            MagpieError: See `updates`.
+        """
+        try:
+            for progress in self.updates():
+                if watch is not None and progress is not None:
+                    watch(progress)
+        finally:
+            self.stop()
+            while not self._news.empty():
+                last = self._news.get()
+                if watch is not None and last is not None:
+                    watch(last)
 
     def stop(self) -> None:
         """Ends the run and waits for its engine to close; finished turns are committed."""

@@ -8,7 +8,6 @@ take its caller's streams away.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from magpie_hub import streams
 from magpie_hub.errors import OutputError
 from magpie_hub.redact import RedactingFormatter
 
@@ -50,13 +50,7 @@ def divert(path: Path) -> Iterator[TextIO]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    terminal = io.TextIOWrapper(
-        os.fdopen(os.dup(2), "wb", buffering=0),
-        encoding="utf-8",
-        errors="replace",
-        write_through=True,
-        line_buffering=True,
-    )
+    terminal = streams.terminal(os.dup(2), close=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     states = []

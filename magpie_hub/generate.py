@@ -114,6 +114,12 @@ class Ledger:
         return self.passed + self._passed_above
 
     @property
+    def kept(self) -> int:
+        """Rows that pass, all of the book's; what a run that was ended has shown last."""
+        above = self._book.outcomes(self.settled, max(self.settled, self._last + 1))
+        return self.passed + sum(outcome.finished and outcome.passed for outcome in above)
+
+    @property
     def in_flight(self) -> int:
         """Rows given out and not finished."""
         return len(self._in_flight)
@@ -279,11 +285,15 @@ async def grow(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # What a run that is ended has finished is committed, so it counts.
+        for task, row_id in tasks.items():
+            if not task.cancelled() and task.exception() is None:
+                ledger.finish(row_id, task.result())
         if ticker:
             with contextlib.suppress(asyncio.CancelledError):
                 await ticker
-    if watch:
-        watch(look())
+        if watch:
+            watch(look())
     return look()
 
 

@@ -6,24 +6,55 @@ Rows cost GPU-hours, so they are user *data*, not cache: the default is the plat
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
 
+from magpie_hub.errors import UserError
+
 VARIABLE = "MAGPIE_HOME"
+NAME = "magpie-hub"
 ROOMS = frozenset({"journals", "logs", "models", "scans", "shelf", "ticks"})
 """Folders in it, which nothing else is written to."""
 
 
-def home(environment: Mapping[str, str] | None = None) -> Path:
+def home(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder named by MAGPIE_HOME, or the platform's data folder. It need not exist yet.
 
-    Args:
-        environment: Where to look; this process's environment by default.
+    Raises:
+        UserError: This user has no home folder, and MAGPIE_HOME is not set.
     """
-    named = (os.environ if environment is None else environment).get(VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
-    return Path(platformdirs.user_data_dir("magpie-hub", appauthor=False))
+    try:
+        if named := environment.get(VARIABLE):
+            return Path(named).expanduser().absolute()
+        found = Path(platformdirs.user_data_dir(NAME, appauthor=False))
+    except RuntimeError:
+        found = Path("~")
+    if not found.is_absolute():
+        raise UserError(
+            "this user has no home folder (HOME is not set, and the system knows of none); set "
+            "MAGPIE_HOME to a folder where generated rows are kept"
+        )
+    return found
+
+
+def expand(path: str) -> Path:
+    """A path with ``~`` spelt out, where there is such a home folder; else as it stands."""
+    return Path(os.path.expanduser(path))
+
+
+def find_home() -> None:
+    """Gives a user who has neither a home folder nor a name both, for the libraries that ask.
+
+    MAGPIE_HOME stands in for the home folder; a library would make a folder "~" otherwise.
+    """
+    named = os.environ.get(VARIABLE)
+    if named and not os.path.isabs(os.path.expanduser("~")):
+        os.environ["HOME"] = os.path.abspath(named)
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = NAME

@@ -71,7 +71,7 @@ class Rounds:
             RunError: The run had to stop; finished turns and labels are kept.
         """
         enough = wanted_rows(self.recipe)
-        if begun := Ledger(self.book, enough).passed:
+        if begun := min(Ledger(self.book, enough).kept, enough):
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
         begin = partial(_begin_session, self.book)
         async with Engines(

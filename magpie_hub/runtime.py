@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from magpie_hub.home import find_home
+
 SETTINGS = {
     # Threads that wait for each other spin for microseconds, then sleep. Spinning without a bound
     # (the default) is many times slower as soon as another program wants a core; never spinning
@@ -24,6 +26,7 @@ SETTINGS = {
 
 def prepare() -> None:
     """Sets them, where the person has not. Calling it again is harmless."""
+    find_home()
     for name, value in SETTINGS.items():
         if name == "GOMP_SPINCOUNT" and "OMP_WAIT_POLICY" in os.environ:
             continue  # The person's own policy would lose against a count.

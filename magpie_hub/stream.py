@@ -47,9 +47,7 @@ def stream_rows(job: Job, watching: Watching = _unseen) -> Iterator[Row]:
         return
     if not job.streams:
         with watching() as (say, watch), Background(job, say) as run:
-            for progress in run.updates():
-                if progress is not None:
-                    watch(progress)
+            run.follow(watch)
         yield from delivered_rows(job)
         return
     with Background(job, say=log.warning) as run:

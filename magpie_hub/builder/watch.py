@@ -44,6 +44,4 @@ def complete(job: Job) -> None:
     with watching() as (say, watch), Background(job, say) as run:
         there = job.progress().passed
         say(f"{job.recipe.name}: {there:,} of {job.wanted:,} rows are there; making the others")
-        for progress in run.updates():
-            if progress is not None:
-                watch(progress)
+        run.follow(watch)

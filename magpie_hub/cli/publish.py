@@ -134,7 +134,8 @@ def card(folder: Path, repo_id: str | None) -> None:
     """Print the dataset card of the release in FOLDER, as push would send it."""
     from magpie_hub import api
 
-    click.echo(api.card(folder, repo_id), nl=False)
+    # A card is UTF-8, whatever the terminal takes.
+    click.echo(api.card(folder, repo_id).encode(), nl=False)
 
 
 @click.command(context_settings=SETTINGS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from magpie_hub.errors import ModelError
+from magpie_hub.home import expand
 from magpie_hub.models import hub, packaged
 from magpie_hub.models.files import Eos, WithEos, read_as, read_json
 from magpie_hub.models.folder import (
@@ -81,7 +82,7 @@ def is_remote(name: str) -> bool:
     """Whether a name means a repository on the Hub, not an installed package or a folder."""
     package = packaged.PACKAGES.get(name)
     carried = package is not None and package.path is not None
-    return not carried and not Path(name).expanduser().is_dir()
+    return not carried and not expand(name).is_dir()
 
 
 def pin(name: str, revision: str | None = None) -> ModelSource:
@@ -111,7 +112,7 @@ def pin(name: str, revision: str | None = None) -> ModelSource:
     if package and revision and revision.startswith(f"{package.distribution}-"):
         version = revision.removeprefix(f"{package.distribution}-")
         raise ModelError(f"{name} at {revision} needs that package: {package.install}=={version}.")
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if folder.is_dir():
         return _pin_folder(name, folder.resolve(), revision)
     if name.startswith(("/", "./", "../", "~")):

@@ -257,9 +257,7 @@ class _Run:
 
     def _generate(self, job: Job) -> None:
         with Background(job, self.say, main_guarded=self.main_guarded) as run:
-            for progress in run.updates():
-                if self.watch is not None and progress is not None:
-                    self.watch(progress)
+            run.follow(self.watch)
 
     def _examine(
         self,

@@ -16,9 +16,9 @@ import re
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from magpie_hub.errors import OutputError
+from magpie_hub.home import expand
 
 NEW = ".new"
 """How the name of a half-written file ends."""
@@ -59,7 +59,7 @@ class Place:
             raise OutputError(f"the state's URL is empty; {_ELSEWHERE}")
         protocol, colon, rest = url.partition("://")
         if not colon:
-            url = Path(url).expanduser().absolute().as_posix()
+            url = expand(url).absolute().as_posix()
         self._secrets, self.shown = _part(url)
         if "::" in url or (colon and protocol not in ("file", "local") and set("*?[") & set(rest)):
             raise OutputError(f"{self.shown}: a state's URL holds none of :: * ? [; {_ELSEWHERE}")

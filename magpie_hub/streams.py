@@ -1,0 +1,95 @@
+"""The command's streams, whatever they are: closed, full, or of another encoding.
+
+What cannot be shown to a person is dropped, and the work goes on; a result that cannot be written
+to stdout ends the command with a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import Any
+
+
+class Forgiving(io.FileIO):
+    """A stream to a person: what cannot be written is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        """Writes what can be written; says that all of it was."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(memoryview(data).cast("B"))
+
+
+class Noting(io.FileIO):
+    """A stream of results: remembers what kept them from being written.
+
+    Attributes:
+        error: The first such error.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Writes."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
+def terminal(descriptor: int, *, close: bool = False) -> io.TextIOWrapper:
+    """A line-buffered text stream to a person, on a file descriptor."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(Forgiving(descriptor, "wb", closefd=close)),
+        encoding="utf-8",
+        errors="replace",
+        write_through=True,
+        line_buffering=True,
+    )
+
+
+def secure() -> None:
+    """Makes stdout and stderr fit to be written to.
+
+    A closed one goes nowhere. Were it left closed, the next file opened would take its place and
+    get what is meant for it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest one that is free, so this one.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None or isinstance(sys.stdout, io.TextIOWrapper):
+        said = sys.stdout.encoding if sys.stdout is not None else "utf-8"
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(Noting(1, "wb", closefd=False)),
+            encoding=said,
+            errors="replace",
+            line_buffering=os.isatty(1),
+        )
+    if sys.stderr is None or isinstance(sys.stderr, io.TextIOWrapper):
+        said = sys.stderr.encoding if sys.stderr is not None else "utf-8"
+        sys.stderr = terminal(2)
+        sys.stderr.reconfigure(encoding=said, errors="replace")
+
+
+def stdout_error() -> OSError | None:
+    """What keeps stdout from being written, if anything does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw.error if isinstance(raw, Noting) else None
+
+
+def drop_stdout() -> None:
+    """Has what is left for stdout go nowhere, so that Python's exit does not try it again."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
