@@ -21,14 +21,17 @@ ROOMS = frozenset({"journals", "logs", "models", "scans", "shelf", "ticks"})
 """Folders in it, which nothing else is written to."""
 
 
-def home(environment: Mapping[str, str] = os.environ) -> Path:
+def home(environment: Mapping[str, str] | None = None) -> Path:
     """The folder named by MAGPIE_HOME, or the platform's data folder. It need not exist yet.
+
+    Args:
+        environment: Where to look; this process's environment by default.
 
     Raises:
         UserError: This user has no home folder, and MAGPIE_HOME is not set.
     """
     try:
-        if named := environment.get(VARIABLE):
+        if named := (os.environ if environment is None else environment).get(VARIABLE):
             return Path(named).expanduser().absolute()
         found = Path(platformdirs.user_data_dir(NAME, appauthor=False))
     except RuntimeError:
