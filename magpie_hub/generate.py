@@ -2,7 +2,8 @@
 
 No barrier between rows, stages or turns. Rows start in the order of their ids; as many are
 started as are expected to be needed, and the run ends when the wanted number of rows passes among
-row ids that are all finished, so that what is delivered does not depend on timing.
+row ids that are all finished, so that which rows are delivered follows from their words, and not
+from what was finished first.
 """
 
 from __future__ import annotations
