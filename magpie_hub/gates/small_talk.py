@@ -41,7 +41,8 @@ _OFFERS = re.compile(
 _SOMEBODY_SPEAKS = re.compile(
     r"\b(?:letters?|e-?mails?|story|stories|speech|dialog(?:ue)?|act as|pretend|imagine|role"
     r"|you are"
-    r"|(?<!how )(?:can|could|will|would) you|help me|assist|i need|i(?:['’]m| am) (?:looking|planning)"
+    r"|(?<!how )(?:can|could|will|would) you|help me|assist|i need|i(?:['’]m| am) (?:looking"
+    r"|planning)"
     r"|poem|script|cover|bio|greeting|introduce|interview|message|review|essay|monologue)\b"
     r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
     re.IGNORECASE,
