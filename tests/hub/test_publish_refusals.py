@@ -46,7 +46,7 @@ def test_no_token_is_ever_shown(
         ("read", "tester/magpie-toy", "write role"),
         ("write", "somebody/magpie-toy", "write role"),
         ("write", "no-namespace", "NAMESPACE/NAME"),
-        ("write", "tester/..bad..name", "not a repository's name"),
+        ("write", "tester/..bad..name", "no name on the Hub"),
     ],
 )
 def test_what_the_hub_refuses_is_said_in_a_line(
