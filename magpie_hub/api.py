@@ -280,6 +280,7 @@ def variants() -> list[Variant]:
     from magpie_hub.job import FIRST, find_journal
     from magpie_hub.journal import Journal
     from magpie_hub.recipe import find_recipe, load_recipe, variant_names
+    from magpie_hub.recipe.fingerprint import fingerprint, verdict_settings
     from magpie_hub.recipe.variants import SUFFIX, shipped
 
     ours = shipped("builders").resolve()
@@ -300,7 +301,8 @@ def variants() -> list[Variant]:
         found = find_journal(recipe, home())
         counts: dict[str, int] = {}
         if found is not None:
-            with Journal(found.folder / FIRST, readonly=True) as journal:
+            gates = fingerprint(verdict_settings(recipe))
+            with Journal(found.folder / FIRST, gates, readonly=True) as journal:
                 counts = journal.counts(1)
         passed = counts.pop("", 0)
         listed.append(

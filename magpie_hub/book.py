@@ -4,7 +4,7 @@ First turns and later turns have journals of their own, since they have fingerpr
 a multi-turn recipe continues the rows of the single-turn one, and the other way round. Here they
 are joined, and each row id gets its outcome by one pure rule:
 
-* unfinished, while a turn is missing, or shelved for a reason that no longer holds;
+* unfinished, while a turn is missing or open, or shelved for a reason that no longer holds;
 * rejected, by the reason of its first rejected turn;
 * a duplicate, if a lower row id holds the same first instruction (whatever became of that row);
 * passed, otherwise.
@@ -20,7 +20,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from magpie_hub.journal import Journal, Mark, TurnRecord, Words
+from magpie_hub.journal import OPEN, Journal, Mark, TurnRecord, Words
 from magpie_hub.spent import Spent, since, spent, total
 
 DUPLICATE = "instruction.duplicate"
@@ -106,6 +106,11 @@ class Book:
         self.start = start
         self._taken = taken
 
+    @property
+    def journals(self) -> tuple[Journal, ...]:
+        """The journals that the book reads."""
+        return (self.first,) if self.later is None else (self.first, self.later)
+
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """The record of a turn, if it is finished."""
         return self._journal(turn).get(row_id, turn)
@@ -115,11 +120,13 @@ class Book:
         self._journal(record.turn).put(record)
 
     def put_back(self, record: TurnRecord) -> None:
-        """Commits a first turn that was shelved until now."""
-        self.first.replace(record, SHELVED)
+        """Commits a turn that has waited until now."""
+        self._journal(record.turn).amend(record)
 
     def waits(self, reason: str | None) -> bool:
-        """Whether a first turn was shelved for a reason that no longer holds."""
+        """Whether a turn is open, or was shelved for a reason that no longer holds."""
+        if reason == OPEN:
+            return True
         if reason is None or not reason.startswith(SHELVED):
             return False
         return self.bar is None or not self.bar.stands(reason)
@@ -166,17 +173,20 @@ class Book:
 
     def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
         row_id = mark.row_id
+        # Before what else is said of it: then it is no matter which of the two came first.
+        if mark.digest is not None and (
+            (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken
+        ):
+            return Outcome(row_id, True, DUPLICATE, 0)
         if self.waits(mark.reason):
             return Outcome(row_id, False, None, 0)
         if mark.reason is not None:
             return Outcome(row_id, True, _name(mark.reason), 0)
-        if (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken:
-            return Outcome(row_id, True, DUPLICATE, 0)
         chars = mark.response_chars
         by_turn = {found.turn: found for found in later}
         for turn in range(2, self.turns + 1):
             found = by_turn.get(turn)
-            if found is None:
+            if found is None or self.waits(found.reason):
                 return Outcome(row_id, False, None, 0)
             if found.reason is not None:
                 return Outcome(row_id, True, _name(found.reason), 0)

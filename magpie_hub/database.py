@@ -7,6 +7,7 @@ writes. A file is made whole: no reader sees half a layout. Errors come as ours,
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sqlite3
@@ -38,6 +39,7 @@ class Database:
 
     def __init__(self, path: Path, schema: str, layout: int, *, readonly: bool = False) -> None:
         self.path = path
+        self._readonly = readonly
         try:
             if readonly:
                 # Write-ahead readers need the shared-memory file, so the mode stays read-write
@@ -60,8 +62,43 @@ class Database:
                 # the last commits but never the file.
                 self._db.execute("PRAGMA synchronous = NORMAL")
             version = self.meta("format")
+            if version == layout:
+                self._mend(schema)
         if version != layout:
             raise JournalError(f"{path}: the journal has layout {version}, not {layout}")
+
+    def _mend(self, schema: str) -> None:
+        """Makes indexes that are missing; a file that lacks a table, or a column, is refused."""
+        wanted, found = _layout(schema), _said(self._db)
+        for name, (kind, sql) in wanted.items():
+            if kind == "table" and found.get(name) != (kind, sql):
+                raise JournalError(
+                    f"{self.path}: the table {name} is missing or has been changed; bring back a "
+                    "copy of the file, or remove it to make its rows anew"
+                )
+        lacking = {name: sql for name, (_, sql) in wanted.items() if name not in found}
+        changed = [name for name in wanted if name in found and found[name] != wanted[name]]
+        if not lacking and not changed:
+            return
+        self._db.execute("PRAGMA query_only = 0")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for name in changed:
+                self._db.execute(f"DROP INDEX {name}")
+                lacking[name] = wanted[name][1]
+            for sql in lacking.values():
+                self._db.execute(sql.replace(" INDEX ", " INDEX IF NOT EXISTS ", 1))
+            self._db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            named = ", ".join(lacking)
+            raise JournalError(
+                f"{self.path}: it has lost its index {named}, which cannot be made anew ({error}); "
+                "bring back a copy of the file, or remove it to make its rows anew"
+            ) from error
+        finally:
+            self._db.execute(f"PRAGMA query_only = {int(self._readonly)}")
 
     @contextlib.contextmanager
     def _guard(self, opening: bool = False) -> Iterator[None]:
@@ -114,6 +151,20 @@ def _create(path: Path, schema: str, layout: int) -> None:
         db.execute("PRAGMA journal_mode = WAL")
         _lay_out(db, schema, layout)
     new.rename(path)
+
+
+@functools.cache
+def _layout(schema: str) -> dict[str, tuple[str, str]]:
+    """What a schema makes: name to kind and SQL."""
+    with contextlib.closing(sqlite3.connect(IN_MEMORY)) as db:
+        db.executescript(_META + schema)
+        return _said(db)
+
+
+def _said(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """What a file has: name to kind and SQL, those aside that SQLite made by itself."""
+    rows = db.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {name: (kind, sql) for name, kind, sql in rows}
 
 
 def _lay_out(db: sqlite3.Connection, schema: str, layout: int) -> None:

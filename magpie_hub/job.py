@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from magpie_hub.book import Book
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.database import IN_MEMORY
 from magpie_hub.delivery import Delivery, deliver, wanted_rows
-from magpie_hub.errors import JournalError
+from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.generate import Ledger, Progress, Watcher
 from magpie_hub.generator import check_memory, engine_options, load_chat
@@ -30,8 +30,14 @@ from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource, is_remote, pin
 from magpie_hub.panel import REVISIONS, bar_of, judges_pinned, pin_judges, tags_itself
 from magpie_hub.past import Past
-from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
+from magpie_hub.recipe.fingerprint import (
+    fingerprint,
+    first_turn_settings,
+    later_turn_settings,
+    verdict_settings,
+)
 from magpie_hub.recipe.model import Recipe
+from magpie_hub.rollout import GateJudge, judge_again
 from magpie_hub.rounds import Rounds, passing
 from magpie_hub.run_recipe import open_recipe as open_recipe
 
@@ -94,6 +100,11 @@ class Job:
         return journals(self.home) / f"{model_slug(self.recipe.model)}-{fingerprint(settings)}"
 
     @property
+    def verdicts_of(self) -> str:
+        """Names the list of gates whose verdicts the journals are read with."""
+        return fingerprint(verdict_settings(self.recipe))
+
+    @property
     def wanted(self) -> int:
         """Rows that must pass."""
         return wanted_rows(self.recipe)
@@ -111,14 +122,15 @@ class Job:
             OutputError: They cannot be opened; a book that nobody has begun cannot be read.
         """
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(Journal(self.folder / FIRST, readonly=not writable))
+            gates = self.verdicts_of
+            first = stack.enter_context(Journal(self.folder / FIRST, gates, readonly=not writable))
             later = None
             if self.recipe.turns > 1:
                 path = self.folder / later_name(self.recipe)
                 if writable or path.exists():
-                    later = stack.enter_context(Journal(path, readonly=not writable))
+                    later = stack.enter_context(Journal(path, gates, readonly=not writable))
                 else:
-                    later = stack.enter_context(Journal(IN_MEMORY))
+                    later = stack.enter_context(Journal(IN_MEMORY, gates))
             bar = bar_of(self.recipe, self.source)
             if self.past is None:
                 yield Book(first, later, self.recipe.turns, bar)
@@ -200,10 +212,18 @@ class Job:
             return
         if left_out := self.recipe.judges.said_out:
             say(f"left out, with what would be selected by them: {left_out}")
+        chat: ChatFormat | None = None
+        if self._unjudged():
+            # Takes no engine, and may be all that there is to do.
+            chat = load_chat(self.recipe, self.source, self.home)
+            with writer_lock(self.folder, say), self.book(writable=True) as book:
+                self._judge_again(book, chat, say)
+            if self.delivery() is not None:
+                return
         # What may be refused is asked for before anything is written.
         constrained = tags_itself(self.recipe)
         plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
-        chat = load_chat(self.recipe, self.source, self.home)
+        chat = chat or load_chat(self.recipe, self.source, self.home)
         if self.recipe.turns > 1:
             # Raises if the template takes a single turn only.
             assert chat.next_query
@@ -211,6 +231,7 @@ class Job:
         self._judges(revisions).check()
         with writer_lock(self.folder, say), self.book(writable=True) as book:
             self._describe(book, chat)
+            self._judge_again(book, chat, say)
             # Who held the lock until now may have pinned them first.
             revisions |= (book.first.meta(REVISIONS) or {}) | self._past_judges
             book.first.set_meta(REVISIONS, revisions)
@@ -228,6 +249,16 @@ class Job:
                 main_guarded,
             )
             await rounds.run()
+
+    def _unjudged(self) -> bool:
+        """Whether these gates have not been asked about some journaled turn."""
+        if not (self.folder / FIRST).exists():
+            return False
+        with self.book() as book:
+            return any(journal.unjudged() for journal in book.journals)
+
+    def _judge_again(self, book: Book, chat: ChatFormat, say: Say) -> None:
+        judge_again(book.journals, GateJudge(chat, self.gates, self.recipe.gates), say)
 
     def _describe(self, book: Book, chat: ChatFormat) -> None:
         """Writes down what the journals hold, so that they can be found again and explained.
@@ -286,8 +317,16 @@ def find_journal(recipe: Recipe, home: Path) -> Found | None:
     """The newest journal that holds just what this recipe draws, at whatever revision."""
     found: list[tuple[float, Found]] = []
     for path in journals(home).glob(f"{model_slug(recipe.model)}-*/{FIRST}"):
-        with Journal(path, readonly=True) as journal:
-            settings = journal.meta("settings")
+        settings = journaled_settings(path)
         if settings and settings == first_turn_settings(recipe, settings["revision"]):
             found.append((path.stat().st_mtime, Found(path.parent, settings["revision"])))
     return max(found)[1] if found else None
+
+
+def journaled_settings(path: Path) -> dict[str, Any] | None:
+    """The settings that a journal of first turns was begun with; None if it cannot be read."""
+    try:
+        with Journal(path, readonly=True) as journal:
+            return journal.meta("settings")
+    except (JournalError, OutputError):
+        return None

@@ -10,15 +10,16 @@ wrote it, so the engine finds later turns' history in its cache.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from magpie_hub.book import DUPLICATE, Book, digest
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engine.base import Completion, Engine, FinishReason, Sampling
 from magpie_hub.gates import Candidate, GateSet, Role, first_reason
-from magpie_hub.journal import TurnRecord
+from magpie_hub.journal import OPEN, Journal, TurnRecord
 from magpie_hub.plan import Plan, PlannedRow
+from magpie_hub.recipe.model import Gates
 from magpie_hub.schema import suffix
 
 Ids = tuple[int, ...]
@@ -106,6 +107,85 @@ def turn_record(
     )
 
 
+def said_by_user(record: TurnRecord) -> Words:
+    """The user's words of a journaled turn."""
+    ids, finish = record.instruction_ids, record.instruction_finish
+    return Words("user", record.turn, record.instruction, ids, finish)
+
+
+def said_by_assistant(record: TurnRecord) -> Words | None:
+    """The assistant's words of a journaled turn; None where none were paid for."""
+    if record.response is None or record.response_ids is None or record.response_finish is None:
+        return None
+    ids, finish = record.response_ids, record.response_finish
+    return Words("assistant", record.turn, record.response, ids, finish)
+
+
+@dataclass(frozen=True, slots=True)
+class GateJudge:
+    """What a recipe's gates say of words: a function of the words alone.
+
+    Attributes:
+        chat: The generator's chat format.
+        gates: Gates for either side; the first that objects names the reason.
+        settings: The recipe's `gates` section.
+    """
+
+    chat: ChatFormat
+    gates: GateSet
+    settings: Gates
+
+    def reason(self, words: Words, instruction: str = "") -> str | None:
+        """Why one side of a turn is rejected; None if it passes."""
+        gates = self.gates.instruction if words.role == "user" else self.gates.response
+        reason = first_reason(gates, words.candidate(self.chat, instruction))
+        if reason is None:
+            return None
+        side = "instruction" if words.role == "user" else "response"
+        return f"{side}{suffix(words.turn)}.{reason}"
+
+    def wants_answer(self, query: Words, reason: str | None) -> bool:
+        """Whether a response is paid for, with this reason against the user's words."""
+        return reason is None or (not self.settings.before_responding and bool(query.ids))
+
+    def again(self, record: TurnRecord) -> TurnRecord:
+        """A journaled turn with the verdict of these gates.
+
+        Whether another row has the same words, and whether they are worth a response, is no gate's
+        business: a turn that lacks its response is open, unless it was put off.
+        """
+        query, answer = said_by_user(record), said_by_assistant(record)
+        reason = self.reason(query)
+        mark = None
+        if reason is None and record.turn == 1 and self.settings.duplicate:
+            mark = digest(query.text)
+        if answer is not None:
+            reason = reason or self.reason(answer, query.text)
+        elif self.wants_answer(query, reason):
+            reason = record.reason if reason is None else OPEN
+        return replace(record, reason=reason, digest=mark)
+
+
+REJUDGED = 500
+"""Turns that are judged again before their verdicts are committed."""
+
+
+def judge_again(journals: Iterable[Journal], judge: GateJudge, say: Callable[[str], None]) -> None:
+    """Finds what verdicts journals lack for their list of gates, from the words; by their writer.
+
+    Args:
+        journals: The journals.
+        judge: The gates.
+        say: Told if there is something to do, in one line.
+    """
+    todo = [(journal, journal.unjudged()) for journal in journals]
+    if turns := sum(len(places) for _, places in todo):
+        say(f"gates: {turns:,} journaled turns to judge; none of them is generated again")
+    for journal, places in todo:
+        for at in range(0, len(places), REJUDGED):
+            journal.judge(map(judge.again, journal.at(places[at : at + REJUDGED])))
+
+
 class Rollouts:
     """Runs rows of one recipe on one engine.
 
@@ -134,7 +214,7 @@ class Rollouts:
         self._plan = plan
         self._chat = chat
         self._engine = engine
-        self._gates = gates
+        self._judge = GateJudge(chat, gates, plan.recipe.gates)
         self._book = book
         self._tag = tag
         self._settings = plan.recipe.gates
@@ -163,10 +243,8 @@ class Rollouts:
         history: list[tuple[Ids, Ids]] = []
         for turn in range(1, self._book.turns + 1):
             record = self._book.get(row_id, turn)
-            if record is None:
-                record = await self._turn(row, turn, history)
-            elif turn == 1 and self._book.waits(record.reason):
-                record = await self._resume(row, record)
+            if record is None or self._book.waits(record.reason):
+                record = await self._turn(row, turn, history, record)
             if record.reason is not None or record.response_ids is None:
                 return False
             if record.digest and self._book.repeats(row_id, record.digest):
@@ -175,42 +253,44 @@ class Rollouts:
         return True
 
     async def _turn(
-        self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]]
+        self,
+        row: PlannedRow,
+        turn: int,
+        history: Sequence[tuple[Ids, Ids]],
+        known: TurnRecord | None,
     ) -> TurnRecord:
+        """Makes what is missing of a turn.
+
+        Args:
+            row: The row.
+            turn: Which turn.
+            history: The turns before.
+            known: What is journaled of this one; nothing of that is generated again.
+        """
         mark: bytes | None = None
         try:
-            query = await self._query(row, turn, history)
-            reason = self._reason(query)
+            query = said_by_user(known) if known else await self._query(row, turn, history)
+            reason = self._judge.reason(query)
             if reason is None and turn == 1 and self._settings.duplicate:
                 mark = digest(query.text)
                 if not self._claim(mark, row.row_id):
                     reason = DUPLICATE
             if reason is None and turn == 1:
                 reason = await self._below_bar(row.row_id, query.text)
-            answer: Words | None = None
-            if reason is None or (not self._settings.before_responding and query.ids):
+            answer = said_by_assistant(known) if known else None
+            if answer is None and self._judge.wants_answer(query, reason):
                 answer = await self._answer(row, turn, history, query)
-                reason = reason or self._reason(answer, query.text)
+            if answer is not None:
+                reason = reason or self._judge.reason(answer, query.text)
             record = turn_record(row.row_id, turn, reason, mark, query, answer)
-            self._book.put(record)
+            if known is None:
+                self._book.put(record)
+            else:
+                self._book.put_back(record)
             return record
         finally:
             if mark is not None and self._in_flight.get(mark) == row.row_id:
                 del self._in_flight[mark]
-
-    async def _resume(self, row: PlannedRow, shelved: TurnRecord) -> TurnRecord:
-        """Answers a first instruction that was shelved, if it reaches the bar as it is now."""
-        query = Words(
-            "user", 1, shelved.instruction, shelved.instruction_ids, shelved.instruction_finish
-        )
-        reason = await self._below_bar(row.row_id, query.text)
-        answer: Words | None = None
-        if reason is None:
-            answer = await self._answer(row, 1, (), query)
-            reason = self._reason(answer, query.text)
-        record = turn_record(row.row_id, 1, reason, shelved.digest, query, answer)
-        self._book.put_back(record)
-        return record
 
     async def _below_bar(self, row_id: int, instruction: str) -> str | None:
         """Why a first instruction is not worth a response; None if it is."""
@@ -256,11 +336,3 @@ class Rollouts:
         done = await self._engine.generate(prompt, sampling) if fits else Completion((), "length")
         self.no_room += done.finish_reason == "length" and room < sampling.max_tokens
         return done
-
-    def _reason(self, words: Words, instruction: str = "") -> str | None:
-        gates = self._gates.instruction if words.role == "user" else self._gates.response
-        reason = first_reason(gates, words.candidate(self._chat, instruction))
-        if reason is None:
-            return None
-        side = "instruction" if words.role == "user" else "response"
-        return f"{side}{suffix(words.turn)}.{reason}"

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from magpie_hub import journal as journal_module
 from magpie_hub.database import IN_MEMORY
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.journal import Journal, TurnRecord, Words
+from magpie_hub.journal import OPEN, Journal, TurnRecord, Words
 
+INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
 RECORD = TurnRecord(0, 1, None, b"d", "Why?", "So.", "stop", "stop", (1, 2), (3, 4, 70000))
 ids = st.lists(st.integers(0, 2**32 - 1), max_size=50).map(tuple)
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -70,48 +71,128 @@ def test_a_turn_is_there_once(tmp_path: Path) -> None:
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=25))
-def test_rowids_only_rise(steps) -> None:
-    """What was committed last has the highest rowid, a turn in another's place too."""
+def test_rowids_of_words_only_rise(steps) -> None:
+    """What was committed last has the highest rowid, a turn that got its response too."""
     put_off = replace(RECORD, response=None, response_ids=None, reason="off", digest=None)
     with Journal(IN_MEMORY) as journal:
         highest = 0
         for puts_off, row in steps:
             known = journal.get(row, 1)
+            new = replace(put_off if puts_off else RECORD, row_id=row)
             if known is None:
-                new = replace(put_off if puts_off else RECORD, row_id=row)
                 journal.put(new)
-            elif known.response is None:
-                new = replace(put_off, row_id=row, reason="off:again") if puts_off else RECORD
-                new = replace(new, row_id=row)
-                journal.replace(new, "off")
             else:
-                with pytest.raises(JournalError, match="has its response already"):
-                    journal.replace(replace(RECORD, row_id=row), "off")
-                continue
+                journal.amend(new)
+            fresh = known is None or (known.response is None and not puts_off)
             (rowid,) = journal._db.execute(
                 "SELECT rowid FROM turns WHERE row_id = ? AND turn = 1", (row,)
             ).fetchone()
-            assert rowid > highest
-            highest = rowid
-            assert journal.get(row, 1) == new
+            assert (rowid > highest) if fresh else (rowid <= highest)
+            highest = max(highest, rowid)
+            found = journal.get(row, 1)
+            assert found is not None
+            assert (found.reason, found.digest) == (new.reason, new.digest)
+            assert found.response == (RECORD.response if known and known.response else new.response)
 
 
-def test_a_turn_takes_the_place_of_one_that_was_put_off_and_of_no_other(tmp_path: Path) -> None:
+def test_a_turn_gets_its_response_once_and_keeps_its_words(tmp_path: Path) -> None:
     off = replace(RECORD, response=None, response_ids=None, response_finish=None, reason="off:1")
     with Journal(tmp_path / "j.db") as journal:
         journal.put(off)
-        for row_id, reason in ((0, "other"), (1, "off")):
-            with pytest.raises(JournalError, match="has its response already"):
-                journal.replace(replace(RECORD, row_id=row_id), reason)
-        assert journal.get(0, 1) == off
+        for other in (replace(RECORD, row_id=1), replace(RECORD, instruction="Who?")):
+            with pytest.raises(JournalError, match="has other words already"):
+                journal.amend(other)
+            assert journal.get(0, 1) == off
         session = journal.begin_session({"engine": "toy"})
-        journal.replace(RECORD, "off")
+        journal.amend(RECORD)
+        assert journal.get(0, 1) == RECORD
+        with pytest.raises(JournalError, match="has other words already"):
+            journal.amend(replace(RECORD, response="No."))
         assert journal.get(0, 1) == RECORD
         assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, b"d", 0, 3)]
         found = journal._db.execute(
             "SELECT session, instruction_tokens, response_tokens FROM turns"
         ).fetchall()
         assert found == [(session, 2, 3)]
+
+
+def test_lists_of_gates_share_the_words_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    with Journal(path, "strict") as strict:
+        strict.put(replace(RECORD, reason="instruction.colon", digest=None))
+        strict.put(replace(RECORD, row_id=1))
+        with Journal(path, "mild", readonly=True) as mild:
+            assert list(mild.marks()) == []
+            assert mild.counts(1) == {}
+            assert mild.last() == -1
+            assert mild.lowest_with(b"d") is None
+            assert mild.get(0, 1) == replace(RECORD, reason=OPEN, digest=None)
+        with Journal(path, "mild") as mild:
+            places = mild.unjudged()
+            assert len(places) == 2
+            mild.judge(replace(turn, reason=None, digest=b"m") for turn in mild.at(places))
+            assert not mild.unjudged()
+            assert mild.counts(1) == {"": 2}
+            assert mild.lowest_with(b"m") == 0
+        assert strict.counts(1) == {"": 1, "instruction.colon": 1}
+        assert not strict.unjudged()
+
+
+def test_an_index_that_was_dropped_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    with Journal(path) as journal:
+        journal.put(RECORD)
+        names = [name for (name,) in journal._db.execute(INDEXES)]
+        sql = journal._db.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    assert names
+    for readonly in (False, True):
+        for name in names:
+            with sqlite3.connect(path) as db:
+                db.execute(f"DROP INDEX {name}")
+            with Journal(path, readonly=readonly) as journal:
+                assert journal.get(0, 1) == RECORD
+                assert list(journal.marks())
+                assert sorted(journal._db.execute("SELECT name, sql FROM sqlite_master")) == sorted(
+                    sql
+                )
+                with pytest.raises(JournalError):
+                    journal.put(RECORD)
+
+
+def test_an_index_of_another_kind_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP INDEX turns_once")
+        db.execute("CREATE INDEX turns_once ON turns (row_id)")
+    with Journal(path) as journal:
+        journal.put(RECORD)
+        with pytest.raises(JournalError, match="UNIQUE"):
+            journal.put(RECORD)
+
+
+def test_an_index_that_cannot_be_made_anew_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    with Journal(path) as journal:
+        journal.put(RECORD)
+    with sqlite3.connect(path) as db:
+        db.execute("DROP INDEX turns_once")
+        db.execute("INSERT INTO turns SELECT * FROM turns")
+    for readonly in (False, True):
+        with pytest.raises(JournalError, match="lost its index turns_once.*cannot be") as caught:
+            Journal(path, readonly=readonly)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("table", ["turns", "verdicts", "sessions", "gates"])
+def test_a_table_that_was_dropped_is_one_line(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "j.db"
+    Journal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"DROP TABLE {table}")
+    with pytest.raises(JournalError, match=f"table {table} is missing") as caught:
+        Journal(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
@@ -208,14 +289,17 @@ def test_a_journal_of_another_layout_is_refused(tmp_path: Path) -> None:
 
 def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.db") as journal:
-        for query in (
-            journal_module._MARKS.replace("?", "0"),
-            "SELECT MIN(row_id) FROM turns WHERE digest = x'00'",
-            "SELECT MAX(row_id) FROM turns",
-            "SELECT reason, COUNT(*) FROM turns INDEXED BY turns_marks "
-            "WHERE turn = 1 GROUP BY reason",
-        ):
-            steps = [row[3] for row in journal._db.execute("EXPLAIN QUERY PLAN " + query)]
+        queries = (
+            journal_module._MARKS,
+            journal_module._LOWEST,
+            journal_module._LAST,
+            journal_module._COUNTS,
+            journal_module._UNASKED,
+        )
+        for query in queries:
+            marks = (1,) * query.count("?") if "?1" not in query else (1,)
+            steps = [row[3] for row in journal._db.execute("EXPLAIN QUERY PLAN " + query, marks)]
             reads = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
             assert reads
-            assert all("COVERING INDEX" in step for step in reads), steps
+            # The verdicts' key holds all that is said of a turn, and the texts are elsewhere.
+            assert all("COVERING INDEX" in s or "USING PRIMARY KEY" in s for s in reads), steps

@@ -1,9 +1,10 @@
 """Fingerprints by stage: what a change costs is what it touches.
 
-The first turns depend on the generator, its chat format, the sampling, the seed and the gates;
-each further turn on those and on the later-turn settings. Rows, turns, the card and everything
-that only says *where* to run are in no fingerprint: more rows, more turns or another engine
-continue what is there.
+The first turns depend on the generator, how it computes, its chat format, the sampling and the
+seed; each further turn on those and on the later-turn settings. Gates change no word, only what is
+said of the words: verdicts have a fingerprint of their own, and another list of gates judges what
+is there. Rows, turns, the card and everything that only says *where* to run are in no fingerprint:
+more rows, more turns or another engine continue what is there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,27 @@ from magpie_hub.recipe.model import Recipe
 METHOD = 1
 """Version of the method as coded here; raised when the same recipe would draw other rows."""
 
+READING = 1
+"""Version of how words are read before any gate: the faults that a chat format finds in an answer,
+and which first instructions are the same. Raised when the same words would be judged otherwise."""
+
+CAPACITY = frozenset(
+    {
+        # How much fits, and where it is kept meanwhile.
+        *("max_num_batched_tokens", "max_num_scheduled_tokens", "num_gpu_blocks_override"),
+        *("kv_cache_memory_bytes", "kv_offloading_size", "kv_offloading_backend"),
+        *("cpu_offload_gb", "swap_space", "enable_sleep_mode", "max_parallel_loading_workers"),
+        # How the same files are reached; a token must not be written down, either.
+        *("hf_token", "download_dir", "safetensors_load_strategy", "use_tqdm_on_load"),
+        # What is told of the work.
+        *("disable_log_stats", "enable_log_requests", "aggregate_engine_logging", "log_level"),
+        *("logging_config", "log_config_file", "otlp_traces_endpoint", "collect_detailed_traces"),
+        *("kv_cache_metrics", "cudagraph_metrics", "enable_mfu_metrics", "stream_interval"),
+    }
+)
+"""Fields of vLLM's EngineArgs that change no token but by rounding, as the number of rows in a step
+does. Whatever else `engine_args` names belongs to what is drawn."""
+
 
 def first_turn_settings(recipe: Recipe, revision: str) -> dict[str, Any]:
     """What determines first turns, as plain data.
@@ -29,13 +51,39 @@ def first_turn_settings(recipe: Recipe, revision: str) -> dict[str, Any]:
         "method": METHOD,
         "model": recipe.model,
         "revision": revision,
-        "quantization": recipe.quantization,
-        "max_model_len": recipe.max_model_len,
+        **_numerics(recipe),
         "seed": recipe.seed,
         "chat": recipe.chat.model_dump(mode="json"),
         "instruct": recipe.instruct.model_dump(mode="json"),
         "respond": recipe.respond.model_dump(mode="json"),
-        "gates": recipe.gates.model_dump(mode="json"),
+    }
+
+
+def _numerics(recipe: Recipe) -> dict[str, Any]:
+    """How the generator computes, beyond what its weights and its files say."""
+    args = {name: value for name, value in recipe.engine_args.items() if name not in CAPACITY}
+    return {
+        "dtype": recipe.dtype,
+        "quantization": recipe.quantization,
+        "max_model_len": recipe.max_model_len,
+        "trust_model_code": recipe.trust_model_code,
+        "engine_args": json.loads(json.dumps(args, default=str)),
+    }
+
+
+def verdict_settings(recipe: Recipe) -> dict[str, Any]:
+    """What determines what gates say of generated words, as plain data.
+
+    Args:
+        recipe: The recipe; its gates' packages need not be installed.
+    """
+    from magpie_hub.gates import build_gates
+
+    return {
+        "reading": READING,
+        "before_responding": recipe.gates.before_responding,
+        "duplicate": recipe.gates.duplicate,
+        "gates": build_gates(recipe.gates.rules, to_run=False).resolved(),
     }
 
 

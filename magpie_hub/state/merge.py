@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from magpie_hub.book import SHELVED
 from magpie_hub.journal import FIRST
 from magpie_hub.state.files import holds_labels
 from magpie_hub.state.segment import rests_on
@@ -45,12 +44,11 @@ def _merge_turns(db: sqlite3.Connection, which: dict[str, str | int]) -> set[int
         "AND j.turn = s.turn WHERE s.file = :file AND s.turn = :turn AND s.row_id >= :first_row "
         f"AND {fits}"
     )
-    same = "j.instruction IS s.instruction AND j.response IS s.response AND j.reason IS s.reason"
+    same = "j.instruction IS s.instruction AND j.response IS s.response"
     # A response that was put off may come in a later segment: then, and only then, what this state
     # brought gives way.
     put_off = (
-        f"j.response IS NULL AND substr(j.reason, 1, {len(SHELVED)}) = '{SHELVED}' "
-        f"AND j.instruction = s.instruction AND NOT ({same}) "
+        "j.response IS NULL AND s.response IS NOT NULL AND j.instruction = s.instruction "
         "AND EXISTS (SELECT 1 FROM saved AS k WHERE k.file = :file AND k.id = j.rowid)"
     )
     db.execute("DELETE FROM accepted")

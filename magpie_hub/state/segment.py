@@ -1,9 +1,9 @@
 """A segment: what one save adds to a checkpoint. A gzipped SQLite file: gunzip it to look inside.
 
-It has the tables of the journal's files, with the name of the file before each row, and `about`:
-which journal and tick it is of. Two runners may draw different words for one row, so what rests on
-words says on which: `basis` is the hash of the turn that a later turn follows on, or that a label
-is of. It is merged with those words alone.
+It has the words of the journal's files, with the name of the file before each row, and `about`:
+which journal and tick it is of. What gates say of the words is found again from these. Two runners
+may draw different words for one row, so what rests on words says on which: `basis` is the hash of
+the turn that a later turn follows on, or that a label is of. It is merged with those words alone.
 
 The functions work on a connection to which files are attached: `segment`; a file of the journal as
 `source` (to copy from) or `journal` (to merge into); and `first`, its first turns, where these are
@@ -26,7 +26,7 @@ from pathlib import Path
 from magpie_hub.journal import FIRST
 from magpie_hub.state.files import holds_labels, in_order, is_kept
 
-FORMAT = "1"
+FORMAT = "2"
 """Version of the layout."""
 
 LEVEL = 3

@@ -69,9 +69,9 @@ def contents(folder: Path) -> dict[str, Any]:
             sessions = db.execute("SELECT started, info FROM sessions").fetchall()
             assert len(set(sessions)) == len(sessions)  # The tests begin each once.
             rows = db.execute(
-                "SELECT row_id, turn, reason, digest, instruction, response, instruction_finish, "
+                "SELECT row_id, turn, instruction, response, instruction_finish, "
                 "response_finish, instruction_ids, response_ids, instruction_tokens, "
-                "response_tokens, response_chars, s.started, s.info "
+                "response_tokens, s.started, s.info "
                 "FROM turns LEFT JOIN sessions AS s ON s.id = session"
             ).fetchall()
             found[name, "rows"] = {row[:2]: row for row in rows}
