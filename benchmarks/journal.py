@@ -77,15 +77,13 @@ def fill(path: Path, rows: int) -> None:
             TurnRecord(-1, 1, None, b"", "What is it?", "It is so.", "stop", "stop", (1, 2), (3, 4))
         )
     held = f"(row - 3 * (row % {REPEATED} = {REPEATED - 1}))"
-    other = {
-        "row_id": "row",
+    verdict = {
         "reason": f"CASE WHEN row % {REJECTED} = 0 THEN 'instruction.colon' END",
         # In no order, as a hash is; modulo a prime, so that no two are the same by chance.
         "digest": f"CASE WHEN row % {REJECTED} != 0 "
         f"THEN CAST(printf('%016d', {held} * 2654435761 % 10000000019) AS BLOB) END",
     }
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        names = [column[1] for column in db.execute("PRAGMA table_info(turns)")]
         indexes = db.execute(
             "SELECT name, sql FROM sqlite_master WHERE sql LIKE 'CREATE%INDEX%'"
         ).fetchall()
@@ -94,14 +92,18 @@ def fill(path: Path, rows: int) -> None:
         db.execute("BEGIN")
         for name, _ in indexes:
             db.execute(f"DROP INDEX {name}")
-        db.execute("CREATE TEMP TABLE one AS SELECT * FROM turns")
-        db.execute("DELETE FROM turns")
-        db.execute(
-            "INSERT INTO turns WITH RECURSIVE rows (row) AS "
-            "(SELECT 0 UNION ALL SELECT row + 1 FROM rows WHERE row < ? - 1) "
-            f"SELECT {', '.join(other.get(name, f'one.{name}') for name in names)} FROM rows, one",
-            (rows,),
-        )
+        for table, other in (("turns", {}), ("verdicts", verdict)):
+            names = [column[1] for column in db.execute(f"PRAGMA table_info({table})")]
+            made = {"row_id": "row", **other}
+            db.execute(f"CREATE TEMP TABLE one_{table} AS SELECT * FROM {table}")
+            db.execute(f"DELETE FROM {table}")
+            db.execute(
+                f"INSERT INTO {table} WITH RECURSIVE rows (row) AS "
+                "(SELECT 0 UNION ALL SELECT row + 1 FROM rows WHERE row < ? - 1) "
+                f"SELECT {', '.join(made.get(name, f'one_{table}.{name}') for name in names)} "
+                f"FROM rows, one_{table}",
+                (rows,),
+            )
         for _, sql in indexes:
             db.execute(sql)
         db.execute("COMMIT")

@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from magpie_hub.models import is_folder
-from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
+from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, verdict_settings
 from magpie_hub.recipe.model import Recipe
 
 MODEL_COLUMNS = (
@@ -55,9 +55,9 @@ class PublicNames:
         return self._names.get(name, name)
 
     def draws(self, recipe: Recipe, revision: str) -> str:
-        """Names what determines first turns, on whatever machine they are drawn."""
+        """Names what determines first turns and verdicts, on whatever machine they are drawn."""
         anywhere = recipe.model_copy(update={"model": self.generator})
-        return fingerprint(first_turn_settings(anywhere, revision))
+        return fingerprint(first_turn_settings(anywhere, revision), verdict_settings(anywhere))
 
     def judges(self, revisions: Mapping[str, str]) -> dict[str, str]:
         """Revisions of judges, by what the recipe says of them ("model", or "model@revision")."""

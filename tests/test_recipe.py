@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from magpie_hub.errors import RecipeError, UserError
+from magpie_hub.gates.colon import Colon
 from magpie_hub.job import open_recipe
 from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
 from magpie_hub.recipe.as_run import in_true_words
@@ -17,6 +18,7 @@ from magpie_hub.recipe.fingerprint import (
     first_turn_settings,
     later_turn_settings,
     recipe_fingerprint,
+    verdict_settings,
 )
 from magpie_hub.recipe.knobs import KNOBS, turn_knobs
 from magpie_hub.recipe.model import Recipe
@@ -179,6 +181,10 @@ def test_a_multi_turn_variant_has_the_first_turns_of_its_single_turn_one() -> No
         {"min_yield": 0.5},
         {"engine": "transformers"},
         {"max_num_seqs": 4},
+        {"engine_args": {"max_num_batched_tokens": 64, "disable_log_stats": True}},
+        {"engine_args": {"hf_token": "hf_secret"}},
+        {"gates": {"duplicate": False}},
+        {"gates": {"rules": {"colon": False}}},
         {"description": "Other words."},
         {"card": {"pretty_name": "X"}},
         {"judges": {"tags": {}}, "selection": {"min_quality": "good"}},
@@ -202,7 +208,12 @@ def test_what_costs_no_first_turn(fields: dict[str, object]) -> None:
         {"max_model_len": 512},
         {"respond": {"temperature": 0.5}},
         {"instruct": {"max_tokens": 9}},
-        {"gates": {"duplicate": False}},
+        {"dtype": "float32"},
+        {"trust_model_code": True},
+        {"engine_args": {"kv_cache_dtype": "fp8"}},
+        {"engine_args": {"hf_overrides": {"rope_scaling": {"factor": 2.0}}}},
+        {"engine_args": {"load_format": "dummy"}},
+        {"engine_args": {"a_field_that_nobody_knows": 1}},
         {"chat": {"thinking": True}},
         {"chat": {"template_kwargs": {"reasoning_effort": "low"}}},
     ],
@@ -210,6 +221,31 @@ def test_what_costs_no_first_turn(fields: dict[str, object]) -> None:
 def test_what_costs_first_turns(fields: dict[str, object]) -> None:
     recipe = parse_recipe(BASE, "f")
     assert first(changed(recipe, **fields)) != first(recipe)
+
+
+@pytest.mark.parametrize(
+    "gates",
+    [
+        {"duplicate": False},
+        {"before_responding": False},
+        {"rules": {"colon": False}},
+        {"rules": {"garbage": {"max_scripts": 2}}},
+        {"rules": {"refusal": True}},
+        {"rules": {"language": {"allow": ["en"]}}},
+    ],
+)
+def test_what_costs_verdicts(gates: dict[str, object]) -> None:
+    recipe = parse_recipe(BASE, "f")
+    assert verdict_settings(changed(recipe, gates=gates)) != verdict_settings(recipe)
+    assert verdict_settings(changed(recipe, seed=7)) == verdict_settings(recipe)
+
+
+def test_a_gate_s_version_costs_verdicts_and_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = parse_recipe(BASE, "f")
+    words, verdicts = first(recipe), verdict_settings(recipe)
+    monkeypatch.setattr(Colon, "version", Colon.version + 1)
+    assert first(recipe) == words
+    assert verdict_settings(recipe) != verdicts
 
 
 def test_template_variables_stay_plain_json() -> None:
