@@ -276,11 +276,12 @@ class Variant:
 def variants() -> list[Variant]:
     """Lists the variants and the recipes found here, with what the journals hold of each."""
     from magpie_hub.errors import RecipeError
+    from magpie_hub.gates.settings import verdict_settings
     from magpie_hub.home import home
     from magpie_hub.job import FIRST, find_journal
     from magpie_hub.journal import Journal
     from magpie_hub.recipe import find_recipe, load_recipe, variant_names
-    from magpie_hub.recipe.fingerprint import fingerprint, verdict_settings
+    from magpie_hub.recipe.fingerprint import fingerprint
     from magpie_hub.recipe.variants import SUFFIX, shipped
 
     ours = shipped("builders").resolve()

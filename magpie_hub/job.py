@@ -21,6 +21,7 @@ from magpie_hub.database import IN_MEMORY
 from magpie_hub.delivery import Delivery, deliver, wanted_rows
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.gates import GateSet, build_gates
+from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.generate import Ledger, Progress, Watcher
 from magpie_hub.generator import check_memory, engine_options, load_chat
 from magpie_hub.home import home as default_home
@@ -34,7 +35,6 @@ from magpie_hub.recipe.fingerprint import (
     fingerprint,
     first_turn_settings,
     later_turn_settings,
-    verdict_settings,
 )
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import GateJudge, judge_again

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.models import is_folder
-from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, verdict_settings
+from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
 from magpie_hub.recipe.model import Recipe
 
 MODEL_COLUMNS = (

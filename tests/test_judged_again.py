@@ -16,10 +16,11 @@ from magpie_hub.delivery import deliver
 from magpie_hub.engine.base import Sampling
 from magpie_hub.errors import EngineError
 from magpie_hub.gates import build_gates
+from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.generate import Ledger, grow
 from magpie_hub.journal import Journal
 from magpie_hub.plan import Plan, stage_seed
-from magpie_hub.recipe.fingerprint import fingerprint, verdict_settings
+from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.rollout import GateJudge, Rollouts, judge_again
 from tests.toy import ToyChat, ToyEngine

@@ -10,6 +10,7 @@ import yaml
 
 from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.gates.colon import Colon
+from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.job import open_recipe
 from magpie_hub.recipe import find_recipe, load_recipe, parse_recipe, variant_names
 from magpie_hub.recipe.as_run import in_true_words
@@ -18,7 +19,6 @@ from magpie_hub.recipe.fingerprint import (
     first_turn_settings,
     later_turn_settings,
     recipe_fingerprint,
-    verdict_settings,
 )
 from magpie_hub.recipe.knobs import KNOBS, turn_knobs
 from magpie_hub.recipe.model import Recipe

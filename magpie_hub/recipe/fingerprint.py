@@ -18,10 +18,6 @@ from magpie_hub.recipe.model import Recipe
 METHOD = 1
 """Version of the method as coded here; raised when the same recipe would draw other rows."""
 
-READING = 1
-"""Version of how words are read before any gate: the faults that a chat format finds in an answer,
-and which first instructions are the same. Raised when the same words would be judged otherwise."""
-
 CAPACITY = frozenset(
     {
         # How much fits, and where it is kept meanwhile.
@@ -68,22 +64,6 @@ def _numerics(recipe: Recipe) -> dict[str, Any]:
         "max_model_len": recipe.max_model_len,
         "trust_model_code": recipe.trust_model_code,
         "engine_args": json.loads(json.dumps(args, default=str)),
-    }
-
-
-def verdict_settings(recipe: Recipe) -> dict[str, Any]:
-    """What determines what gates say of generated words, as plain data.
-
-    Args:
-        recipe: The recipe; its gates' packages need not be installed.
-    """
-    from magpie_hub.gates import build_gates
-
-    return {
-        "reading": READING,
-        "before_responding": recipe.gates.before_responding,
-        "duplicate": recipe.gates.duplicate,
-        "gates": build_gates(recipe.gates.rules, to_run=False).resolved(),
     }
 
 
