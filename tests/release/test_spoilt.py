@@ -100,7 +100,7 @@ def test_spoilt_statistics_are_a_line(release: Release, data: st.DataObject) -> 
     release.ends("stats.json", data.draw(spoilt(json.loads(release.files["stats.json"]))))
 
 
-@settings(quick, max_examples=50)
+@settings(quick, max_examples=20)
 @given(data=st.data())
 @pytest.mark.parametrize("path", ["manifest.json", "recipe.yaml", "README.md", SHARD])
 def test_a_damaged_file_is_a_line(release: Release, path: str, data: st.DataObject) -> None:
