@@ -18,6 +18,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from detect_secrets.plugins.artifactory import ArtifactoryDetector
@@ -98,8 +99,8 @@ def _rule(
 
     def all_hits(text: str) -> Iterator[Hit]:
         # Each character stays where it is, so places are those of the text.
-        text = _FOREIGN.sub(_as_breaks, text)
-        if bare:
+        text = _plain(text)
+        if bare and "_" in text:
             text = _LINES.sub(_as_breaks, text)
         for pattern in patterns:
             which = min(group, pattern.groups)
@@ -128,6 +129,14 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]|\\[nrt]")
 """What credentials do not hold, and libraries' patterns take for parts of words: letters of other
 alphabets, and line breaks that are spelled out."""
 _LINES = re.compile(r"(?<![A-Za-z0-9_])_+|_+(?![A-Za-z0-9_])")
+
+
+@lru_cache(1)
+def _plain(text: str) -> str:
+    # Most texts are; several rules look at one text after another.
+    if text.isascii() and "\\" not in text:
+        return text
+    return _FOREIGN.sub(_as_breaks, text)
 
 
 def _as_breaks(match: re.Match[str]) -> str:
@@ -384,7 +393,7 @@ CREDENTIALS = (
     ),
     _rule(
         "connection-string",
-        r"(?i:password|pwd)[ \t]?=[ \t]?[^;\s]",
+        r"(?i:password|pwd)[ \t]?=[ \t]?[^;\s'\"<>(){}]+(?:[;\s'\"<>\\]|[^\x00-\x7f]|$)",
         ConnectionStringDetector(),
         group=1,
         generic=True,

@@ -134,7 +134,7 @@ class ConnectionStringDetector(RegexBasedDetector):
         re.compile(
             rf"(?i:(?<![A-Za-z0-9]){_SETTING}[ \t]?=[^;=\n]{{1,128}};"
             r"(?:[^;=\n]{1,64}=[^;=\n]{0,128};){0,8}?"
-            r"[ \t]?(?:password|pwd)[ \t]?=[ \t]?)([^;\s'\"<>(){}]{1,128})"
+            r"[ \t]?(?:password|pwd)[ \t]?=[ \t]?)([^;\s'\"<>(){}]{1,128})(?=[;\s'\"<>\\]|\Z)"
         ),
         re.compile(
             rf"(?i:(?<![A-Za-z0-9])(?:password|pwd)[ \t]?=[ \t]?)([^;\s'\"<>(){{}}]{{1,128}})"
@@ -143,7 +143,7 @@ class ConnectionStringDetector(RegexBasedDetector):
         # Settings with spaces between them, as libpq takes them; a lone one that is strong.
         re.compile(
             rf"(?i:(?<![A-Za-z0-9]){_SETTING}=\S{{1,128}} +(?:[a-z_]{{1,32}}=\S{{1,128}} +){{0,8}}?"
-            r"password=)([^;\s'\"<>(){}]{1,128})"
+            r"password=)([^;\s'\"<>(){}]{1,128})(?=[;\s'\"<>\\]|\Z)"
         ),
         re.compile(r"(?<![A-Za-z0-9.$])(?i:password|pwd)=([^;\s'\"<>(){}]{8,128});"),
     )
