@@ -16,7 +16,6 @@ from datasets.exceptions import DatasetGenerationError
 
 from magpie_hub.builder.call import check_call
 from magpie_hub.errors import MagpieError, UserError
-from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.knobs import KNOBS
 from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.settings import NAME
@@ -52,8 +51,10 @@ class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
         return open_recipe(files[0], {name: getattr(self, name) for name in (*KNOBS, NAME)})
 
     def create_config_id(self, config_kwargs: Any, custom_features: Any = None) -> str:
-        """Names the cache folder after everything that the recipe says."""
-        return f"{self.name}-{recipe_fingerprint(self.recipe())}"
+        """Names the cache folder after everything that determines the rows."""
+        from magpie_hub.builder.pins import rows_fingerprint
+
+        return f"{self.name}-{rows_fingerprint(self.recipe())}"
 
 
 class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]

@@ -1,0 +1,24 @@
+"""What determines a recipe's rows beyond its text: models on this machine, gates, the method."""
+
+from __future__ import annotations
+
+from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.models import is_remote, pin
+from magpie_hub.panel import judge_models
+from magpie_hub.recipe.fingerprint import fingerprint, recipe_fingerprint
+from magpie_hub.recipe.model import Recipe
+
+
+def rows_fingerprint(recipe: Recipe) -> str:
+    """16 hexadecimal digits of everything that determines a recipe's rows here.
+
+    A model on the Hub is not asked for: without a revision it keeps the one that its rows were
+    begun with. A folder, or a package, may have changed in place.
+
+    Raises:
+        ModelError: A folder holds no whole model.
+    """
+    names = {recipe.model, *(str(one.model) for one in judge_models(recipe).values())}
+    pins = {name: pin(name).revision for name in sorted(names) if not is_remote(name)}
+    said = {"recipe": recipe_fingerprint(recipe), "pins": pins}
+    return fingerprint(said, verdict_settings(recipe))
