@@ -47,6 +47,10 @@ _SOMEBODY_SPEAKS = re.compile(
     r"|^\W*(?:hi|hello|hey|good (?:morning|evening|day))\b",
     re.IGNORECASE,
 )
+_WRITES = re.compile(
+    r"\b(?:write|compose|draft|act as|pretend|imagine|role|you are|introduce|hello|hi)\b",
+    re.IGNORECASE,
+)
 _FIRST_PERSON = re.compile(r"\b(?:I|I['’](?:m|d|ve|ll)|[Mm]y|[Mm]e|[Mm]yself)\b(?![.:])")
 _QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)", re.MULTILINE)
 
@@ -60,7 +64,7 @@ class SmallTalk:
     """
 
     name: ClassVar[str] = "small_talk"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     first_person: bool = False
@@ -73,11 +77,13 @@ class SmallTalk:
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "small_talk"."""
-        if _SOMEBODY_SPEAKS.search(candidate.instruction):
+        asked = candidate.instruction
+        lenient = bool(_SOMEBODY_SPEAKS.search(asked))
+        if lenient and (not self.first_person or _WRITES.search(asked)):
             return None
         text = candidate.text
         if '"' in text or "“" in text:
             text = _QUOTED.sub(" ", text)
         if self.first_person and _FIRST_PERSON.search(text):
             return self.name
-        return self.name if _OFFERS.search(text) else None
+        return self.name if not lenient and _OFFERS.search(text) else None

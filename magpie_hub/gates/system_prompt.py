@@ -1,10 +1,10 @@
 """Gate `system_prompt`: an instruction that tells the assistant what it is.
 
 Rule: the instruction begins as a system prompt does: "You are an AI assistant …", "You're a helpful
-chatbot …", "As a large language model, you …". Models whose own system prompt is of this kind, and
-small ones above all, write it again where a person's message should stand.  With
-`any_role`, other roles as well ("You are a travel guide"), which people do hand out. Not caught on
-purpose: questions ("Are you an AI?").
+chatbot …", "As a large language model, you …", "The user wants …". Models whose own system prompt
+is of this kind, and small ones above all, write it again where a person's message should stand.
+With `any_role`, other roles as well ("You are a travel guide"), which people do hand out. Not
+caught on purpose: questions ("Are you an AI?").
 
 People write such messages too, so the gate is off unless a recipe asks for it.
 """
@@ -25,7 +25,8 @@ _ASSISTANT = (
 _A = rf"(?:an?|the|my) (?:[\w-]+ ){{0,2}}?{_ASSISTANT}"
 _BEGINS = re.compile(
     rf"\W*(?:(?:you are|you['’]re|you will be|you will act as) (?:now )?{_A}"
-    rf"|as {_A}[^.!?\n]{{0,40}}?,? (?:you|your)\b)",
+    rf"|the user (?:wants|asks|asked|needs|has|is|would)\b|as {_A}[^.!?\n]{{0,40}}?,? (?:you"
+    rf"|your)\b)",
     re.IGNORECASE,
 )
 
@@ -44,7 +45,7 @@ class SystemPrompt:
     """
 
     name: ClassVar[str] = "system_prompt"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     any_role: bool = False
