@@ -220,6 +220,8 @@ class Job:
                 self._judge_again(book, chat, say)
             if self.delivery() is not None:
                 return
+        for line in self.left_behind():
+            say(line)
         # What may be refused is asked for before anything is written.
         constrained = tags_itself(self.recipe)
         plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
@@ -250,6 +252,27 @@ class Job:
             )
             await rounds.run()
 
+    def left_behind(self) -> list[str]:
+        """What rows of this recipe stay behind if these settings begin a folder of their own."""
+        if (self.folder / FIRST).exists():
+            return []
+        lines = []
+        mine = first_turn_settings(self.recipe, self.source.revision)
+        for path in journals(self.home).glob(f"{model_slug(self.recipe.model)}-*/{FIRST}"):
+            try:
+                with Journal(path, readonly=True) as journal:
+                    name, settings = journal.meta("name"), journal.meta("settings") or {}
+                    rows, tokens = journal.size()
+            except (JournalError, OutputError):
+                continue
+            changed = [key for key in mine if settings.get(key) != mine[key]]
+            if name == self.recipe.name and rows:
+                lines.append(
+                    f"{rows:,} rows ({tokens:,} tokens) of {name} stay behind in {path.parent}: "
+                    f"other {', '.join(changed)}; these rows are made anew"
+                )
+        return lines
+
     def _unjudged(self) -> bool:
         """Whether these gates have not been asked about some journaled turn."""
         if not (self.folder / FIRST).exists():
@@ -275,6 +298,7 @@ class Job:
             )
         book.first.set_meta("chat", derived)
         book.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
+        book.first.set_meta("name", self.recipe.name)
         book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
         if book.later is not None:
             book.later.set_meta("settings", later_turn_settings(self.recipe))

@@ -285,6 +285,15 @@ class Journal(Database):
         with self._guard():
             yield from map(Mark._make, self._db.execute(_MARKS, (since, self._gates, first)))
 
+    def size(self) -> tuple[int, int]:
+        """How many turns are there, and how many tokens they were."""
+        with self._guard():
+            turns, tokens = self._db.execute(
+                "SELECT COUNT(*), TOTAL(instruction_tokens + COALESCE(response_tokens, 0)) "
+                "FROM turns"
+            ).fetchone()
+        return turns, int(tokens)
+
     def last(self) -> int:
         """The highest row id that has been judged; -1 in an empty journal."""
         with self._guard():
