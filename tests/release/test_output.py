@@ -215,7 +215,9 @@ def test_a_name_as_long_as_a_name_can_be_works(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 6
 
 
-@pytest.mark.parametrize("token", [str(os.getpid()), "0123456789abcdef"])
+@pytest.mark.parametrize(
+    "token", [pytest.param(str(os.getpid()), id="own-pid"), "0123456789abcdef"]
+)
 @pytest.mark.parametrize("kind", ["old", "partial"])
 def test_what_a_dead_process_left_never_blocks_a_build(
     token: str, kind: str, tmp_path: Path
