@@ -6,6 +6,7 @@ The decision imports no engine and loads nothing; its reason is one sentence for
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,6 +59,11 @@ def plan_engine(
     """
     _check_server(options)
     if options.base_url:
+        if options.batch_invariant:
+            raise UserError(
+                "batch_invariant is set where vLLM starts: give the server VLLM_BATCH_INVARIANT=1, "
+                "and leave it out here."
+            )
         return EnginePlan("server", f"base_url is set ({address(options.base_url)})")
     device = device or find_device()
     obstacle = vllm_obstacle(device)
@@ -71,6 +77,7 @@ def plan_engine(
     else:
         name = "vllm"
         reason = "it is asked" if options.engine == "vllm" else f"vLLM runs on {device.label}"
+    _check_batch_invariant(options, device, name)
     _check_gpus(options, device)
     check_fit(source, options, device)
     return EnginePlan(name, reason)
@@ -114,6 +121,8 @@ async def start_engine(
         return engine
     device = find_device()
     name, reason = plan_engine(source, options, device, constrained=constrained)
+    if options.batch_invariant:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"  # Before vLLM, whose kernels are chosen by it.
     if name == "vllm" and (broken := _vllm_broken()):
         # Found by its name, yet it does not import: most often torch and torchvision do not match.
         if options.engine == "vllm":
@@ -191,6 +200,18 @@ def _check_server(options: EngineOptions) -> None:
     if options.base_url and options.engine not in ("auto", "server"):
         raise UserError(
             f"base_url asks for a server and engine: {options.engine} runs here; drop one of them."
+        )
+
+
+def _check_batch_invariant(options: EngineOptions, device: Device, name: str) -> None:
+    if not options.batch_invariant:
+        return
+    if name != "vllm":
+        raise UserError(f"batch_invariant is a mode of vLLM, and {name} runs here; leave it out.")
+    if not device.gpus:
+        raise UserError(
+            "batch_invariant: vLLM has this mode on GPUs alone; leave it out, and set dtype: "
+            "float32, with which a CPU's tokens hardly depend on the batch."
         )
 
 

@@ -24,6 +24,7 @@ class EngineOptions:
         data_parallel_size: Copies of the model.
         gpu_memory_utilization: Share of a GPU's memory that vLLM may take, in (0, 1].
         enforce_eager: Skip compilation: starts sooner, decodes slower.
+        batch_invariant: vLLM's mode whose tokens do not depend on what else is in the batch.
         in_process: Run vLLM's core in this process rather than in one of its own. A script without
             a main guard needs that.
         trust_remote_code: Let the model's repository run its own Python code.
@@ -40,6 +41,7 @@ class EngineOptions:
     data_parallel_size: int = 1
     gpu_memory_utilization: float | None = None
     enforce_eager: bool | None = None
+    batch_invariant: bool = False
     in_process: bool | None = None
     trust_remote_code: bool = False
     engine_args: dict[str, Any] = field(default_factory=dict)

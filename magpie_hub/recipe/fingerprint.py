@@ -62,6 +62,7 @@ def _numerics(recipe: Recipe) -> dict[str, Any]:
         "dtype": recipe.dtype,
         "quantization": recipe.quantization,
         "max_model_len": recipe.max_model_len,
+        "batch_invariant": recipe.batch_invariant,
         "trust_model_code": recipe.trust_model_code,
         "engine_args": json.loads(json.dumps(args, default=str)),
     }

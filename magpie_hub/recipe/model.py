@@ -350,6 +350,10 @@ class Recipe(Section):
         None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
     )
     enforce_eager: bool | None = _knob(None, "Skip compilation: a sooner start, slower decoding.")
+    batch_invariant: bool = _knob(
+        False,
+        "vLLM's mode whose tokens do not depend on what else is in the batch: on GPUs, slower.",
+    )
     in_process: bool | None = _knob(None, "Run vLLM's core in the calling process.")
     engine_args: dict[str, JsonValue] = Field(
         default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."

