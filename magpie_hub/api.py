@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("magpie_hub")
 
 
+def to_log(line: str) -> None:
+    """Takes a run's lines where nobody else does; its warnings are seen without any set-up."""
+    log.log(logging.WARNING if line.startswith("warning: ") else logging.INFO, "%s", line)
+
+
 def build(
     name: str | Path,
     out: str | Path | None = None,
     *,
-    say: Say = log.info,
+    say: Say = to_log,
     watch: Watcher | None = None,
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",

@@ -29,6 +29,7 @@ from magpie_hub.journal import FIRST as FIRST
 from magpie_hub.journal import Journal, writer_lock
 from magpie_hub.judging import Judging
 from magpie_hub.models import ModelSource, is_remote, pin
+from magpie_hub.orphans import NAMES, Orphans, find_orphans
 from magpie_hub.panel import REVISIONS, bar_of, judges_pinned, pin_judges, tags_itself
 from magpie_hub.past import Past
 from magpie_hub.recipe.fingerprint import (
@@ -220,8 +221,8 @@ class Job:
                 self._judge_again(book, chat, say)
             if self.delivery() is not None:
                 return
-        for line in self.left_behind():
-            say(line)
+        if orphans := self.left_behind():
+            say(f"warning: {orphans}")
         # What may be refused is asked for before anything is written.
         constrained = tags_itself(self.recipe)
         plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
@@ -252,26 +253,21 @@ class Job:
             )
             await rounds.run()
 
-    def left_behind(self) -> list[str]:
-        """What rows of this recipe stay behind if these settings begin a folder of their own."""
-        if (self.folder / FIRST).exists():
-            return []
-        lines = []
-        mine = first_turn_settings(self.recipe, self.source.revision)
-        for path in journals(self.home).glob(f"{model_slug(self.recipe.model)}-*/{FIRST}"):
-            try:
-                with Journal(path, readonly=True) as journal:
-                    name, settings = journal.meta("name"), journal.meta("settings") or {}
-                    rows, tokens = journal.size()
-            except (JournalError, OutputError):
-                continue
-            changed = [key for key in mine if settings.get(key) != mine[key]]
-            if name == self.recipe.name and rows:
-                lines.append(
-                    f"{rows:,} rows ({tokens:,} tokens) of {name} stay behind in {path.parent}: "
-                    f"other {', '.join(changed)}; these rows are made anew"
-                )
-        return lines
+    def left_behind(self) -> Orphans | None:
+        """The rows of this recipe that these settings would not go on with, but begin anew.
+
+        Gates, rows, turns, judges and thresholds leave nothing behind.
+        """
+        name, start = self.recipe.name, self.past.start if self.past else 0
+        if not (self.folder / FIRST).exists():
+            paths = journals(self.home).glob(f"{model_slug(self.recipe.model)}-*/{FIRST}")
+            settings = first_turn_settings(self.recipe, self.source.revision)
+            return find_orphans(paths, settings, name, start=start)
+        if self.recipe.turns > 1 and not (self.folder / later_name(self.recipe)).exists():
+            paths = self.folder.glob("later-*.db")
+            settings = later_turn_settings(self.recipe)
+            return find_orphans(paths, settings, name, start=start, later=True)
+        return None
 
     def _unjudged(self) -> bool:
         """Whether these gates have not been asked about some journaled turn."""
@@ -298,10 +294,15 @@ class Job:
             )
         book.first.set_meta("chat", derived)
         book.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
-        book.first.set_meta("name", self.recipe.name)
-        book.first.set_meta("settings", first_turn_settings(self.recipe, self.source.revision))
-        if book.later is not None:
-            book.later.set_meta("settings", later_turn_settings(self.recipe))
+        settings = [
+            first_turn_settings(self.recipe, self.source.revision),
+            later_turn_settings(self.recipe),
+        ]
+        for journal, said in zip(book.journals, settings, strict=False):
+            # Recipes that draw the same go on with each other's rows.
+            names = {self.recipe.name, *(journal.meta(NAMES) or ())}
+            journal.set_meta(NAMES, sorted(names))
+            journal.set_meta("settings", said)
 
 
 def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:
@@ -351,6 +352,7 @@ def journaled_settings(path: Path) -> dict[str, Any] | None:
     """The settings that a journal of first turns was begun with; None if it cannot be read."""
     try:
         with Journal(path, readonly=True) as journal:
-            return journal.meta("settings")
+            settings: dict[str, Any] | None = journal.meta("settings")
+            return settings
     except (JournalError, OutputError):
         return None

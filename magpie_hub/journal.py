@@ -285,12 +285,13 @@ class Journal(Database):
         with self._guard():
             yield from map(Mark._make, self._db.execute(_MARKS, (since, self._gates, first)))
 
-    def size(self) -> tuple[int, int]:
-        """How many turns are there, and how many tokens they were."""
+    def size(self, start: int = 0) -> tuple[int, int]:
+        """How many turns there are of the rows from `start` on, and how many tokens they were."""
         with self._guard():
             turns, tokens = self._db.execute(
                 "SELECT COUNT(*), TOTAL(instruction_tokens + COALESCE(response_tokens, 0)) "
-                "FROM turns"
+                "FROM turns WHERE row_id >= ?",
+                (start,),
             ).fetchone()
         return turns, int(tokens)
 

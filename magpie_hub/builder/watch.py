@@ -5,26 +5,24 @@ Nothing of it where the bars of `datasets` are switched off.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import datasets
 
+from magpie_hub.api import to_log
 from magpie_hub.background import Background
 from magpie_hub.generate import Progress
 from magpie_hub.job import Job
 from magpie_hub.progress import LiveLine
-
-log = logging.getLogger("magpie_hub")
 
 
 @contextmanager
 def watching() -> Iterator[tuple[Callable[[str], None], Callable[[Progress], None]]]:
     """Where a run's lines and its progress go."""
     if datasets.are_progress_bars_disabled() or sys.stderr is None:
-        yield log.info, lambda progress: None
+        yield to_log, lambda progress: None
         return
     line = LiveLine(sys.stderr)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from magpie_hub.cli.options import SETTINGS, as_json, knob_options, live, log_path
+from magpie_hub.cli.options import (
+    SETTINGS,
+    as_json,
+    knob_options,
+    live,
+    log_path,
+    yes_option,
+)
+from magpie_hub.errors import UserError
 from magpie_hub.shell import command
 
 if TYPE_CHECKING:
+    from magpie_hub.orphans import Orphans
     from magpie_hub.release import Release
 
 
@@ -24,16 +34,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Release folder; ./NAME by default, or ./NAME-release beside the recipe's folder.",
 )
+@yes_option
 @knob_options()
 @as_json
-def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
+def build(name: str, out: Path | None, yes: bool, as_json: bool, **knobs: Any) -> None:
     """Build the release folder of NAME, generating the rows that the journal lacks.
 
-    The options below, after --out, are the recipe's settings for this run; each may also be given
+    The options below, after --yes, are the recipe's settings for this run; each may also be given
     as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
     stopped.
     """
-    release, log = build_live(name, out, **knobs)
+    release, log = build_live(name, out, yes=yes, **knobs)
     if as_json:
         found = {
             "path": str(release.path),
@@ -51,14 +62,35 @@ def build(name: str, out: Path | None, as_json: bool, **knobs: Any) -> None:
     click.echo(f"engine log: {log}", err=True)
 
 
-def build_live(name: str, out: Path | None, **knobs: Any) -> tuple[Release, Path]:
-    """Builds with a live line; the release, and the log that holds the engine's chatter."""
+def build_live(name: str, out: Path | None, *, yes: bool, **knobs: Any) -> tuple[Release, Path]:
+    """Builds with a live line; the release, and the log that holds the engine's chatter.
+
+    Raises:
+        UserError: Somebody was asked whether rows may stay behind, and said no.
+    """
     from magpie_hub import api
 
     job, folder = api.prepare(name, out, how="{option}", **knobs)
+    if not yes:
+        _ask(job.left_behind())
     with live(job.recipe.name) as shown:
         release = api.complete(job, folder, say=shown.say, watch=shown.watch, main_guarded=True)
     return release, shown.log
+
+
+def _ask(orphans: Orphans | None) -> None:
+    """Asks whether rows may stay behind, where somebody can answer; else the run only says it.
+
+    Raises:
+        UserError: They may not.
+    """
+    if orphans is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not click.confirm(f"{orphans}.\nMake them anew?", err=True):
+        raise UserError(
+            f"nothing is generated; to go on with the rows that are there, set {orphans.before}; "
+            "--yes makes them anew"
+        )
 
 
 def funnel_text(stats: Mapping[str, Any]) -> str:

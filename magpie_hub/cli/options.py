@@ -32,6 +32,11 @@ reviewed_option = click.option(
 repo_option = click.option(
     "--repo-id", help="NAMESPACE/NAME; the recipe's, or your own magpie-NAME by default."
 )
+yes_option = click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask when a changed setting leaves rows behind that are then made anew.",
+)
 set_option = click.option(
     "--set",
     NAME,

@@ -19,6 +19,7 @@ from magpie_hub.cli.options import (
     reviewed_option,
     set_option,
     variant_option,
+    yes_option,
 )
 
 FOUND = 3
@@ -33,6 +34,7 @@ FOUND = 3
     help="Its release folder; by default where build leaves it.",
 )
 @click.option("--build", "build_first", is_flag=True, help="Build the release first.")
+@yes_option
 @repo_option
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
 @click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
@@ -48,6 +50,7 @@ def push(
     name: str,
     folder: Path | None,
     build_first: bool,
+    yes: bool,
     repo_id: str | None,
     private: bool,
     pull_request: bool,
@@ -69,7 +72,7 @@ def push(
 
     say = partial(click.echo, err=True)
     if build_first:
-        build_live(name, folder, settings=settings)
+        build_live(name, folder, yes=yes, settings=settings)
     published = api.push(
         name,
         folder,

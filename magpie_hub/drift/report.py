@@ -38,6 +38,7 @@ def report(
     repo_id: str | None,
     published_rows: int,
     new_rows: int,
+    notes: Sequence[str] = (),
 ) -> str:
     """Writes the report.
 
@@ -49,6 +50,7 @@ def report(
         repo_id: Where they are published; None if that is not known.
         published_rows: Rows that are published before.
         new_rows: Rows that the tick made.
+        notes: What else is to be known of it, a sentence each.
 
     Returns:
         Markdown: the verdict in one sentence, what is wrong in words, the checks side by side, the
@@ -71,6 +73,7 @@ def report(
             verdict += f" For {checks} there are too few rows to tell."
     parts = [
         verdict,
+        *(f"Note: {inline(note)}." for note in notes),
         _sentences("What failed", failed),
         _sentences("What to look at", warnings),
         "## Checks",

@@ -168,9 +168,10 @@ class _Run:
         tag = tag_of(day, tags)
         job, kept = self._job(standing)
         warnings = _changes(job, standing)
+        notes: list[str] = []
 
         def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-            found = self._examine(standing, fresh, name, tag)
+            found = self._examine(standing, fresh, name, tag, notes)
             warnings.extend(check.says for check in found.warnings)
             return found.to_json(), warnings
 
@@ -178,11 +179,13 @@ class _Run:
             standing.manifest, standing.stats, kept, name, tag, day.isoformat(), examine
         )
         with self._kept(job, name):
+            if orphans := job.left_behind():
+                notes.append(str(orphans))
             try:
                 self._generate(job)
             except YieldError:
                 least = max(self.recipe.min_yield, self.recipe.regenerate.drift.min_yield or 0)
-                self._examine(standing, _so_far(job), name, tag, min_yield=least)
+                self._examine(standing, _so_far(job), name, tag, notes, min_yield=least)
                 raise
             release = write_release(job, self.out, growth)
         manifest, added = read_manifest(release.path), release.funnel.delivered
@@ -265,6 +268,7 @@ class _Run:
         fresh: Mapping[str, Any],
         name: str,
         tag: str,
+        notes: Sequence[str],
         **bounds: float,
     ) -> drift.Examination:
         """Compares new rows with the published ones, and writes the report.
@@ -282,6 +286,7 @@ class _Run:
             repo_id=self.repo_id,
             published_rows=standing.manifest["rows"],
             new_rows=fresh["rows"],
+            notes=notes,
         )
         self.report.write_text(text, encoding="utf-8")
         if found.failed:
