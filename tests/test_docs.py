@@ -82,6 +82,7 @@ def test_no_room_imports_from_a_floor_above() -> None:
             "schema",
             "published",
             "engines",
+            "orphans",
             "past",
             "shelf",
             "state",
