@@ -16,9 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.engine.base import Engine, LoopDetection, Sampling
@@ -27,6 +25,9 @@ from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.model_files import ModelFiles
 from magpie_hub.judges.words import defuse, special_marks
 from magpie_hub.models import ModelSource, generation_eos, load_tokenizer
+
+if TYPE_CHECKING:
+    import jinja2
 
 MAX_TOKENS = 1024
 """Longest answer, in tokens."""
@@ -161,5 +162,7 @@ def _template_text() -> str:
 
 @cache
 def _template() -> jinja2.Template:
+    import jinja2  # Here, so that what is cached loads without it.
+
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(_template_text())

@@ -18,8 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import jinja2
-
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engine.base import Completion, Engine, Sampling
 from magpie_hub.judges.base import Label, Save, Subject
@@ -266,6 +264,8 @@ def _any(names: dict[str, str]) -> str:
 
 def render(mode: Mode, message: str) -> str:
     """The tagger's whole prompt as text."""
+    import jinja2  # Here, so that what is cached loads without it.
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "prompts"),
         undefined=jinja2.StrictUndefined,

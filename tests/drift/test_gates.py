@@ -87,7 +87,8 @@ def test_a_large_difference_among_few_rows_is_let_pass(published: dict[str, Any]
     found = examine(published, new, Drift())
     (check,) = (one for one in found.checks if one.name == "unsafe")
     assert check.size > check.bound
-    assert check.state == "ok"
+    assert check.state == "unsure"
+    assert not found.failed
 
 
 def test_a_small_difference_that_is_sure_is_let_pass() -> None:
