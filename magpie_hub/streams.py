@@ -65,7 +65,7 @@ def secure() -> None:
         except OSError:
             # The lowest one that is free, so this one.
             os.open(os.devnull, os.O_RDWR)
-    if sys.stdout is None or isinstance(sys.stdout, io.TextIOWrapper):
+    if _is_own(sys.stdout, 1):
         said = sys.stdout.encoding if sys.stdout is not None else "utf-8"
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(Noting(1, "wb", closefd=False)),
@@ -73,10 +73,20 @@ def secure() -> None:
             errors="replace",
             line_buffering=os.isatty(1),
         )
-    if sys.stderr is None or isinstance(sys.stderr, io.TextIOWrapper):
+    if _is_own(sys.stderr, 2):
         said = sys.stderr.encoding if sys.stderr is not None else "utf-8"
         sys.stderr = terminal(2)
         sys.stderr.reconfigure(encoding=said, errors="replace")
+
+
+def _is_own(stream: Any, descriptor: int) -> bool:
+    """Whether a stream is the process's own, and not what a caller has put in its place."""
+    if stream is None:
+        return True
+    try:
+        return isinstance(stream, io.TextIOWrapper) and stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
 
 
 def stdout_error() -> OSError | None:

@@ -251,7 +251,7 @@ def test_the_manifest_says_what_ran(recipe: Path, tmp_path: Path) -> None:
     run(job)
     release = write_release(job, tmp_path / "out")
     manifest = json.loads((release.path / "manifest.json").read_text())
-    assert manifest["model"]["name"] == job.source.name
+    assert manifest["model"]["name"] == "tests/tiny"
     assert manifest["model"]["revision"] == job.source.revision
     assert manifest["sessions"][0]["engine"] == "transformers"
     assert manifest["chat"]["pre_query"]["text"] == "<|im_start|>user\n"

@@ -46,8 +46,6 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "row_id": _NUMBER,
         "turn": _NUMBER,
         "session": _NUMBER,
-        "reason": _TEXT_OR_NULL,
-        "digest": ("blob", "null"),
         "instruction": _TEXT,
         "response": _TEXT_OR_NULL,
         "instruction_finish": _TEXT,
@@ -56,7 +54,6 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "response_ids": ("blob", "null"),
         "instruction_tokens": _NUMBER,
         "response_tokens": ("integer", "null"),
-        "response_chars": _NUMBER,
     },
 }
 """Kinds of the values in each table, as SQLite calls them: its columns take any."""

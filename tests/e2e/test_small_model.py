@@ -17,7 +17,7 @@ from magpie_hub.engine.base import Engine
 from magpie_hub.engine.options import EngineOptions
 from magpie_hub.generate import Ledger, grow
 from magpie_hub.generator import load_chat
-from magpie_hub.job import Job, open_recipe
+from magpie_hub.job import Job, open_recipe, pre_queries
 from magpie_hub.journal import Journal
 from magpie_hub.models import ModelSource
 from magpie_hub.plan import Plan, row_uuid
@@ -94,7 +94,8 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
             plan = Plan(recipe)
             planned = [plan.row(i) for i in ids]
             said = [turns for i in ids for turns in book.conversations(range(i, i + 1))]
-            table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, {None: ""})
+            given = pre_queries(recipe, chat)
+            table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, given)
             found: list[dict[str, object]] = table.to_pylist()
             return found
 

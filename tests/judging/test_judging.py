@@ -104,7 +104,7 @@ def test_rewards_and_neighbours_are_published(
     )
     built = build(recipe, tmp_path / "out")
     for row in built["rows"]:
-        assert row["reward_model"] == str(reward_model)
+        assert row["reward_model"] == reward_model.name
         if row["base_reward"] is not None:
             gap = row["instruct_reward"] - row["base_reward"]
             assert row["reward_difference"] == pytest.approx(gap)
@@ -132,7 +132,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     recipe: Path, tmp_path: Path
 ) -> None:
     edit(recipe, judges={"language": True}, selection={"min_quality": "good"})
-    with pytest.raises(RecipeError, match="labels of judges that are off: tags"):
+    with pytest.raises(RecipeError, match="labels of judges that are off: judges.tags"):
         open_recipe(recipe)
     edit(recipe, judges={"reward": {"model": "./no-such-model"}}, selection={})
     job = Job.open(open_recipe(recipe))

@@ -95,7 +95,7 @@ def test_other_models_come_one_at_a_time_while_the_generator_rests(
         },
     )
     built = build(recipe, tmp_path / "out")
-    assert {row["quality_generator"] for row in built["rows"]} == {str(tagger)}
+    assert {row["quality_generator"] for row in built["rows"]} == {tagger.name}
     others = [tagger.name, base.name, reward_model.name, guard.name]
     assert loads(events) == dict.fromkeys([model.name, *others], 1)
     # From the first load of another model on, the generator is asked for nothing.
