@@ -197,7 +197,7 @@ def test_rows_of_a_changed_recipe_are_added_with_a_word_of_it(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model": "other/model"}, "--refresh makes all rows anew"),
+        ({"model": "other/model", "model_name": "other/model"}, "--refresh makes all rows anew"),
         ({"turns": 2}, "its columns differ from the recipe's"),
         ({"name": "other"}, "it holds the release of tiny, not of other"),
     ],
