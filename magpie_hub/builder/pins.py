@@ -12,8 +12,10 @@ from magpie_hub.recipe.model import Recipe
 def rows_fingerprint(recipe: Recipe) -> str:
     """16 hexadecimal digits of everything that determines a recipe's rows here.
 
-    A model on the Hub is not asked for: without a revision it keeps the one that its rows were
-    begun with. A folder, or a package, may have changed in place.
+    A folder, or a package, may have changed in place. A model on the Hub is not asked for: what
+    is cached loads without the network, and a recipe without a revision keeps, on one machine, the
+    commit that its rows were begun with, whatever is committed since. Who wants the newest commit
+    names it (`model_revision`), and that is in the recipe.
 
     Raises:
         ModelError: A folder holds no whole model.

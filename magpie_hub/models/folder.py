@@ -1,6 +1,6 @@
 """A model's folder: what its files say of the model, without loading a weight.
 
-Everything here reads `config.json` and the headers of safetensors files, nothing more, so it
+All but `fingerprint` reads `config.json` and the headers of safetensors files, nothing more, and so
 answers at once for a model of any size.
 """
 
@@ -21,6 +21,7 @@ from magpie_hub.models.files import (
     read_as,
     read_header,
 )
+from magpie_hub.models.weights import hash_file
 from magpie_hub.runtime import prepare
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
@@ -194,17 +195,18 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
 def fingerprint(folder: Path) -> str:
     """Returns "local-" and 12 hex digits that change when the model in the folder changes.
 
-    Small files count by content; weight files by name, size and their first MiB (which holds the
-    header with every tensor's place), so that a folder of any size answers at once.
+    Every byte counts, of weights too; those are read once and their hash is remembered
+    (`magpie_hub.models.weights`), so that the next look at a folder of any size answers at once.
+
+    Raises:
+        ModelError: A file cannot be read.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if not path.is_file():
             continue
         if path.suffix == ".safetensors":
-            with path.open("rb") as file:
-                content = file.read(1 << 20)
-            content += str(path.stat().st_size).encode()
+            content = hash_file(path).encode()
         elif path.suffix in _FINGERPRINTED:
             content = path.read_bytes()
         else:

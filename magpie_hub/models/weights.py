@@ -1,0 +1,82 @@
+"""Hashes of weight files: of every byte, and remembered, so that a large file is read once.
+
+A fine-tune may change a single tensor, anywhere, and leave the size as it was. So the whole file
+counts. What it was hashed to is kept in the platform's cache folder (`~/.cache/magpie-hub/weights`
+on Linux) beside its inode, size and times, all of which a write changes; whoever empties that
+folder pays for another reading, at the disk's speed, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+import platformdirs
+import xxhash
+
+from magpie_hub.errors import ModelError
+from magpie_hub.home import NAME
+
+REMEMBERED = 64 * 2**20
+"""Bytes from which on a file's hash is remembered; a smaller one is read in a moment."""
+
+SETTLED = 2.0
+"""Seconds without a write after which a file's times can tell the next one. File systems stamp
+writes by a clock that stands still for some milliseconds; some, for two seconds."""
+
+
+def hash_file(path: Path) -> str:
+    """32 hexadecimal digits of a file's content (XXH3, 128 bit).
+
+    It tells files apart, and does not withstand somebody who wants two to look alike.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            said = os.fstat(file.fileno())
+            stamp = [said.st_ino, said.st_size, said.st_mtime_ns, said.st_ctime_ns]
+            settled = time.time() - max(said.st_mtime, said.st_ctime) > SETTLED
+            kept = _kept(path) if settled and said.st_size >= REMEMBERED else None
+            if kept is not None and (known := _recall(kept, stamp)):
+                return known
+            found = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()  # type: ignore[arg-type]
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}).") from None
+    if kept is not None:
+        _remember(kept, stamp, found)
+    return found
+
+
+def _kept(path: Path) -> Path | None:
+    """Where the hash of a file is kept; None if this user has no such place."""
+    try:
+        folder = Path(platformdirs.user_cache_dir(NAME, appauthor=False))
+    except RuntimeError:
+        return None
+    if not folder.is_absolute():
+        return None
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    return folder / "weights" / f"{name}.json"
+
+
+def _recall(kept: Path, stamp: list[int]) -> str | None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        said = json.loads(kept.read_bytes())
+        if said["stamp"] == stamp and len(said["xxh3"]) == 32:
+            return str(said["xxh3"])
+    return None
+
+
+def _remember(kept: Path, stamp: list[int], found: str) -> None:
+    # A cache that cannot be written costs the next look its time.
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f"{kept.name}.{os.getpid()}.new")
+        partial.write_text(json.dumps({"stamp": stamp, "xxh3": found}))
+        partial.replace(kept)
