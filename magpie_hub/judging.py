@@ -89,7 +89,7 @@ class Judging:
     @property
     def paths(self) -> dict[str, Path]:
         """The label file of each judge."""
-        settings = {name: judge.settings() for name, judge in self._judges.items()}
+        settings = {name: self._settings(name) for name in self._judges}
         if "base" in settings:
             # Its answers are what the reward judge scores.
             settings["reward"]["base"] = settings["base"]
@@ -97,6 +97,19 @@ class Judging:
             name: self._folder / f"{name}-{fingerprint({'judge': name, **said})}.db"
             for name, said in settings.items()
         }
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        """What determines a judge's labels, beside how the generator computes.
+
+        That names the folder in which labels lie already, dtype among it, which judges share; and
+        a generator that tags is loaded as it is.
+        """
+        settings, model = self._judges[name].settings(), judge_models(self._recipe).get(name)
+        if model is None or name not in ENGINE_JUDGES:
+            return settings
+        assert not isinstance(model, Neighbors)
+        loaded = {"quantization": model.quantization, "max_model_len": model.max_model_len}
+        return settings | loaded
 
     def check(self) -> None:
         """Looks, before anything is loaded, whether every judge can work here.
@@ -145,7 +158,7 @@ class Judging:
                 todo = store.missing(rows)
                 if not todo:
                     continue
-                store.set_meta("settings", judge.settings())
+                store.set_meta("settings", self._settings(name))
                 say(f"{name}: {len(todo)} of {len(rows)} rows to label")
                 counted = _Counted(store, name, len(rows) - len(todo), len(rows), watch)
                 # The file of base answers is there once they have been asked for, just before.

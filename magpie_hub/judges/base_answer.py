@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -37,6 +38,9 @@ STRETCH = 256
 
 LOOP = LoopDetection(min_pattern=4, max_pattern=32, count=5)
 """The recipe's default: an answer ends when it says the same five times in a row."""
+
+READING = 1
+"""Version of how a message is put in and an answer is cut; raised when they would give others."""
 
 _NEXT = re.compile(r"^=== (Message|Answer)\b", re.MULTILINE)
 
@@ -84,6 +88,9 @@ class BaseAnswerJudge:
             **self._files.said,
             "prompt": hashlib.sha256(_template_text().encode()).hexdigest()[:12],
             "max_tokens": self._max_tokens,
+            "stretch": STRETCH,
+            "loop": asdict(LOOP),
+            "reading": READING,
         }
 
     def check(self) -> None:

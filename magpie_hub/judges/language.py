@@ -14,6 +14,9 @@ from magpie_hub.errors import UserError
 from magpie_hub.judges.base import Label, Save, Subject
 from magpie_hub.language import DETECTOR, MISSING, detect, is_installed, prose, two_letters
 
+READING = 1
+"""Version of which words are looked at; raised when they would give other labels."""
+
 MIN_SCORE = 0.5
 """Least probability of a guess: more likely right than wrong."""
 
@@ -41,7 +44,7 @@ class LanguageJudge:
 
     def settings(self) -> dict[str, Any]:
         """What determines the labels."""
-        return {"detector": DETECTOR, "min_score": MIN_SCORE}
+        return {"detector": DETECTOR, "min_score": MIN_SCORE, "reading": READING}
 
     def check(self) -> None:
         """Looks whether the detector is installed.

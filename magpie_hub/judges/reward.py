@@ -33,6 +33,9 @@ MAX_TOKENS = 16_384
 """Longest row scored when nobody says, where the model's context allows: far above what the
 published settings generate, and 2 GiB of an 8B model's cache."""
 
+READING = 1
+"""Version of how a row is put to the model; raised when it would give other rewards."""
+
 WINDOW = 2048
 """Rows that are read, encoded and sorted by length at once."""
 
@@ -108,6 +111,7 @@ class RewardJudge:
             "max_tokens": self._options.max_model_len or MAX_TOKENS,
             "quantization": self._options.quantization,
             "base_reward": self._base_answer is not None,
+            "reading": READING,
         }
 
     def check(self) -> None:

@@ -25,6 +25,9 @@ from magpie_hub.models import generation_eos
 MAX_TOKENS = 64
 """Bound of a verdict: "unsafe" with all of a guard's 14 categories stays under it."""
 
+READING = 1
+"""Version of how a row is put and a verdict is read; raised when they would give other verdicts."""
+
 _VERDICT = re.compile(r"safe|unsafe(\s+(?P<categories>[A-Z]\d{1,2}(\s*,\s*[A-Z]\d{1,2})*))?")
 
 
@@ -86,7 +89,7 @@ class GuardJudge:
         Raises:
             ModelError: No revision was given and none can be found.
         """
-        return self._files.said
+        return {**self._files.said, "max_tokens": MAX_TOKENS, "reading": READING}
 
     def check(self) -> None:
         """Looks whether the model can be had and its chat template takes an answer to judge.

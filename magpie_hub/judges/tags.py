@@ -12,9 +12,10 @@ our own. One call a row in either mode:
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,7 +28,8 @@ from magpie_hub.judges.words import defuse, special_marks
 from magpie_hub.recipe.selection import Difficulty, Quality
 
 PROMPT = 3
-"""Version of prompt and reply and of how it is read; raised when they would give other labels."""
+"""Version of how a message is put in and a reply is read; raised when they would give other labels.
+The words of prompt and reply need no version."""
 
 Mode = Literal["compact", "explained"]
 
@@ -142,8 +144,17 @@ class TagsJudge:
 
 
 def tag_settings(model: str, revision: str, mode: Mode) -> dict[str, Any]:
-    """What determines tags, as plain data."""
-    return {"model": model, "revision": revision, "mode": mode, "prompt": PROMPT}
+    """What determines tags, as plain data; prompt and reply count by their words, too."""
+    said = {"prompt": PROMPT, "words": _words_of(mode)}
+    return {"model": model, "revision": revision, "mode": mode, **said}
+
+
+@cache
+def _words_of(mode: Mode) -> str:
+    """12 hexadecimal digits of all that is asked, and of what may be replied, at which length."""
+    bounds = f"{MAX_TOKENS[mode]} {LEAST_TOKENS[mode]}"
+    asked = "\0".join((render(mode, "\0"), reply_pattern(mode), bounds))
+    return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
 class Tags:

@@ -126,3 +126,12 @@ def test_its_settings_name_model_prompt_and_bound(
     assert settings(512) != before
     monkeypatch.setattr("magpie_hub.judges.base_answer._template_text", lambda: "other words")
     assert settings()["prompt"] != before["prompt"]
+
+
+def test_where_its_text_is_looked_at_is_in_its_settings(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = BaseAnswerJudge(str(model), start=ScriptedEngine(None, str).start)
+    before = judge.settings()
+    monkeypatch.setattr("magpie_hub.judges.base_answer.STRETCH", 64)
+    assert judge.settings() != before

@@ -180,4 +180,5 @@ def test_a_guard_that_cannot_be_had_or_asked_is_refused(tmp_path: Path) -> None:
 def test_its_settings_name_the_pinned_model(model: Path) -> None:
     judge = GuardJudge(str(model), start=ScriptedEngine(None, str).start)
     judge.check()
-    assert judge.settings() == {"model": str(model), "revision": pin(str(model)).revision}
+    said = judge.settings()
+    assert (said["model"], said["revision"]) == (str(model), pin(str(model)).revision)

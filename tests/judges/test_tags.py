@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.chat import derive
 from magpie_hub.engine.pattern import portable
+from magpie_hub.judges import tags
 from magpie_hub.judges.base import Label, Subject
 from magpie_hub.judges.tags import (
     CATEGORIES,
@@ -199,3 +200,22 @@ def test_what_determines_labels_is_in_the_settings() -> None:
     assert settings_of("a/b", "r2", "compact") != base
     assert settings_of("a/b", "r1", "explained") != base
     assert settings_of("a/b", "r1", "compact") == base
+
+
+@pytest.mark.parametrize("mode", ["compact", "explained"])
+def test_other_words_of_prompt_or_reply_are_other_tags(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tags.tag_settings("a/b", "r1", mode)
+    for change in (
+        lambda patch: patch.setitem(tags.CATEGORIES, "Math", "numbers"),
+        lambda patch: patch.setitem(tags.CATEGORIES, "Cooking", "food"),
+        lambda patch: patch.setattr(tags, "PROMPT", tags.PROMPT + 1),
+        lambda patch: patch.setitem(tags.MAX_TOKENS, mode, 31),
+    ):
+        with monkeypatch.context() as patch:
+            change(patch)
+            tags._words_of.cache_clear()
+            assert tags.tag_settings("a/b", "r1", mode) != before
+        tags._words_of.cache_clear()
+        assert tags.tag_settings("a/b", "r1", mode) == before
