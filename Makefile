@@ -26,9 +26,10 @@ test: $(READY)  ## Run every test, two files at once
 matrix: $(READY)  ## Run the builder's tests on older versions of datasets
 	$(BIN)/python .ci/matrix.py
 
-lint: $(READY)  ## Check style
+lint: $(READY)  ## Check style, and that no import runs up a floor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(READY)  ## Check types
 	$(BIN)/mypy

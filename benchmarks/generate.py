@@ -35,15 +35,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measured import Made, Run, Watched, measure, median, middle
 from benchmarks.shapes import Job, distilabel, limit, official, ours, places
-from magpie_hub.engine.base import Engine, Sampling
-from magpie_hub.engine.choose import start_engine
+from magpie_hub.engines.base import Engine, Sampling
+from magpie_hub.engines.factory import start_engine
 from magpie_hub.gates import build_gates
-from magpie_hub.generator import engine_options, load_chat
-from magpie_hub.home import home
-from magpie_hub.job import open_recipe
-from magpie_hub.models import pin
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.generate.generator import engine_options, load_chat
+from magpie_hub.generate.plan import Plan
+from magpie_hub.models.source import pin
+from magpie_hub.paths import home
+from magpie_hub.pipeline.run import open_recipe
+from magpie_hub.recipe.config import Recipe
 
 SETTINGS = {
     "rows": "Rows wanted",

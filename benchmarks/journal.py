@@ -27,13 +27,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.book import Book, digest
 from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.journal import Journal, TurnRecord
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.rollout import Rollouts
+from magpie_hub.generate.plan import Plan
+from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.store.journal import Journal, TurnRecord
+from magpie_hub.store.rows import Book, digest
 from tests.toy import ToyChat, ToyEngine
 
 SIZES = (100_000, 1_000_000, 10_000_000)

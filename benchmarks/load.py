@@ -45,8 +45,8 @@ TARGET = 1.2
 def prepare(scratch: Path, rows: int) -> None:
     """Writes a builder folder, journals that hold its rows, and a release of the same rows."""
     from benchmarks.release import fill
-    from magpie_hub.job import Job, open_recipe
-    from magpie_hub.release import write_release
+    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.release.folder import write_release
     from tests.tiny import write_tiny_model
 
     builder = scratch / "builder"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from magpie_hub.engine.base import Completion, Engine, Sampling
+from magpie_hub.engines.base import Completion, Engine, Sampling
 
 
 class Place(NamedTuple):

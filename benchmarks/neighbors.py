@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from magpie_hub.neighbors import THRESHOLD, Neighbors, find_neighbors
+from magpie_hub.dedup.search import THRESHOLD, Neighbors, find_neighbors
 
 DIM = 384
 PLANTED = 0.05

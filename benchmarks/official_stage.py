@@ -29,11 +29,11 @@ async def stage(name: str, folder: Path) -> dict[str, float]:
         longest = sorted(rows, key=lambda row: len(row["response"]), reverse=True)
         write(folder / "filter.json", longest[: asked["kept"]])
         return {}
-    from magpie_hub.engine.choose import start_engine
-    from magpie_hub.generator import engine_options, load_chat
-    from magpie_hub.home import home
-    from magpie_hub.job import open_recipe
-    from magpie_hub.models import pin
+    from magpie_hub.engines.factory import start_engine
+    from magpie_hub.generate.generator import engine_options, load_chat
+    from magpie_hub.models.source import pin
+    from magpie_hub.paths import home
+    from magpie_hub.pipeline.run import open_recipe
 
     begun = time.perf_counter()
     recipe = open_recipe(folder / "recipe.yaml", {}, {})
@@ -65,7 +65,7 @@ class Stage:
     """What a stage does with its engine: reads a file of rows, writes the next."""
 
     def __init__(self, engine: Any, chat: Any, recipe: Any, folder: Path, asked: Any) -> None:
-        from magpie_hub.plan import Plan
+        from magpie_hub.generate.plan import Plan
 
         self._engine, self._chat, self._plan = engine, chat, Plan(recipe)
         self._folder, self._asked = folder, asked
@@ -92,7 +92,7 @@ class Stage:
     async def tag(self, name: str) -> None:
         """One of the three passes."""
         from benchmarks.tags import PASSES
-        from magpie_hub.engine.base import Sampling
+        from magpie_hub.engines.base import Sampling
 
         before = dict(zip(STAGES[2:5], STAGES[1:4], strict=True))[name]
         rows = read(self._folder / f"{before}.json")

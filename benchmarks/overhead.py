@@ -30,14 +30,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.book import Book
-from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.gates import GateSet, build_gates, first_reason
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.journal import Journal, TurnRecord
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.generate.plan import Plan
+from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.store.journal import Journal, TurnRecord
+from magpie_hub.store.rows import Book
 from tests.toy import ASSISTANT, END, ToyChat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -220,9 +220,9 @@ def cpu(work: Callable[[], object]) -> float:
 
 def real_chat() -> tuple[Any, Speech]:
     """The chat format of a real tokenizer, by the project's own way to it."""
-    from magpie_hub.generator import load_chat
-    from magpie_hub.home import home
-    from magpie_hub.models import pin
+    from magpie_hub.generate.generator import load_chat
+    from magpie_hub.models.source import pin
+    from magpie_hub.paths import home
 
     recipe = Recipe(name="bench", description="A benchmark.", model=MODEL, rows=1)
     chat = load_chat(recipe, pin(MODEL), home())

@@ -108,7 +108,7 @@ def command(arguments: Sequence[str], environment: dict[str, str] | None = None)
 
 def ours(folder: Path) -> dict[str, Any]:
     """One command, from nothing to a release."""
-    from magpie_hub.home import home as lasting
+    from magpie_hub.paths import home as lasting
 
     home = folder / "home"
     home.mkdir()
@@ -168,8 +168,8 @@ def official(folder: Path, planned: int, kept: int) -> dict[str, Any]:
 
 def compare(asked: argparse.Namespace) -> dict[str, Any]:
     """Both ways, in turn."""
-    from magpie_hub.home import home
-    from magpie_hub.models import fetch, pin
+    from magpie_hub.models.source import fetch, pin
+    from magpie_hub.paths import home
 
     model = "HuggingFaceTB/SmolLM2-135M-Instruct"
     fetch(pin(model), home())

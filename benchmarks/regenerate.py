@@ -29,9 +29,9 @@ ADDED = 0.01
 
 def fill(job: Any, rows: int) -> None:
     """Puts rows of real text into a job's journal, as if its model had written them."""
-    from magpie_hub.book import digest
-    from magpie_hub.generator import load_chat
-    from magpie_hub.journal import TurnRecord
+    from magpie_hub.generate.generator import load_chat
+    from magpie_hub.store.journal import TurnRecord
+    from magpie_hub.store.rows import digest
 
     chat = load_chat(job.recipe, job.source, job.home)
     with job.book(writable=True) as book:
@@ -52,10 +52,12 @@ def fill(job: Any, rows: int) -> None:
 
 def measure(scratch: Path, rows: int) -> dict[str, Any]:
     """Publishes, and runs a tick on either machine."""
-    from magpie_hub.hub import Push, publish
-    from magpie_hub.job import Job, open_recipe
-    from magpie_hub.regenerate import Tick, regenerate
-    from magpie_hub.release import write_release
+    from magpie_hub.hub.publish import publish
+    from magpie_hub.hub.push import Push
+    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.regenerate.run import regenerate
+    from magpie_hub.regenerate.tick import Tick
+    from magpie_hub.release.folder import write_release
     from tests.hub_peer.server import HubPeer
     from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe
 
@@ -108,10 +110,10 @@ def measure(scratch: Path, rows: int) -> dict[str, Any]:
 
 def _generating(recipe: Path) -> float:
     """Seconds that this machine's journals say were spent on rows."""
-    from magpie_hub.home import home
-    from magpie_hub.job import FIRST, find_journal, open_recipe
-    from magpie_hub.journal import Journal
-    from magpie_hub.spent import spent
+    from magpie_hub.paths import home
+    from magpie_hub.pipeline.run import FIRST, find_journal, open_recipe
+    from magpie_hub.store.journal import Journal
+    from magpie_hub.store.usage import spent
 
     place = find_journal(open_recipe(recipe), home())
     assert place is not None

@@ -31,16 +31,16 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.book import digest
 from magpie_hub.gates import build_gates
-from magpie_hub.job import Job
-from magpie_hub.journal import FIRST
 from magpie_hub.judges.base import Label
 from magpie_hub.judges.tags import CATEGORIES
-from magpie_hub.labels import Labels
-from magpie_hub.models import ModelSource
-from magpie_hub.recipe import parse_recipe
+from magpie_hub.models.source import ModelSource
+from magpie_hub.pipeline.run import Job
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
+from magpie_hub.store.journal import FIRST
+from magpie_hub.store.labels import Labels
+from magpie_hub.store.rows import digest
 
 RECIPE = """
 name: bench

@@ -20,7 +20,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 
 T = TypeVar("T")
 

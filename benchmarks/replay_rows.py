@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.replay_engine import slot_steps
-from magpie_hub.engine.base import Sampling
+from magpie_hub.engines.base import Sampling
 from magpie_hub.errors import UserError
 
 TEMPLATE = 16

@@ -6,8 +6,8 @@ costs nothing in any: loading, tokenizing, files, gates, the calls themselves.
 * bound: every slot busy in every step. No schedule beats it.
 * at once: all requests known in advance, all stages in one queue, one stage behind the other.
 * staged: the same, but a stage begins when the last one has ended.
-* ours: `magpie_hub.generate` itself, the ledger and the cap on rows in flight, with rollouts that
-  do nothing but wait for the engine.
+* ours: `magpie_hub.generate.scheduler` itself, the ledger and the cap on rows in flight, with
+  rollouts that do nothing but wait for the engine.
 * official: calls of 200 prompts, each drained before the next; all first instructions, then all
   first responses, and so on (magpie-align's scripts, whose files lie between the stages).
 * distilabel: its Magpie step. A batch of 50 rows goes through its stages one after another, a
@@ -28,9 +28,9 @@ import numpy as np
 
 from benchmarks.replay_engine import ReplayEngine, replay
 from benchmarks.replay_rows import Rows, prompts_of
-from magpie_hub.book import Book, Outcome
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.rollout import Rollouts
+from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.store.rows import Book, Outcome
 
 OFFICIAL, DISTILABEL = 200, 50
 """Prompts a call."""
@@ -84,7 +84,7 @@ class _Book:
         self.outcome: dict[int, Outcome] = {}
 
     def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
-        """As `magpie_hub.book.Book.outcomes`."""
+        """As `magpie_hub.store.rows.Book.outcomes`."""
         for row_id in range(first or 0, len(self.outcome) if end is None else end):
             yield self.outcome.get(row_id) or Outcome(row_id, False, None, 0)
 

@@ -19,9 +19,10 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.presets import PRESETS
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
-from magpie_hub.selection import Labelled, select
+from magpie_hub.selection.select import select
 
 KEPT = 0.3
 SAMPLE = 65_536

@@ -26,14 +26,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.measured import Made, Place, Run, Watched
-from magpie_hub.book import Book, digest
 from magpie_hub.chat.format import ChatFormat
-from magpie_hub.engine.base import Completion, Sampling
-from magpie_hub.gates import GateSet, Role, first_reason
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.journal import Journal
-from magpie_hub.plan import Plan, stage_seed
-from magpie_hub.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.engines.base import Completion, Sampling
+from magpie_hub.gates import GateSet, first_reason
+from magpie_hub.gates.base import Role
+from magpie_hub.generate.plan import Plan, stage_seed
+from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.store.journal import Journal
+from magpie_hub.store.rows import Book, digest
 
 
 class Job(NamedTuple):

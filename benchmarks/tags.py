@@ -24,15 +24,15 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.chat.format import ChatFormat
-from magpie_hub.engine.base import Engine, Sampling
-from magpie_hub.engine.choose import start_engine
-from magpie_hub.generator import engine_options, load_chat
-from magpie_hub.home import home
-from magpie_hub.job import open_recipe
+from magpie_hub.engines.base import Engine, Sampling
+from magpie_hub.engines.factory import start_engine
+from magpie_hub.generate.generator import engine_options, load_chat
 from magpie_hub.judges.base import Label, Subject
 from magpie_hub.judges.flow import each
 from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tags
-from magpie_hub.models import pin
+from magpie_hub.models.source import pin
+from magpie_hub.paths import home
+from magpie_hub.pipeline.run import open_recipe
 
 PASSES = {
     "difficulty": (

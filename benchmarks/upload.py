@@ -37,13 +37,14 @@ RECIPE = "{name: bench, description: A benchmark., model: toy/model, rows: %d}"
 
 def write(scratch: Path, megabytes: int, shards: int) -> Path:
     """Writes a release of about so many megabytes in so many shards, both configs counted."""
-    from magpie_hub.book import digest
     from magpie_hub.gates import build_gates
-    from magpie_hub.job import Job
-    from magpie_hub.journal import TurnRecord
-    from magpie_hub.models import ModelSource
-    from magpie_hub.recipe import parse_recipe
-    from magpie_hub.release import parquet, write_release
+    from magpie_hub.models.source import ModelSource
+    from magpie_hub.pipeline.run import Job
+    from magpie_hub.recipe.load import parse_recipe
+    from magpie_hub.release import parquet
+    from magpie_hub.release.folder import write_release
+    from magpie_hub.store.journal import TurnRecord
+    from magpie_hub.store.rows import digest
     from tests.toy import ToyChat
 
     # Every row is in the config `default` and in the config `raw`.
@@ -84,7 +85,8 @@ def upload(way: str, folder: Path) -> dict[str, float]:
     """Uploads a release to the environment's Hub, which does not know it; seconds, by stage."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    from magpie_hub.hub import Push, publish
+    from magpie_hub.hub.publish import publish
+    from magpie_hub.hub.push import Push
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     looked: list[float] = []

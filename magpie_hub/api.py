@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from magpie_hub.generate import Watcher
-    from magpie_hub.hub import Published, Verified
-    from magpie_hub.job import Job, Say
-    from magpie_hub.release import Release
-    from magpie_hub.scan import Report
+    from magpie_hub.generate.scheduler import Watcher
+    from magpie_hub.hub.push import Published
+    from magpie_hub.hub.verify import Verified
+    from magpie_hub.pipeline.run import Job, Say
+    from magpie_hub.release.folder import Release
+    from magpie_hub.scan.finding import Report
 
 log = logging.getLogger("magpie_hub")
 
@@ -88,8 +89,8 @@ def prepare(
     Raises:
         UserError: See `build`.
     """
-    from magpie_hub.job import Job, open_recipe
-    from magpie_hub.release import check_output, default_output
+    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.release.output import check_output, default_output
 
     recipe = open_recipe(name, knobs, environment, how)
     folder = Path(out) if out is not None else default_output(name, recipe.name)
@@ -105,8 +106,8 @@ def complete(
     Raises:
         MagpieError: See `build`.
     """
-    from magpie_hub.background import Background
-    from magpie_hub.release import write_release
+    from magpie_hub.pipeline.background import Background
+    from magpie_hub.release.folder import write_release
 
     with Background(job, say, main_guarded=main_guarded) as run:
         run.follow(watch)
@@ -146,9 +147,10 @@ def push(
         UserError: Something is refused; nothing was sent.
         HubError: The Hub failed; the message says what it holds.
     """
-    from magpie_hub.hub import Push, publish
-    from magpie_hub.job import open_recipe
-    from magpie_hub.release import default_output
+    from magpie_hub.hub.publish import publish
+    from magpie_hub.hub.push import Push
+    from magpie_hub.pipeline.run import open_recipe
+    from magpie_hub.release.output import default_output
 
     recipe = open_recipe(name, {"settings": settings})
     place = Path(folder) if folder is not None else default_output(name, recipe.name)
@@ -164,9 +166,9 @@ def verify(repo_id: str, revision: str | None = None) -> Verified:
         UserError: There is no such repository, revision, or release of ours in it.
         HubError: The Hub failed.
     """
-    from magpie_hub import hub
+    from magpie_hub.hub.verify import verify as verify_repository
 
-    return hub.verify(repo_id, revision)
+    return verify_repository(repo_id, revision)
 
 
 def card(folder: str | Path, repo_id: str | None = None) -> str:
@@ -175,9 +177,9 @@ def card(folder: str | Path, repo_id: str | None = None) -> str:
     Raises:
         UserError: There is no release in the folder, or it was edited.
     """
-    from magpie_hub.hub.gate import check_release
-    from magpie_hub.release.card import render_card
-    from magpie_hub.release.contents import card_data
+    from magpie_hub.hub.preflight import check_release
+    from magpie_hub.release.card.contents import card_data
+    from magpie_hub.release.card.render import render_card
 
     local = check_release(Path(folder))
     return render_card(card_data(local.folder, repo_id=repo_id))
@@ -193,7 +195,7 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
     Raises:
         UserError: There is no release in the folder, or a reviewed line is not one.
     """
-    from magpie_hub.hub.gate import check_release, scan_local
+    from magpie_hub.hub.preflight import check_release, scan_local
 
     return scan_local(check_release(Path(folder)), reviewed)
 
@@ -238,9 +240,9 @@ def check(
     Raises:
         UserError: Something in it is refused; one line says all of it.
     """
-    from magpie_hub.recipe import find_recipe
+    from magpie_hub.pipeline.open import open_recipe
     from magpie_hub.recipe.fingerprint import recipe_fingerprint
-    from magpie_hub.run_recipe import open_recipe
+    from magpie_hub.recipe.variants import find_recipe
 
     recipe = open_recipe(name, knobs, environment, how)
     return Checked(str(find_recipe(name)), recipe.name, recipe_fingerprint(recipe))
@@ -282,12 +284,12 @@ def variants() -> list[Variant]:
     """Lists the variants and the recipes found here, with what the journals hold of each."""
     from magpie_hub.errors import RecipeError
     from magpie_hub.gates.settings import verdict_settings
-    from magpie_hub.home import home
-    from magpie_hub.job import FIRST, find_journal
-    from magpie_hub.journal import Journal
-    from magpie_hub.recipe import find_recipe, load_recipe, variant_names
+    from magpie_hub.paths import home
+    from magpie_hub.pipeline.run import FIRST, find_journal
     from magpie_hub.recipe.fingerprint import fingerprint
-    from magpie_hub.recipe.variants import SUFFIX, shipped
+    from magpie_hub.recipe.load import load_recipe
+    from magpie_hub.recipe.variants import SUFFIX, find_recipe, shipped, variant_names
+    from magpie_hub.store.journal import Journal
 
     ours = shipped("builders").resolve()
     here = [

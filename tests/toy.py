@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from magpie_hub.chat.format import Said
-from magpie_hub.engine.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.errors import EngineError
 
 BOS, USER, ASSISTANT, SYSTEM, END = 256, 257, 258, 259, 260

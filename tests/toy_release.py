@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from magpie_hub.book import Book
 from magpie_hub.gates import build_gates
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.job import Job
-from magpie_hub.models import ModelSource
-from magpie_hub.plan import Plan
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.rollout import Rollouts
-from tests.test_generate import ends_with_colon
+from magpie_hub.generate.plan import Plan
+from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.models.source import ModelSource
+from magpie_hub.pipeline.run import Job
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.store.rows import Book
+from tests.generate.test_scheduler import ends_with_colon
 from tests.toy import ToyChat, ToyEngine
 
 RECIPE = """

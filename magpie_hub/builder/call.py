@@ -15,8 +15,8 @@ from typing import Any
 import datasets
 
 from magpie_hub.errors import UserError
-from magpie_hub.recipe.knobs import KNOBS
 from magpie_hub.recipe.load import RENAMED
+from magpie_hub.recipe.overrides import KNOBS
 from magpie_hub.recipe.settings import NAME
 
 OURS = (*KNOBS, NAME)

@@ -12,7 +12,7 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from magpie_hub.builder.register import register
-from magpie_hub.runtime import prepare
+from magpie_hub.torch_env import prepare
 
 
 class MagpieFileSystem(AbstractFileSystem):  # type: ignore[misc]

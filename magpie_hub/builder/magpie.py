@@ -1,8 +1,8 @@
 """The `datasets` builder: a recipe file in, rows out; what the journals lack is generated.
 
 Kept thin on purpose: `datasets` patches `open`, `os.path` and `pathlib.Path` inside a builder's
-module. The work is done in `magpie_hub.job` and `magpie_hub.stream`, which are imported when rows
-are asked for: what is cached loads without them.
+module. The work is done in `magpie_hub.pipeline.run` and `magpie_hub.release.stream`, which
+are imported when rows are asked for: what is cached loads without them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from datasets.exceptions import DatasetGenerationError
 
 from magpie_hub.builder.call import check_call
 from magpie_hub.errors import MagpieError, UserError
-from magpie_hub.recipe.knobs import KNOBS
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.pipeline.open import open_recipe
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.overrides import KNOBS
 from magpie_hub.recipe.settings import NAME
-from magpie_hub.run_recipe import open_recipe
-from magpie_hub.schema import Row, arrow_schema
+from magpie_hub.release.schema import Row, arrow_schema
 
 if TYPE_CHECKING:
-    from magpie_hub.job import Job
+    from magpie_hub.pipeline.run import Job
 
 _Knobs = make_dataclass(
     "_Knobs",
@@ -76,7 +76,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         """Prepares the dataset; errors of ours come through as they are.
 
         Raises:
-            MagpieError: See `magpie_hub.job.Job.run`.
+            MagpieError: See `magpie_hub.pipeline.run.Job.run`.
         """
         if num_proc is not None and num_proc > 1:
             raise UserError(
@@ -92,7 +92,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         from magpie_hub.builder.watch import complete
-        from magpie_hub.job import Job
+        from magpie_hub.pipeline.run import Job
 
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
@@ -107,7 +107,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _generate_examples(self, job: Job) -> Iterator[tuple[int, Row]]:
         from magpie_hub.builder.watch import watching
-        from magpie_hub.stream import stream_rows
+        from magpie_hub.release.stream import stream_rows
 
         for row in stream_rows(job, watching):
             yield row["row_id"], row

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from magpie_hub.gates.settings import verdict_settings
-from magpie_hub.models import is_remote, pin
-from magpie_hub.panel import judge_models
+from magpie_hub.judges.models import judge_models
+from magpie_hub.models.source import is_remote, pin
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, recipe_fingerprint
-from magpie_hub.recipe.model import Recipe
 
 
 def rows_fingerprint(recipe: Recipe) -> str:

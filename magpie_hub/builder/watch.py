@@ -12,10 +12,10 @@ from contextlib import contextmanager
 import datasets
 
 from magpie_hub.api import to_log
-from magpie_hub.background import Background
-from magpie_hub.generate import Progress
-from magpie_hub.job import Job
-from magpie_hub.progress import LiveLine
+from magpie_hub.generate.scheduler import Progress
+from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.progress import LiveLine
+from magpie_hub.pipeline.run import Job
 
 
 @contextmanager

@@ -2,10 +2,3 @@
 
 `derive(tokenizer)` gives a `ChatFormat`; everything after it speaks token ids.
 """
-
-from __future__ import annotations
-
-from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatFormat, ChatOptions, Segments
-
-__all__ = ["ChatFormat", "ChatOptions", "Segments", "derive"]

@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from magpie_hub.cli.options import (
-    SETTINGS,
-    as_json,
-    knob_options,
-    live,
-    log_path,
-    yes_option,
-)
+from magpie_hub.cli.options import SETTINGS, as_json, knob_options, live, log_path, yes_option
 from magpie_hub.errors import UserError
 from magpie_hub.shell import command
 
 if TYPE_CHECKING:
-    from magpie_hub.orphans import Orphans
-    from magpie_hub.release import Release
+    from magpie_hub.release.folder import Release
+    from magpie_hub.store.orphans import Orphans
 
 
 @click.command(context_settings=SETTINGS)
@@ -181,8 +174,8 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: An
 
     MODEL is a Hub id or a folder.
     """
-    from magpie_hub.chatter import divert
-    from magpie_hub.probe import choose_model, probe_model
+    from magpie_hub.cli.log_capture import divert
+    from magpie_hub.pipeline.probe import choose_model, probe_model
 
     recipe, source = choose_model(model, name, how="{option}", **knobs)
     log = log_path("probe")
@@ -208,7 +201,7 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: An
 )
 def init(folder: Path, name: str | None, model: str, rows: int) -> None:
     """Write a commented recipe of your own into FOLDER, as a builder that load_dataset takes."""
-    from magpie_hub.scaffold import write_builder
+    from magpie_hub.cli.init import write_builder
 
     files = write_builder(folder, name or folder.absolute().name.lower(), model, rows)
     for path in files:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magpie_hub.errors import UserError
-from magpie_hub.recipe.knobs import KNOBS, Knob
+from magpie_hub.recipe.overrides import KNOBS, Knob
 from magpie_hub.recipe.settings import NAME
 
 if TYPE_CHECKING:
-    from magpie_hub.generate import Progress
+    from magpie_hub.generate.scheduler import Progress
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -96,8 +96,8 @@ def live(name: str) -> Iterator[Live]:
     Args:
         name: Of the recipe; the log is named after it.
     """
-    from magpie_hub.chatter import divert
-    from magpie_hub.progress import LiveLine
+    from magpie_hub.cli.log_capture import divert
+    from magpie_hub.pipeline.progress import LiveLine
 
     log = log_path(name)
     with divert(log) as terminal:
@@ -110,7 +110,7 @@ def live(name: str) -> Iterator[Live]:
 
 def log_path(name: str) -> Path:
     """A new log file, named after what runs and when."""
-    from magpie_hub.home import home
+    from magpie_hub.paths import home
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
     return home() / "logs" / f"{name}-{stamp}.log"

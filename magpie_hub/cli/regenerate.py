@@ -62,9 +62,10 @@ def regenerate(
     nothing; one that was killed goes on. Exit status 3: the new rows were refused, and the report
     says why. The options after --reviewed are the recipe's settings for this run.
     """
-    from magpie_hub.recipe import find_recipe, load_recipe
-    from magpie_hub.regenerate import Tick
-    from magpie_hub.regenerate import regenerate as run
+    from magpie_hub.recipe.load import load_recipe
+    from magpie_hub.recipe.variants import find_recipe
+    from magpie_hub.regenerate.run import regenerate as run
+    from magpie_hub.regenerate.tick import Tick
 
     seen = lines(reviewed)
     asked = Tick(name, repo_id, tick, grow, refresh, push, out, report, state, seen, knobs)

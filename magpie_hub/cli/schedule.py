@@ -17,7 +17,7 @@ from magpie_hub.cli.options import as_json
 from magpie_hub.errors import UserError
 
 if TYPE_CHECKING:
-    from magpie_hub.hub.schedule import Scheduled
+    from magpie_hub.hub.jobs.schedule import Scheduled
 
 namespace_option = click.option(
     "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."
@@ -80,8 +80,8 @@ def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
     read gated models if the generator is one. A recipe of your own goes along in the job's
     environment, which everybody can read who sees the namespace's jobs.
     """
-    from magpie_hub.hub.schedule import Schedule
-    from magpie_hub.hub.schedule import create as make
+    from magpie_hub.hub.jobs.schedule import Schedule
+    from magpie_hub.hub.jobs.schedule import create as make
 
     say = partial(click.echo, err=True)
     made = make(Schedule(**asked), token=_token(token_from), say=say)
@@ -102,7 +102,7 @@ def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
 @as_json
 def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
     """Show schedules: when they run next, what became of the last run, and what runs."""
-    from magpie_hub.hub.schedule import show as find
+    from magpie_hub.hub.jobs.schedule import show as find
 
     found = find(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
     _print(found, as_json)
@@ -117,7 +117,7 @@ def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: 
 @as_json
 def remove(name: str, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
     """Remove the schedule of a variant. A job that is running goes on."""
-    from magpie_hub.hub.schedule import remove as take_away
+    from magpie_hub.hub.jobs.schedule import remove as take_away
 
     gone = take_away(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
     if as_json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from magpie_hub.engine.base import FinishReason
+from magpie_hub.engines.base import FinishReason
 
 Role = Literal["user", "assistant"]
 

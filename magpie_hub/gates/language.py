@@ -4,7 +4,7 @@ Rule: the detected language is none of `allow`. A text under `min_chars` charact
 under `min_score`, is no verdict and passes: short queries, names and formulas belong to no
 language. Fenced code is left out before looking. The gate is off unless a recipe asks for it.
 
-Detector: see `magpie_hub.language`; nothing is downloaded.
+Detector: see `magpie_hub.models.langid`; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import ClassVar, get_args
 from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.gates.params import check_share, check_whole
-from magpie_hub.language import MISSING, detect, is_installed, prose
+from magpie_hub.models.langid import MISSING, detect, is_installed, prose
 
 _MISSING = f"the gate language needs {MISSING}, or take gates.language out of the recipe"
 

@@ -1,7 +1,7 @@
 """Which language a text is in by its small words, and words by which it speaks of languages.
 
-Not a detector (that is `magpie_hub.language`, for which a package is needed): seven languages of
-Latin script, told apart where it is plain.
+Not a detector (that is `magpie_hub.models.langid`, for which a package is needed): seven languages
+of Latin script, told apart where it is plain.
 """
 
 from __future__ import annotations

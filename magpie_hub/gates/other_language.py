@@ -21,7 +21,7 @@ from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.gates.languages import BEGINNING, SPEAKS_OF_LANGUAGE, differ
 from magpie_hub.gates.params import check_whole
 from magpie_hub.gates.scripts import scripts
-from magpie_hub.language import prose
+from magpie_hub.models.langid import prose
 
 _A_FEW = 10
 

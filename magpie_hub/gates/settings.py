@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from magpie_hub.gates import build_gates
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 
 READING = 1
 """Version of how words are read before any gate: the faults that a chat format finds in an answer,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, asking
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.names import check_repo_id
 
 if TYPE_CHECKING:

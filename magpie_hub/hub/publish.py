@@ -18,20 +18,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, Stale, UserError
-from magpie_hub.hub.after import check_tag, collect, tag_commit
 from magpie_hub.hub.client import COMMITTING, DATASET, Busy, Moved, asking, connect
-from magpie_hub.hub.gate import Local, check_release, scan_local
 from magpie_hub.hub.intent import Change, File, change
 from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
+from magpie_hub.hub.preflight import Local, check_release, scan_local
 from magpie_hub.hub.push import Published, Push, State
 from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
 from magpie_hub.hub.send import send
 from magpie_hub.hub.siblings import siblings
-from magpie_hub.release.card import render_card
-from magpie_hub.release.contents import card_data
-from magpie_hub.release.merge import keep_edits
-from magpie_hub.scan import kinds
+from magpie_hub.hub.tags import check_tag, collect, tag_commit
+from magpie_hub.release.card.contents import card_data
+from magpie_hub.release.card.merge import keep_edits
+from magpie_hub.release.card.render import render_card
+from magpie_hub.scan.text import kinds
 from magpie_hub.shell import command
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, asking, clean, connect
-from magpie_hub.hub.gate import counted_rows
+from magpie_hub.hub.preflight import counted_rows
 from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
 from magpie_hub.release.documents import config_of
 from magpie_hub.release.shards import count_rows

@@ -7,12 +7,11 @@ subject gets exactly one label, a hostile or broken one too; a judge never drops
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
+from magpie_hub.store.labels import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +28,6 @@ class Subject:
     row_id: int
     instruction: str
     response: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What a judge says of one row.
-
-    Attributes:
-        row_id: The row.
-        values: Values by column, plain data (str, float, int, lists of them, None).
-        failure: Why there are no values: a short name such as "too_long" or "unparsable", with
-            detail after a colon if that helps; None when there are values.
-    """
-
-    row_id: int
-    values: Mapping[str, Any] = field(default_factory=lambda: _EMPTY)
-    failure: str | None = None
 
 
 Save = Callable[[Sequence[Label]], None]

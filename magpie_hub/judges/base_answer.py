@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.chat.codec import Codec, Ids
-from magpie_hub.engine.base import Engine, LoopDetection, Sampling
-from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.engines.base import Engine, LoopDetection, Sampling
+from magpie_hub.judges.base import Save, Subject
 from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.model_files import ModelFiles
-from magpie_hub.judges.words import defuse, special_marks
-from magpie_hub.models import ModelSource, generation_eos, load_tokenizer
+from magpie_hub.judges.sanitize import defuse, special_marks
+from magpie_hub.models.source import ModelSource, generation_eos, load_tokenizer
+from magpie_hub.store.labels import Label
 
 if TYPE_CHECKING:
     import jinja2

@@ -12,8 +12,8 @@ from magpie_hub.chat.codec import Codec, Ids, one_line
 from magpie_hub.chat.format import ChatOptions
 from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError, ModelError
-from magpie_hub.judges.words import defuse, special_marks
-from magpie_hub.models import ModelSource, load_tokenizer
+from magpie_hub.judges.sanitize import defuse, special_marks
+from magpie_hub.models.source import ModelSource, load_tokenizer
 
 _PROBE = ("first 1v1 user", "first 2v2 answer")
 

@@ -14,15 +14,15 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ModelError
-from magpie_hub.language import is_installed
+from magpie_hub.models.langid import is_installed
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.judges import Guard, JudgeModel, Judges, Neighbors, Reward, Tags
-from magpie_hub.recipe.model import Recipe
 from magpie_hub.recipe.selection import Selection
 
 if TYPE_CHECKING:
-    from magpie_hub.models import ModelSource
+    from magpie_hub.models.source import ModelSource
 
 MOST_ON_A_CPU = 3_000_000_000
 """Parameters of a judge's model where there is no GPU: a larger one takes minutes a row."""
@@ -124,14 +124,14 @@ def pinned(model: str, revision: str | None) -> ModelSource:
     """A model, looked up once in a while: one call of a user opens a recipe several times.
 
     Raises:
-        ModelError: See `magpie_hub.models.pin`.
+        ModelError: See `magpie_hub.models.source.pin`.
     """
     return _pinned(model, revision, int(time.monotonic() / _HELD_SECONDS))
 
 
 @cache
 def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
-    from magpie_hub.models import pin
+    from magpie_hub.models.source import pin
 
     return pin(model, revision)
 
@@ -139,7 +139,7 @@ def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
 def _fits(source: ModelSource, options: EngineOptions) -> bool:
     if source.weight_bytes is None and source.parameters is None:
         return True  # nobody knows
-    from magpie_hub.engine.device import find_device, needed_bytes, spread, usable_bytes
+    from magpie_hub.engines.device import find_device, needed_bytes, spread, usable_bytes
 
     device = find_device()
     # All of the memory, not what is free now: what is left out must not change with the hour.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from magpie_hub.engine.base import Engine
+from magpie_hub.engines.base import Engine
 from magpie_hub.judges.base import Subject
 
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]

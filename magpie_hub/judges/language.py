@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Label, Save, Subject
-from magpie_hub.language import DETECTOR, MISSING, detect, is_installed, prose, two_letters
+from magpie_hub.judges.base import Save, Subject
+from magpie_hub.models.langid import DETECTOR, MISSING, detect, is_installed, prose, two_letters
+from magpie_hub.store.labels import Label
 
 READING = 1
 """Version of which words are looked at; raised when they would give other labels."""

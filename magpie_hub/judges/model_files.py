@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from magpie_hub.home import home as default_home
-from magpie_hub.models import ModelSource, fetch, fetch_tokenizer, pin
+from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer, pin
+from magpie_hub.paths import home as default_home
 
 
 @dataclass(frozen=True)

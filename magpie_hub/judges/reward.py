@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from magpie_hub.chat.codec import Ids, one_line
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.judges.base import Save, Subject
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.model_files import ModelFiles
-from magpie_hub.judges.scorer import (
+from magpie_hub.judges.scorers.base import (
     OpenScorer,
     batches,
     check_scorer,
     open_scorer,
     own_thread,
 )
+from magpie_hub.store.labels import Label
 
 MAX_TOKENS = 16_384
 """Longest row scored when nobody says, where the model's context allows: far above what the

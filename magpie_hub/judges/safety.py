@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from magpie_hub.chat.codec import one_line
-from magpie_hub.engine.base import Engine, Sampling
+from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.judges.base import Save, Subject
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.model_files import ModelFiles
-from magpie_hub.models import generation_eos
+from magpie_hub.models.source import generation_eos
+from magpie_hub.store.labels import Label
 
 MAX_TOKENS = 64
 """Bound of a verdict: "unsafe" with all of a guard's 14 categories stays under it."""

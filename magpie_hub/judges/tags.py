@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from magpie_hub.chat.format import ChatFormat
-from magpie_hub.engine.base import Completion, Engine, Sampling
-from magpie_hub.judges.base import Label, Save, Subject
+from magpie_hub.engines.base import Completion, Engine, Sampling
+from magpie_hub.judges.base import Save, Subject
 from magpie_hub.judges.explanation import Explanations
 from magpie_hub.judges.flow import StartEngine, each
-from magpie_hub.judges.words import defuse, special_marks
+from magpie_hub.judges.sanitize import defuse, special_marks
 from magpie_hub.recipe.selection import Difficulty, Quality
+from magpie_hub.store.labels import Label
 
 PROMPT = 3
 """Version of how a message is put in and a reply is read; raised when they would give other labels.

@@ -8,25 +8,3 @@ about a failure is a `ModelError` of one line.
     source = fetch(pin("HuggingFaceTB/SmolLM2-135M-Instruct"), home)
     tokenizer = load_tokenizer(source)
 """
-
-from magpie_hub.models.source import (
-    ModelSource,
-    fetch,
-    fetch_tokenizer,
-    generation_eos,
-    is_folder,
-    is_remote,
-    load_tokenizer,
-    pin,
-)
-
-__all__ = [
-    "ModelSource",
-    "fetch",
-    "fetch_tokenizer",
-    "generation_eos",
-    "is_folder",
-    "is_remote",
-    "load_tokenizer",
-    "pin",
-]

@@ -13,16 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import ModelError
-from magpie_hub.models.files import (
-    Config,
-    Index,
-    TokenizerConfig,
-    as_kind,
-    read_as,
-    read_header,
-)
+from magpie_hub.models.files import Config, Index, TokenizerConfig, as_kind, read_as, read_header
 from magpie_hub.models.weights import hash_file
-from magpie_hub.runtime import prepare
+from magpie_hub.torch_env import prepare
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 """Any one of these makes a folder that a tokenizer can be loaded from (`*.tiktoken` too)."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_hub.errors import ModelError
-from magpie_hub.runtime import prepare
+from magpie_hub.torch_env import prepare
 
 
 @dataclass(frozen=True, slots=True)

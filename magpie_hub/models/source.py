@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from magpie_hub.errors import ModelError
-from magpie_hub.home import expand
 from magpie_hub.models import hub, packaged
 from magpie_hub.models.files import Eos, WithEos, read_as, read_json
 from magpie_hub.models.folder import (
@@ -24,7 +23,8 @@ from magpie_hub.models.folder import (
     shape_of,
     weight_files,
 )
-from magpie_hub.runtime import prepare
+from magpie_hub.paths import expand
+from magpie_hub.torch_env import prepare
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

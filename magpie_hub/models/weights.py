@@ -19,7 +19,7 @@ import platformdirs
 import xxhash
 
 from magpie_hub.errors import ModelError
-from magpie_hub.home import NAME
+from magpie_hub.paths import NAME
 
 REMEMBERED = 64 * 2**20
 """Bytes from which on a file's hash is remembered; a smaller one is read in a moment."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 
 SPOKEN_OF = ("model", "turns", "judges", "selection")
 """Fields that a description speaks of."""

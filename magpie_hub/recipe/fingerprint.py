@@ -13,7 +13,7 @@ import hashlib
 import json
 from typing import Any
 
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 
 METHOD = 1
 """Version of the method as coded here; raised when the same recipe would draw other rows."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import MOST, Line, PublicName, Section, Words
+from magpie_hub.recipe.base import MOST, Line, PublicName, Section, Words
 
 KEYS = {"base": "reward.base", "safety": "guard"}
 """A judge's key in this section, where that is not its name."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 
 SMALL = 1_000_000_000
 """Parameters under which a model is small, and seldom ends well what is longer or hotter:"""

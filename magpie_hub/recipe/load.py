@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.settings import Setting, put
 from magpie_hub.recipe.strict_yaml import MOST_CHARACTERS, NotYaml, read_yaml
 

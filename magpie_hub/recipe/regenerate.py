@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from magpie_hub.recipe.section import MOST, Line, Section
+from magpie_hub.recipe.base import MOST, Line, Section
 from magpie_hub.recipe.selection import Threshold
 
 Share = Annotated[float, Field(ge=0, le=1)]

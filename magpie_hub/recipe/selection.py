@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from magpie_hub.recipe.base import Section
 from magpie_hub.recipe.names import check_language
 from magpie_hub.recipe.presets import RIVALS, Preset, fill_in
-from magpie_hub.recipe.section import Section
 
 Quality = Literal["very poor", "poor", "average", "good", "excellent"]
 Difficulty = Literal["very easy", "easy", "medium", "hard", "very hard"]

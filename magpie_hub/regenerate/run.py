@@ -21,45 +21,35 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub import drift
-from magpie_hub.background import Background
-from magpie_hub.errors import (
-    DriftError,
-    MagpieError,
-    Stale,
-    UserError,
-    YieldError,
-)
-from magpie_hub.generate import Watcher
-from magpie_hub.home import home
-from magpie_hub.hub import Push, publish
-from magpie_hub.hub.after import known_tags, tag_commit
+from magpie_hub.checkpoint.store import State
+from magpie_hub.errors import DriftError, MagpieError, Stale, UserError, YieldError
+from magpie_hub.generate.scheduler import Watcher
 from magpie_hub.hub.client import connect
 from magpie_hub.hub.names import repo_of
 from magpie_hub.hub.patience import ATTEMPTS, Patience
-from magpie_hub.job import Job, Say, open_recipe
-from magpie_hub.lock import locked
-from magpie_hub.models import is_remote, pin
-from magpie_hub.past import Past
-from magpie_hub.public import PublicNames
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.regenerate.standing import Standing, read_standing, shelve, today
-from magpie_hub.regenerate.tick import (
-    Regenerated,
-    Tick,
-    check_asked,
-    check_report,
-    day_of,
-    tag_of,
-)
-from magpie_hub.release import check_output, default_output, write_release
+from magpie_hub.hub.publish import publish
+from magpie_hub.hub.push import Push
+from magpie_hub.hub.tags import known_tags, tag_commit
+from magpie_hub.models.source import is_remote, pin
+from magpie_hub.paths import home
+from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.run import Job, Say, open_recipe
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.regenerate.drift.examine import Examination, examine
+from magpie_hub.regenerate.drift.report import report
+from magpie_hub.regenerate.published import Standing, read_standing, shelve, today
+from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, check_report, day_of, tag_of
 from magpie_hub.release.documents import read_manifest
-from magpie_hub.release.growth import Growth
+from magpie_hub.release.folder import write_release
+from magpie_hub.release.increment import Growth
+from magpie_hub.release.output import check_output, default_output
+from magpie_hub.release.published_names import PublicNames
+from magpie_hub.release.schema import arrow_schema
 from magpie_hub.release.stats import RAW, counted_columns
-from magpie_hub.schema import arrow_schema
-from magpie_hub.shelf import NAMES, Shelf
 from magpie_hub.shell import command
-from magpie_hub.state import State
+from magpie_hub.store.baseline import Past
+from magpie_hub.store.lock import locked
+from magpie_hub.store.shards import NAMES, Shelf
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -270,15 +260,15 @@ class _Run:
         tag: str,
         notes: Sequence[str],
         **bounds: float,
-    ) -> drift.Examination:
+    ) -> Examination:
         """Compares new rows with the published ones, and writes the report.
 
         Raises:
             DriftError: They are refused.
         """
         wanted = self.recipe.regenerate.drift.model_copy(update=bounds)
-        found = drift.examine(standing.stats, fresh, wanted, anew=self.tick.refresh)
-        text = drift.report(
+        found = examine(standing.stats, fresh, wanted, anew=self.tick.refresh)
+        text = report(
             found,
             name=self.recipe.name,
             tick=name,

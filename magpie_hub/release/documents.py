@@ -28,11 +28,12 @@ from pydantic import (
 )
 
 from magpie_hub.errors import UserError, one_line
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.recipe.section import Name
+from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.recipe.base import Name
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.output import MADE_BY
-from magpie_hub.schema import CONFIGS, suffix
+from magpie_hub.release.schema import CONFIGS
 
 DEEPEST = 32
 """Levels of brackets in a document; ours has a dozen."""
@@ -284,7 +285,7 @@ class _Stats(_Part):
     def _fits(self) -> _Stats:
         if self.rows != self.funnel.delivered:
             raise ValueError("rows is not what the funnel delivers")
-        ends = [suffix(turn) for turn in range(1, self.turns + 1)]
+        ends = [turn_suffix(turn) for turn in range(1, self.turns + 1)]
         for column in ("instruction_tokens", "response_tokens", "turn_tokens"):
             for end in ends:
                 if column + end not in self.lengths:

@@ -27,28 +27,33 @@ from typing import Any
 
 import yaml
 
-from magpie_hub.book import Book
-from magpie_hub.delivery import Delivery, Funnel
-from magpie_hub.job import Job
-from magpie_hub.panel import REVISIONS
-from magpie_hub.public import PublicNames, without_paths
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.recipe.fingerprint import (
-    METHOD,
-    recipe_fingerprint,
-)
-from magpie_hub.release.card import render_card
-from magpie_hub.release.contents import card_data
-from magpie_hub.release.growth import Growth, begin, follow
-from magpie_hub.release.info import content_bytes
+from magpie_hub.judges.join import Verdicts
+from magpie_hub.judges.models import REVISIONS
+from magpie_hub.pipeline.run import Job
+from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.release.card.contents import card_data
+from magpie_hub.release.card.render import render_card
+from magpie_hub.release.dataset_info import content_bytes
+from magpie_hub.release.increment import Growth, begin, follow
 from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
-from magpie_hub.release.pictures import draw, project
+from magpie_hub.release.plots import draw
+from magpie_hub.release.plots.tsne import project
+from magpie_hub.release.published_names import PublicNames, without_paths
 from magpie_hub.release.rows import Rows, delivered, given_first, opened
+from magpie_hub.release.schema import (
+    DEFAULT,
+    RAW,
+    SHAREGPT,
+    arrow_schema,
+    sharegpt_schema,
+    to_sharegpt,
+)
 from magpie_hub.release.stats import describe
-from magpie_hub.schema import DEFAULT, RAW, SHAREGPT, arrow_schema, sharegpt_schema, to_sharegpt
-from magpie_hub.spent import total
-from magpie_hub.verdicts import Verdicts
+from magpie_hub.selection.deliver import Delivery, Funnel
+from magpie_hub.store.rows import Book
+from magpie_hub.store.usage import total
 
 MAPPED = 2_000  # Instructions of each set on the coverage map.
 

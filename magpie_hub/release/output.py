@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import OutputError
-from magpie_hub.home import ROOMS
-from magpie_hub.home import home as default_home
+from magpie_hub.paths import ROOMS
+from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.variants import find_recipe
 
 MANIFEST = "manifest.json"

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.schema import Row
+from magpie_hub.release.schema import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from magpie_hub.book import Book
-from magpie_hub.delivery import Delivery
 from magpie_hub.errors import JournalError
-from magpie_hub.generator import load_chat
-from magpie_hub.job import PRE_QUERIES, Job, pre_queries
-from magpie_hub.plan import Plan
-from magpie_hub.public import PublicNames
-from magpie_hub.schema import REASON, Row, to_table
-from magpie_hub.verdicts import NONE, Verdicts
+from magpie_hub.generate.generator import load_chat
+from magpie_hub.generate.plan import Plan
+from magpie_hub.judges.join import NONE, Verdicts
+from magpie_hub.pipeline.run import PRE_QUERIES, Job, pre_queries
+from magpie_hub.release.published_names import PublicNames
+from magpie_hub.release.schema import REASON, Row, to_table
+from magpie_hub.selection.deliver import Delivery
+from magpie_hub.store.rows import Book
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ class Rows:
 
 
 def given_first(job: Job, book: Book) -> dict[str, str]:
-    """See `magpie_hub.job.pre_queries`; what a journal of old does not say is derived again."""
+    """See `pipeline.run.pre_queries`; an old journal's are derived again."""
     if said := book.first.meta(PRE_QUERIES):
         return dict(said)
     if not job.recipe.instruct.systems:

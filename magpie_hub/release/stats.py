@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.schema import suffix
-from magpie_hub.spent import Spent
+from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.store.usage import Spent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,11 @@ def counted_columns(turns: int) -> tuple[str, ...]:
     return (
         "gen_input_configs.temperature",
         "gen_input_configs.top_p",
-        *(name + suffix(turn) for turn in range(1, turns + 1) for name in (*by_turn, *lengths)),
+        *(
+            name + turn_suffix(turn)
+            for turn in range(1, turns + 1)
+            for name in (*by_turn, *lengths)
+        ),
         *LABELS,
         *NUMBERS,
         "safe",
@@ -151,7 +155,7 @@ def _sampling(table: _Table) -> list[dict[str, Any]]:
 
 def _lengths(table: _Table, turns: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for end in map(suffix, range(1, turns + 1)):
+    for end in map(turn_suffix, range(1, turns + 1)):
         tokens = [table.numbers(f"{side}_tokens{end}") for side in ("instruction", "response")]
         found[f"instruction_tokens{end}"] = distribution(tokens[0], table.rows, tail=True)
         found[f"response_tokens{end}"] = distribution(tokens[1], table.rows, tail=True)
@@ -164,7 +168,7 @@ def _lengths(table: _Table, turns: int) -> dict[str, Any]:
 
 def _labels(table: _Table, turns: int) -> dict[str, Any]:
     names = [name for name in LABELS if name in table.names]
-    names += [f"finish_reason{suffix(turn)}" for turn in range(1, turns + 1)]
+    names += [f"finish_reason{turn_suffix(turn)}" for turn in range(1, turns + 1)]
     found = {
         name: {"counts": _falling(table.values(name)), "missing": table.missing(name)}
         for name in names

@@ -8,7 +8,7 @@ A plugin's patterns (`denylist`) are read here, not its `analyze_string`: that g
 group where there is one, which for GitHub's and GitLab's is the prefix that all tokens share, and
 no place. Nothing is ever sent anywhere: `verify` and `analyze_line`, which may, are not called.
 
-What a generator of keys would not have drawn is no finding (`magpie_hub.scan.published`).
+What a generator of keys would not have drawn is no finding (`magpie_hub.scan.placeholders`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from magpie_hub.scan.detectors import (
     SquareTokenDetector,
     UrlPasswordDetector,
 )
-from magpie_hub.scan.published import is_placeholder, is_reserved_host
+from magpie_hub.scan.placeholders import is_placeholder, is_reserved_host
 from magpie_hub.scan.rule import Hit, Rule
 
 Accept = Callable[[str, "re.Match[str]"], str | None]

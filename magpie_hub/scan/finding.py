@@ -21,7 +21,7 @@ class Finding:
     """One value in one place.
 
     Attributes:
-        kind: What it is: "hf-token", "email", …; one of `magpie_hub.scan.kinds`.
+        kind: What it is: "hf-token", "email", …; one of `magpie_hub.scan.text.kinds`.
         place: Where it stands, such as ``README.md line 12`` or
             ``data/default/train-00000-of-00001.parquet row <uuid> column instruction``.
         shown: Its first and last characters, three each at most.

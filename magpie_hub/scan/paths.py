@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from magpie_hub.home import home
+from magpie_hub.paths import home
 from magpie_hub.scan.rule import Hit, Rule
 
 KIND = "local-path"

@@ -1,7 +1,7 @@
 """Personal data: e-mail addresses, card numbers, IBANs, telephone numbers in international form.
 
 A pattern finds candidates; check digits and number plans decide (python-stdnum, phonenumbers). What
-is reserved for manuals, tests and fiction is no finding (`magpie_hub.scan.published`).
+is reserved for manuals, tests and fiction is no finding (`magpie_hub.scan.placeholders`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import phonenumbers
 from stdnum import iban, luhn
 
-from magpie_hub.scan.published import (
+from magpie_hub.scan.placeholders import (
     is_fictional_phone,
     is_placeholder_email,
     is_reserved_host,

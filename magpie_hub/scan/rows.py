@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from magpie_hub.scan.seen import Seen
+from magpie_hub.scan.same_columns import columns_to_read
 from magpie_hub.scan.text import find, scan_text, suspects
-from magpie_hub.scan.twins import columns_to_read
+from magpie_hub.scan.text_cache import Seen
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,17 +3,3 @@
 One rule a file; `rules.py` lists them. What they let pass is the shortlist, and of it the longest
 rows, or those that fill a mix, are kept. All of it is a pure function of labels.
 """
-
-from magpie_hub.selection.labelled import Labelled
-from magpie_hub.selection.rules import RULES, build_rules, first_reason
-from magpie_hub.selection.selector import Selected, Selector, select
-
-__all__ = [
-    "RULES",
-    "Labelled",
-    "Selected",
-    "Selector",
-    "build_rules",
-    "first_reason",
-    "select",
-]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection.labelled import Labelled
 
 
 class Rule(Protocol):

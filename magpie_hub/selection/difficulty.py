@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self, get_args
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe import selection as section
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection.labelled import Labelled
 
 LEVELS: tuple[str, ...] = get_args(section.Difficulty)
 """From the lowest to the highest."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection.labelled import Labelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ difficulties) is no rule's business: see `selection/shortlist.py`.
 
 from __future__ import annotations
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.selection.base import Rule
 from magpie_hub.selection.colon import Colon
 from magpie_hub.selection.difficulty import Difficulty
-from magpie_hub.selection.labelled import Labelled
 from magpie_hub.selection.language import Language
 from magpie_hub.selection.near_duplicate import NearDuplicate
 from magpie_hub.selection.quality import Quality

@@ -13,8 +13,8 @@ from array import array
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection.labelled import Labelled
 
 SHORTER = "selection.shorter"
 """Reason of a row that passed and was not among the longest."""

@@ -14,8 +14,8 @@ from benchmarks.measured import Run, middle
 from benchmarks.official_stage import Stage, read, stage, write
 from benchmarks.shapes import Job
 from magpie_hub.gates import build_gates
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.generate.plan import Plan
+from magpie_hub.recipe.config import Recipe
 from tests.toy import ASSISTANT, END, USER, ToyChat, ToyEngine
 
 MACHINE = {"processor": "a processor", "memory": "1 GiB", "date": "2026-11-27"}

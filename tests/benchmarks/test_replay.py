@@ -18,7 +18,7 @@ from benchmarks import replay_shapes as shapes
 from benchmarks.replay import measure, section
 from benchmarks.replay_engine import ReplayEngine, replay
 from benchmarks.replay_rows import TEMPLATE, Recording, Rows
-from magpie_hub.engine.base import Engine, EngineStats, Sampling
+from magpie_hub.engines.base import Engine, EngineStats, Sampling
 from magpie_hub.errors import UserError
 
 Chain = list[tuple[int, bool]]

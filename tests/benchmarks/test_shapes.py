@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from benchmarks import shapes
 from benchmarks.measured import Place, Run, measure, prompt_tokens
-from magpie_hub.engine.base import Completion, Sampling
+from magpie_hub.engines.base import Completion, Sampling
 from magpie_hub.gates import build_gates
-from magpie_hub.plan import Plan
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.generate.plan import Plan
+from magpie_hub.recipe.config import Recipe
 from tests.toy import USER, ToyChat, ToyEngine
 
 

@@ -69,7 +69,7 @@ class Workshop:
 
     def generated(self) -> int:
         """Turns in all journals."""
-        from magpie_hub.journal import Journal
+        from magpie_hub.store.journal import Journal
 
         total = 0
         for path in self.home.glob("journals/*/*.db"):

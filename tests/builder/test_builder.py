@@ -35,11 +35,11 @@ def test_what_is_cached_loads_without_what_generates(workshop: Workshop) -> None
         load(more="rows=2")
         + """
 import sys
-print(json.dumps([name for name in ("magpie_hub.job", "magpie_hub.release", "jinja2", "torch")
-                  if name in sys.modules]))
+print(json.dumps([name for name in ("magpie_hub.pipeline.run", "magpie_hub.release.stream",
+                             "torch") if name in sys.modules]))
 """
     )
-    assert "magpie_hub.job" in workshop.run(script).json()
+    assert "magpie_hub.pipeline.run" in workshop.run(script).json()
     assert workshop.run(script).json() == []
 
 

@@ -8,7 +8,7 @@ import inspect
 import datasets
 import pytest
 
-from magpie_hub.recipe.knobs import KNOBS
+from magpie_hub.recipe.overrides import KNOBS
 
 TAKEN_BEFORE = {"trust_remote_code", "task", "ignore_verifications", "use_auth_token"}
 """Keywords of older versions; 4.0 and later still take the first out of what is left."""

@@ -9,7 +9,8 @@ from corpus import NOTHINK, SHAPES, Shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.chat import ChatFormat, ChatOptions, derive
+from magpie_hub.chat.derive import derive
+from magpie_hub.chat.format import ChatFormat, ChatOptions
 
 THINKING = [shape for shape in SHAPES if shape.post_on is not None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.chat import derive
+from magpie_hub.chat.derive import derive
 
 BAR = "\uff5c"
 SYSTEM = "Be brief."

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.chat import ChatOptions, derive
+from magpie_hub.chat.derive import derive
+from magpie_hub.chat.format import ChatOptions
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:

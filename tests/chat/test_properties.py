@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.chat import ChatFormat, derive
+from magpie_hub.chat.derive import derive
+from magpie_hub.chat.format import ChatFormat
 
 # Words that no template trims, and that hold no mark or header of one.
 WORDS = (

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.chat import ChatOptions, derive
+from magpie_hub.chat.derive import derive
+from magpie_hub.chat.format import ChatOptions
 from magpie_hub.errors import ChatFormatError, UserError
 
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ WORDS }}<|im_end|>\n{% endfor %}"

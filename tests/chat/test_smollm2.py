@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.chat import ChatFormat, derive
+from magpie_hub.chat.derive import derive
+from magpie_hub.chat.format import ChatFormat
 
 DEFAULT = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"

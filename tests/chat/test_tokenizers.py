@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.chat import derive
+from magpie_hub.chat.derive import derive
 
 MAKES: list[tuple[str, dict[str, Any]]] = [
     ("llama2", {"kind": "pieces, legacy"}),

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.book import Book
-from magpie_hub.database import IN_MEMORY
-from magpie_hub.engine.base import Engine
-from magpie_hub.engine.options import EngineOptions
-from magpie_hub.generate import Ledger, grow
-from magpie_hub.generator import load_chat
-from magpie_hub.job import Job, open_recipe, pre_queries
-from magpie_hub.journal import Journal
-from magpie_hub.models import ModelSource
-from magpie_hub.plan import Plan, row_uuid
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.rollout import Rollouts
-from magpie_hub.schema import to_table
+from magpie_hub.engines.base import Engine
+from magpie_hub.engines.options import EngineOptions
+from magpie_hub.generate.generator import load_chat
+from magpie_hub.generate.plan import Plan, row_uuid
+from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.models.source import ModelSource
+from magpie_hub.pipeline.run import Job, open_recipe, pre_queries
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.release.schema import to_table
+from magpie_hub.store.journal import Journal
+from magpie_hub.store.rows import Book
+from magpie_hub.store.sqlite import IN_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +79,7 @@ def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
 def test_engines_give_rows_of_the_same_ids_and_seeds(
     home: Path, small_model: ModelSource, vllm_engine: Engine
 ) -> None:
-    from magpie_hub.engine.transformers import TransformersEngine
+    from magpie_hub.engines.transformers.engine import TransformersEngine
 
     recipe = short(open_recipe("smol-mt", {"rows": 2}))
     job = Job.open(recipe, home)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.models import ModelSource
+from magpie_hub.models.source import ModelSource
 
 ROOT = Path(__file__).resolve().parents[2]
 

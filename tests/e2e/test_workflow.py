@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.cli import magpie_hub
-from magpie_hub.recipe import variant_names
-from magpie_hub.release import write_release
+from magpie_hub.cli.main import magpie_hub
+from magpie_hub.recipe.variants import variant_names
+from magpie_hub.release.folder import write_release
 from tests.actions.id_tokens import id_tokens
 from tests.actions.runner import ROOT, Job, Runner, read_workflow
 from tests.actions.site import REAL, WORKFLOW, Site

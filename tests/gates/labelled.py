@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import yaml
 
-from magpie_hub.gates import GATES, Candidate, Gate, build_gates
+from magpie_hub.gates import GATES, build_gates
+from magpie_hub.gates.base import Candidate, Gate
 
 TEXTS = Path(__file__).with_name("labelled.yaml")
 

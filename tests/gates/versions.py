@@ -17,7 +17,7 @@ from typing import Any
 from magpie_hub.gates import GATES
 
 TABLE = Path(__file__).with_name("versions.json")
-HELPERS = ("magpie_hub.gates.", "magpie_hub.language")
+HELPERS = ("magpie_hub.gates.", "magpie_hub.models.langid")
 """Modules of these names are part of a gate that imports them."""
 
 CONTRACT = ("magpie_hub.gates.base", "magpie_hub.gates.params")

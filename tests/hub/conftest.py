@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.release import write_release
+from magpie_hub.release.folder import write_release
 from tests.hub.pusher import Pusher
 from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
 from tests.hub_peer.server import HubPeer

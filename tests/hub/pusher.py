@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.hub import Published, Push, publish
+from magpie_hub.hub.publish import publish
+from magpie_hub.hub.push import Published, Push
 from tests.hub_peer.server import HubPeer
 
 REPO = "tester/magpie-toy"

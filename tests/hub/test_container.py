@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.container import REPORT, default_requirement, job_command
+from magpie_hub.hub.jobs.command import REPORT, default_requirement, job_command
 
 STUB = f"""#!{sys.executable}
 import os, sys
@@ -131,7 +131,7 @@ def test_places_on_this_machine_are_refused(text: str) -> None:
 
 
 def test_the_tick_is_one_that_the_command_takes() -> None:
-    from magpie_hub.cli import magpie_hub
+    from magpie_hub.cli.main import magpie_hub
 
     script = job_command("smol", "me/magpie-smol", requirement="x", grow=5, state="s3://b/c")[-1]
     (step,) = [part for part in script.split("; ") if part.startswith("magpie-hub ")]

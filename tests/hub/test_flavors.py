@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.flavors import FLAVORS, choose_flavor
-from magpie_hub.recipe import Recipe, find_recipe, load_recipe, variant_names
+from magpie_hub.hub.jobs.hardware import FLAVORS, choose_flavor
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.load import load_recipe
+from magpie_hub.recipe.variants import find_recipe, variant_names
 
 
 def needing(gib: float | None, **more: object) -> Recipe:

@@ -11,8 +11,8 @@ import pytest
 
 from magpie_hub import api
 from magpie_hub.errors import MagpieError, UserError
-from magpie_hub.hub import verify
-from magpie_hub.regenerate.standing import read_standing
+from magpie_hub.hub.verify import verify
+from magpie_hub.regenerate.published import read_standing
 from tests.hub.pusher import REPO, Pusher, holds
 from tests.hub_peer.server import HubPeer
 

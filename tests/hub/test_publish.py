@@ -100,7 +100,7 @@ def test_a_pull_request_is_proposed_once(
 def test_a_private_repository_a_tag_and_a_collection(
     push: Pusher, hub_peer: HubPeer, release: Path, tmp_path: Path
 ) -> None:
-    from magpie_hub.release import write_release
+    from magpie_hub.release.folder import write_release
     from tests.toy_release import toy_job
 
     more = "hub: {repo_id: magpie-test/toy, collection: Magpie toys}\n"

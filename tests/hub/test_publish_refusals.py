@@ -156,7 +156,7 @@ def test_what_was_not_built_is_refused(push: Pusher, tmp_path: Path, built: Path
 def test_a_release_with_a_secret_is_not_sent(
     push: Pusher, hub_peer: HubPeer, tmp_path: Path
 ) -> None:
-    from magpie_hub.release import write_release
+    from magpie_hub.release.folder import write_release
     from tests.toy_release import toy_job
 
     secret = "hf_" + "aZ4bY7cX" * 4 + "qW"
@@ -212,5 +212,5 @@ def test_a_second_push_does_not_scan_again(
         raise AssertionError("rows are scanned again")
 
     assert push(built, dry_run=True).state == "planned"
-    monkeypatch.setattr("magpie_hub.scan.folder.scan_rows", fail)
+    monkeypatch.setattr("magpie_hub.scan.scanner.scan_rows", fail)
     assert push(built).state == "published"

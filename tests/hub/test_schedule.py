@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from magpie_hub.errors import HubError, MagpieError, UserError
-from magpie_hub.hub.container import IMAGE, RECIPE
-from magpie_hub.hub.schedule import Made, Schedule, Scheduled, create, remove, show
+from magpie_hub.hub.jobs.command import IMAGE, RECIPE
+from magpie_hub.hub.jobs.schedule import Made, Schedule, Scheduled, create, remove, show
 from tests.hub_peer.server import HubPeer
 from tests.hub_peer.tokens import new_token
 from tests.manifests import manifest
@@ -544,8 +544,8 @@ def magpie(
     """Runs `magpie-hub schedule …` in this process: its status, output and messages."""
     from huggingface_hub import HfApi
 
-    from magpie_hub.cli import main
-    from magpie_hub.hub import schedule
+    from magpie_hub.cli.main import main
+    from magpie_hub.hub.jobs import schedule
 
     # The client reads HF_ENDPOINT when it is imported.
     monkeypatch.setattr(schedule, "connect", lambda: HfApi(endpoint=jobs.peer.endpoint))

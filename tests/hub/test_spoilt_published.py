@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.drift import examine
 from magpie_hub.errors import MagpieError
 from magpie_hub.hub.remote import Entry, Remote
 from magpie_hub.hub.verify import differences
 from magpie_hub.recipe.regenerate import Drift
-from magpie_hub.regenerate import standing
+from magpie_hub.regenerate import published as standing
+from magpie_hub.regenerate.drift.examine import examine
 from magpie_hub.release.documents import parse_manifest
 from tests.release.spoil import as_bytes, damaged, spoilt
 

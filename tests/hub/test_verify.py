@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub import verify
+from magpie_hub.hub.verify import verify
 from tests.hub.pusher import REPO, Pusher
 from tests.hub_peer.server import HubPeer
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import HubError
-from magpie_hub.hub import verify
-from magpie_hub.hub.schedule import Schedule, create
+from magpie_hub.hub.jobs.schedule import Schedule, create
+from magpie_hub.hub.verify import verify
 from tests.hub.pusher import REPO, Pusher, do_not_wait, holds
 from tests.hub_peer.faults import PAGES
 from tests.hub_peer.server import HubPeer

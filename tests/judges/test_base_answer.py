@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import Subject
 from magpie_hub.judges.base_answer import BaseAnswerJudge, cut_at_next, render
-from magpie_hub.models import pin
+from magpie_hub.models.source import pin
+from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
     ScriptedEngine,

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import Subject
 from magpie_hub.judges.language import LanguageJudge, language_of
-from magpie_hub.language import two_letters
+from magpie_hub.models.langid import two_letters
+from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, run
 
 

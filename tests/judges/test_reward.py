@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import Subject
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.reward import RewardJudge
-from magpie_hub.models import pin
+from magpie_hub.models.source import pin
+from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
     drop_template,
@@ -100,7 +101,7 @@ def test_base_answers_are_scored_in_the_same_load(model: Path, subjects: list[Su
     loads = []
 
     def load(*arguments: Any) -> Any:
-        from magpie_hub.judges.scorer import open_scorer
+        from magpie_hub.judges.scorers.base import open_scorer
 
         loads.append(arguments)
         return open_scorer(*arguments)
@@ -334,13 +335,15 @@ def test_a_missing_model_is_refused(tmp_path: Path) -> None:
 def test_a_model_too_large_for_this_machine_is_refused(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magpie_hub.judges.scorer.usable_bytes", lambda *_: 1 << 20)
+    monkeypatch.setattr("magpie_hub.judges.scorers.base.usable_bytes", lambda *_: 1 << 20)
     with pytest.raises(DeviceError, match=r"needs about .* GiB and 0\.0 GiB can be used"):
         RewardJudge(str(model)).check()
 
 
 def test_vllm_where_it_cannot_run_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magpie_hub.judges.scorer.vllm_obstacle", lambda _: "it is not installed")
+    monkeypatch.setattr(
+        "magpie_hub.judges.scorers.base.vllm_obstacle", lambda _: "it is not installed"
+    )
     with pytest.raises(UserError, match="engine: vllm cannot run here: it is not installed"):
         RewardJudge(str(model), options=EngineOptions(engine="vllm")).check()
 

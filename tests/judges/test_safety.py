@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, ModelError
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import Subject
 from magpie_hub.judges.safety import GuardJudge, Verdict, read_verdict
-from magpie_hub.models import fetch, pin
+from magpie_hub.models.source import fetch, pin
+from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
     Script,
@@ -152,7 +153,7 @@ def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None
 def test_a_real_engine_is_asked_and_a_random_guard_gives_no_verdict(
     model: Path, tmp_path: Path
 ) -> None:
-    from magpie_hub.engine.transformers import TransformersEngine
+    from magpie_hub.engines.transformers.engine import TransformersEngine
 
     source = fetch(pin(str(model)), tmp_path)
 

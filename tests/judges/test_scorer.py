@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.engine.options import EngineOptions
+from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError
 from magpie_hub.judges.conversation import Conversations
-from magpie_hub.judges.scorer import batches
-from magpie_hub.models import fetch, pin
+from magpie_hub.judges.scorers.base import batches
+from magpie_hub.models.source import fetch, pin
 from tests.judges.tiny_judges import some_rows, tokenizer_of, write_reward_model
 
 
@@ -52,7 +52,7 @@ class Cramped:
 def test_a_batch_that_the_device_cannot_hold_is_halved(model: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    from magpie_hub.judges.scorer_transformers import TransformersScorer
+    from magpie_hub.judges.scorers.transformers import TransformersScorer
 
     loaded = AutoModelForSequenceClassification.from_pretrained(model, dtype="float32")
     prompts = [list(range(10, 10 + length)) for length in (40, 7, 33, 21, 5)]
@@ -65,10 +65,10 @@ def test_a_batch_that_the_device_cannot_hold_is_halved(model: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM")
 def test_vllm_scores_as_transformers_does(tmp_path: Path, model: Path) -> None:
-    from magpie_hub.engine.choose import vllm_obstacle
-    from magpie_hub.engine.device import find_device
-    from magpie_hub.judges.scorer_transformers import TransformersScorer
-    from magpie_hub.judges.scorer_vllm import serves
+    from magpie_hub.engines.device import find_device
+    from magpie_hub.engines.factory import vllm_obstacle
+    from magpie_hub.judges.scorers.transformers import TransformersScorer
+    from magpie_hub.judges.scorers.vllm import serves
 
     device = find_device()
     if obstacle := vllm_obstacle(device):
@@ -95,8 +95,8 @@ def vllm_scores(source: Any, options: Any, prompts: Any) -> tuple[list[float], t
     """Scores with vLLM in this process, and torch's threads before and after."""
     import torch
 
-    from magpie_hub.engine.device import find_device
-    from magpie_hub.judges.scorer_vllm import VllmScorer
+    from magpie_hub.engines.device import find_device
+    from magpie_hub.judges.scorers.vllm import VllmScorer
 
     before = torch.get_num_threads()
     scorer = VllmScorer.start(source, options, 512, find_device())

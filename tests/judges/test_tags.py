@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.chat import derive
-from magpie_hub.engine.pattern import portable
+from magpie_hub.chat.derive import derive
+from magpie_hub.engines.regex import portable
 from magpie_hub.judges import tags
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import Subject
 from magpie_hub.judges.tags import (
     CATEGORIES,
     COLUMNS,
@@ -23,6 +23,7 @@ from magpie_hub.judges.tags import (
     render,
     reply_pattern,
 )
+from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, Script, ScriptedEngine, run, tokenizer_of
 from tests.tiny import write_tiny_model
 

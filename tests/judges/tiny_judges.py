@@ -13,8 +13,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.engine.base import Completion, Engine, EngineInfo, EngineStats, Sampling
-from magpie_hub.judges.base import Judge, Label, Subject
+from magpie_hub.engines.base import Completion, Engine, EngineInfo, EngineStats, Sampling
+from magpie_hub.judges.base import Judge, Subject
+from magpie_hub.store.labels import Label
 from tests.tiny import write_tiny_model
 
 HOSTILE = [

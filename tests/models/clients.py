@@ -18,7 +18,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from magpie_hub.errors import ModelError
-from magpie_hub.models import fetch, fetch_tokenizer, pin
+from magpie_hub.models.source import fetch, fetch_tokenizer, pin
 
 name, revision, do, home = sys.argv[1:]
 try:

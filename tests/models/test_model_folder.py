@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.models import fetch, fetch_tokenizer, generation_eos, load_tokenizer, pin
 from magpie_hub.models.folder import check_remote_code, shape_of
+from magpie_hub.models.source import fetch, fetch_tokenizer, generation_eos, load_tokenizer, pin
 
 
 def edit(path: Path, **fields: object) -> None:

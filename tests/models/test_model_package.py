@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.models import fetch, generation_eos, load_tokenizer, pin
 from magpie_hub.models.folder import shape_of
 from magpie_hub.models.packaged import PACKAGES
+from magpie_hub.models.source import fetch, generation_eos, load_tokenizer, pin
 from tests.models.clients import finish, start
 
 SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -40,7 +40,8 @@ def test_a_package_stands_in_for_its_id() -> None:
 @needs_small
 def test_the_packaged_model_is_converted_once_by_whoever_comes_first(tmp_path: Path) -> None:
     program = (
-        "import json, sys\nfrom pathlib import Path\nfrom magpie_hub.models import fetch, pin\n"
+        "import json, sys\nfrom pathlib import Path\n"
+        "from magpie_hub.models.source import fetch, pin\n"
         f"source = fetch(pin({SMALL!r}), Path(sys.argv[1]))\n"
         "stat = (source.path / 'model.safetensors').stat()\n"
         "print(json.dumps([str(source.path), source.weight_bytes, source.parameters, stat.st_ino]))"

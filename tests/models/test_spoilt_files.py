@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import MagpieError, ModelError
-from magpie_hub.models import fetch, generation_eos, load_tokenizer, pin
+from magpie_hub.models.source import fetch, generation_eos, load_tokenizer, pin
 
 
 def use(folder: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.models import pin, weights
+from magpie_hub.models import weights
+from magpie_hub.models.source import pin
 from magpie_hub.models.weights import hash_file
 
 SIZE = 3 << 20

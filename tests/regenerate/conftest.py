@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from magpie_hub.api import build
-from magpie_hub.hub import Push, publish
-from magpie_hub.regenerate import Regenerated, Tick, regenerate
+from magpie_hub.hub.publish import publish
+from magpie_hub.hub.push import Push
+from magpie_hub.regenerate.run import regenerate
+from magpie_hub.regenerate.tick import Regenerated, Tick
 from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
 from tests.hub_peer.server import HubPeer
 from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from magpie_hub.checkpoint.store import State
 from magpie_hub.errors import HubError, MagpieError, UserError
-from magpie_hub.hub import verify
-from magpie_hub.state import State
+from magpie_hub.hub.verify import verify
 from tests.hub_peer.server import HubPeer
 from tests.regenerate.conftest import REPO, ROWS, Ticker
 
@@ -118,7 +118,7 @@ def test_a_wrong_clock_here_changes_nothing(
 ) -> None:
     """The day is the Hub's: a runner whose clock is years off names the same tick."""
     first = ticker(grow=3)
-    import magpie_hub.regenerate.standing as standing
+    import magpie_hub.regenerate.published as standing
 
     class Off(standing.datetime):
         @classmethod

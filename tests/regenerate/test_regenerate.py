@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from magpie_hub.errors import DriftError, UserError
-from magpie_hub.hub import verify
+from magpie_hub.hub.verify import verify
 from magpie_hub.release.stats import describe
 from tests.hub_peer.server import HubPeer
 from tests.regenerate.conftest import REPO, ROWS, Ticker

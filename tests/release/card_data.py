@@ -7,11 +7,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.release.card import CardData
+from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.release.card.render import CardData
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.schema import LABELS, arrow_schema, suffix, to_sharegpt
+from magpie_hub.release.schema import LABELS, arrow_schema, to_sharegpt
 
 JUDGES = tuple(LABELS)
 
@@ -64,7 +65,7 @@ def row(row_id: int, turns: int = 2, judges: tuple[str, ...] = JUDGES, **values:
         "judge_failures": [],
     }
     for turn in range(1, turns + 1):
-        end = suffix(turn)
+        end = turn_suffix(turn)
         found |= {"instruction" + end: "Why is the moon round?", "response" + end: "It is heavy."}
         found |= {"instruction_tokens" + end: 6, "response_tokens" + end: 4}
         found |= {"instruction_length" + end: 22, "response_length" + end: 12}
@@ -74,8 +75,8 @@ def row(row_id: int, turns: int = 2, judges: tuple[str, ...] = JUDGES, **values:
     found |= values
     for turn in range(1, turns + 1):
         found["messages"] += [
-            {"role": "user", "content": found["instruction" + suffix(turn)]},
-            {"role": "assistant", "content": found["response" + suffix(turn)]},
+            {"role": "user", "content": found["instruction" + turn_suffix(turn)]},
+            {"role": "assistant", "content": found["response" + turn_suffix(turn)]},
         ]
     return found
 
@@ -110,7 +111,7 @@ def distribution(numbers: list[float], missing: int = 0) -> dict[str, Any]:
 def stats(turns: int = 2) -> dict[str, Any]:
     """As in stats.json, for four rows."""
     lengths = {}
-    for end in map(suffix, range(1, turns + 1)):
+    for end in map(turn_suffix, range(1, turns + 1)):
         for name in ("instruction_tokens", "response_tokens", "turn_tokens"):
             lengths[name + end] = distribution([10, 20, 30, 4000])
         for name in ("instruction_length", "response_length"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.release.card import CardData
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.release.card.render import CardData
 from tests.release import card_data as sample
 
 FEATURES = [{"name": "uuid", "dtype": "string"}, {"name": "messages", "list": "string"}]

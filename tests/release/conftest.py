@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.release.card import render_card
-from magpie_hub.release.info import dataset_info
+from magpie_hub.release.card.render import render_card
+from magpie_hub.release.dataset_info import dataset_info
 from tests.release import card_data as sample
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from magpie_hub.gates import GATES
-from magpie_hub.recipe import parse_recipe
 from magpie_hub.recipe.judges import Judges
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.release import funnel, tables
-from magpie_hub.release.card import block_names, render_card
-from magpie_hub.release.fields import describe, field_rows
-from magpie_hub.release.front_matter import read_page
-from magpie_hub.schema import LABELS, arrow_schema, sharegpt_schema
+from magpie_hub.release.card import funnel, tables
+from magpie_hub.release.card.columns import describe, field_rows
+from magpie_hub.release.card.front_matter import read_page
+from magpie_hub.release.card.render import block_names, render_card
+from magpie_hub.release.schema import LABELS, arrow_schema, sharegpt_schema
 from magpie_hub.selection import rules, shortlist
 from tests.release import card_data as sample
 from tests.release.cards import plain, sections

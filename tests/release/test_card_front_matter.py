@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from huggingface_hub import DatasetCard
 
-from magpie_hub.release.card import render_card
-from magpie_hub.release.front_matter import read_page
-from magpie_hub.release.info import dataset_info
+from magpie_hub.release.card.front_matter import read_page
+from magpie_hub.release.card.render import render_card
+from magpie_hub.release.dataset_info import dataset_info
 from tests.release import card_data as sample
 from tests.release.cards import plain
 

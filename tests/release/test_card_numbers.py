@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.release import numerals
-from magpie_hub.release.card import size_category
-from magpie_hub.release.licenses import find_license
+from magpie_hub.release.card import numbers as numerals
+from magpie_hub.release.card.licenses import find_license
+from magpie_hub.release.card.render import size_category
 
 
 @pytest.mark.parametrize(

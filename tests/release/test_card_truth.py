@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.recipe import parse_recipe
-from magpie_hub.recipe.model import Recipe
-from magpie_hub.release.card import render_card
-from magpie_hub.release.front_matter import read_page
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.release.card.front_matter import read_page
+from magpie_hub.release.card.render import render_card
 from tests.release import card_data as sample
 from tests.release.cards import SMALL, plain
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from magpie_hub.release.pictures.coverage import project
+from magpie_hub.release.plots.tsne import project
 
 DIM = 16
 

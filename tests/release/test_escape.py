@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from magpie_hub.release.escape import bibtex, cell, code, fence, inline, line, reveal, snippet
+from magpie_hub.release.card.markdown import (
+    bibtex,
+    cell,
+    code,
+    fence,
+    inline,
+    line,
+    reveal,
+    snippet,
+)
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = [

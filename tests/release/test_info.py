@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import OutputError
-from magpie_hub.release.info import dataset_info
+from magpie_hub.release.dataset_info import dataset_info
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.schema import arrow_schema
+from magpie_hub.release.schema import arrow_schema
 from tests.release.card_data import row, write_data
 
 

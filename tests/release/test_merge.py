@@ -10,9 +10,9 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
-from magpie_hub.release.card import render_card
-from magpie_hub.release.front_matter import read_page, write_front
-from magpie_hub.release.merge import BEGIN, END, keep_edits
+from magpie_hub.release.card.front_matter import read_page, write_front
+from magpie_hub.release.card.merge import BEGIN, END, keep_edits
+from magpie_hub.release.card.render import render_card
 from tests.release.card_data import card_data, recipe
 
 INFO = [

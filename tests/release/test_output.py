@@ -15,7 +15,8 @@ import pytest
 
 from magpie_hub import api
 from magpie_hub.errors import OutputError
-from magpie_hub.release import output, write_release
+from magpie_hub.release import output
+from magpie_hub.release.folder import write_release
 from magpie_hub.release.output import check_output, taking
 from tests.tiny import write_tiny_recipe
 from tests.toy_release import toy_job

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from magpie_hub.release import write_release
+from magpie_hub.release.folder import write_release
 from tests.release.test_card_words import hostile
 from tests.release.test_escape import HOSTILE
 from tests.toy_release import toy_job
@@ -70,7 +70,7 @@ def test_a_release_s_card_shows_its_pictures_and_fits_its_column(tmp_path: Path)
 
 
 def test_no_words_of_a_row_become_the_page_s_own(tmp_path: Path) -> None:
-    from magpie_hub.release.card import render_card
+    from magpie_hub.release.card.render import render_card
 
     tame = look(render_card(hostile(lambda: "tame")), tmp_path)
     together = " ".join(HOSTILE)

@@ -16,10 +16,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magpie_hub.release.pictures import Picture, draw
-from magpie_hub.release.pictures.histograms import Histogram, read
-from magpie_hub.release.pictures.style import BLUE, DPI, VERMILLION, WIDTH
-from magpie_hub.release.pictures.words import plain, share, short
+from magpie_hub.release.plots import draw
+from magpie_hub.release.plots.base import Picture
+from magpie_hub.release.plots.histograms import Histogram, read
+from magpie_hub.release.plots.style import BLUE, DPI, VERMILLION, WIDTH
+from magpie_hub.release.plots.text import plain, share, short
 from magpie_hub.release.stats import distribution
 
 ALL = [

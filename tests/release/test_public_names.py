@@ -10,15 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from magpie_hub.cli.init import write_builder
 from magpie_hub.errors import UserError
-from magpie_hub.hub import Push, publish
-from magpie_hub.job import Job
-from magpie_hub.models import ModelSource, is_folder
-from magpie_hub.public import PublicNames, without_paths
-from magpie_hub.recipe import load_recipe, parse_recipe
-from magpie_hub.recipe.knobs import turn_knobs
-from magpie_hub.release import Release, write_release
-from magpie_hub.scaffold import write_builder
+from magpie_hub.hub.publish import publish
+from magpie_hub.hub.push import Push
+from magpie_hub.models.source import ModelSource, is_folder
+from magpie_hub.pipeline.run import Job
+from magpie_hub.recipe.load import load_recipe, parse_recipe
+from magpie_hub.recipe.overrides import turn_knobs
+from magpie_hub.release.folder import Release, write_release
+from magpie_hub.release.published_names import PublicNames, without_paths
 from tests.toy_release import toy_job
 
 

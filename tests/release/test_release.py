@@ -13,15 +13,15 @@ import pytest
 import yaml
 
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.job import Job
-from magpie_hub.plan import Plan
-from magpie_hub.recipe import parse_recipe
+from magpie_hub.generate.plan import Plan
+from magpie_hub.pipeline.run import Job
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
-from magpie_hub.release import Release, write_release
+from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release import folder as folder_module
-from magpie_hub.release.card import size_category
+from magpie_hub.release.card.render import size_category
+from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.schema import arrow_schema
+from magpie_hub.release.schema import arrow_schema
 from tests.toy_release import toy_job
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from magpie_hub import api
 from magpie_hub.errors import MagpieError
-from magpie_hub.hub.gate import check_release
-from magpie_hub.release import write_release
+from magpie_hub.hub.preflight import check_release
+from magpie_hub.release.folder import write_release
 from tests.release.spoil import as_bytes, damaged, spoilt
 from tests.toy_release import toy_job
 

@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.release import write_release
+from magpie_hub.release.folder import write_release
+from magpie_hub.release.schema import LABELS, arrow_schema
 from magpie_hub.release.stats import describe, distribution
-from magpie_hub.schema import LABELS, arrow_schema
-from magpie_hub.spent import Spent
+from magpie_hub.store.usage import Spent
 from tests.toy_release import toy_job
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import datasets
 import pytest
 
-from magpie_hub.models import ModelSource
-from magpie_hub.release import write_release
-from magpie_hub.schema import LABELS, arrow_schema, sharegpt_schema
+from magpie_hub.models.source import ModelSource
+from magpie_hub.release.folder import write_release
+from magpie_hub.release.schema import LABELS, arrow_schema, sharegpt_schema
 from tests.toy_release import toy_job
 
 TAKEN = {

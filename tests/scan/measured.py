@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from magpie_hub.scan import kinds, scan_text
+from magpie_hub.scan.text import kinds, scan_text
 
 from .harmless import NEARLY, ORDINARY, PLACEHOLDERS, PUBLISHED
 from .planted import Planted, every_form

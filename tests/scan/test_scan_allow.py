@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
-from magpie_hub.scan import kinds, read_allowed
+from magpie_hub.scan.allowlist import read_allowed
 from magpie_hub.scan.finding import mark
+from magpie_hub.scan.text import kinds
 
 HASH = "sha256:0123456789abcdef"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.release import write_release
+from magpie_hub.release.folder import write_release
 from tests.toy_release import toy_job
 
 from .planted import plant

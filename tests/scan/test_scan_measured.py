@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.scan import paths, scan_release, scan_text
+from magpie_hub.scan import paths
 from magpie_hub.scan import text as text_module
-from magpie_hub.scan.text import find, rules_of_files
+from magpie_hub.scan.scanner import scan_release
+from magpie_hub.scan.text import find, rules_of_files, scan_text
 
 from .harmless import PLACEHOLDERS
 from .measured import measure, table

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.scan import Records, Report, scan_release
-from magpie_hub.scan import folder as folder_module
-from magpie_hub.scan import records as records_module
+from magpie_hub.scan import file_cache as records_module
+from magpie_hub.scan import scanner as folder_module
+from magpie_hub.scan.file_cache import Records
+from magpie_hub.scan.finding import Report
+from magpie_hub.scan.scanner import scan_release
 
 from .planted import plant
 from .test_scan_release import release, row_of, said

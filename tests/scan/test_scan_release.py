@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.scan import Finding, Report, scan_release
+from magpie_hub.release.schema import arrow_schema
 from magpie_hub.scan import finding as finding_module
 from magpie_hub.scan import rows as rows_module
-from magpie_hub.scan.finding import mark, mask
-from magpie_hub.schema import arrow_schema
+from magpie_hub.scan.finding import Finding, Report, mark, mask
+from magpie_hub.scan.scanner import scan_release
 
 from .planted import FORMS, Planted, every_form, form_names, plant
 
@@ -340,7 +340,7 @@ def test_parts_of_many_files_are_put_together_in_order(
 def test_more_findings_than_are_listed_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magpie_hub.scan.folder.MOST", 5)
+    monkeypatch.setattr("magpie_hub.scan.scanner.MOST", 5)
     rows = [said(number, plant(0, number).text) for number in range(20)]
     report = scan_release(release(tmp_path, rows))
     assert len(report.findings) == 5

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.scan import scan_release
 from magpie_hub.scan import text as text_module
 from magpie_hub.scan.rows import parts, scan_rows
-from magpie_hub.scan.seen import LONG, Seen
-from magpie_hub.scan.twins import columns_to_read
+from magpie_hub.scan.same_columns import columns_to_read
+from magpie_hub.scan.scanner import scan_release
+from magpie_hub.scan.text_cache import LONG, Seen
 
 from .planted import plant
 from .test_scan_release import places, release, row_of, said

@@ -15,8 +15,7 @@ from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_cla
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.scan import kinds, scan_text
-from magpie_hub.scan.text import PIECE, rules, suspects
+from magpie_hub.scan.text import PIECE, kinds, rules, scan_text, suspects
 
 from .harmless import NEARLY, ORDINARY, PUBLISHED
 from .planted import FORMS, Planted, every_form, form_names, plant

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.presets import PRESETS
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection import Labelled, build_rules, first_reason, select
+from magpie_hub.selection.rules import build_rules, first_reason
+from magpie_hub.selection.select import select
 
 COLUMNS = (
     *("air-filter", "pro-filter", "pro-filter2", "pro-filter3", "pro-filter4"),

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.recipe import parse_recipe
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
-from magpie_hub.recipe.knobs import turn_knobs
-from magpie_hub.recipe.model import Recipe
+from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.recipe.overrides import turn_knobs
 from magpie_hub.recipe.presets import PRESETS, Preset
 from magpie_hub.recipe.selection import Selection
 

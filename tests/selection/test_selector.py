@@ -9,8 +9,10 @@ from typing import Any, get_args
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from magpie_hub.judges.labeled_row import Labelled
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
-from magpie_hub.selection import RULES, Labelled, Selector, build_rules, first_reason, select
+from magpie_hub.selection.rules import RULES, build_rules, first_reason
+from magpie_hub.selection.select import Selector, select
 
 QUALITIES, DIFFICULTIES = get_args(Quality), get_args(Difficulty)
 JUDGES = ("tags", "reward", "base", "safety", "language", "neighbors")

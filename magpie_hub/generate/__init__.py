@@ -1,0 +1,1 @@
+"""Generation: from a row id to finished turns, many rows at once."""

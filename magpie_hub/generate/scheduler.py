@@ -1,0 +1,319 @@
+"""Growing a book: rollouts kept in flight near the engine's slots until enough rows pass.
+
+No barrier between rows, stages or turns. Rows start in the order of their ids; as many are
+started as are expected to be needed, and the run ends when the wanted number of rows passes among
+row ids that are all finished, so that which rows are delivered follows from their words, and not
+from what was finished first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from magpie_hub.engines.base import Engine, EngineStats
+from magpie_hub.errors import YieldError
+from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.store.rows import Book, Outcome
+
+WINDOW = 200
+"""Rows by which the yield is judged."""
+
+FEW = 50
+"""Settled rows that say as much about the yield as what else is known."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; handed to whoever watches.
+
+    Attributes:
+        wanted: Rows that must pass.
+        passed: Rows that pass so far, those above unfinished rows included.
+        settled: Row ids below which all are finished.
+        in_flight: Rows being generated.
+        started: Rows given out so far, in this run and before.
+        finished: Rows finished by this run.
+        reasons: Rejected rows by reason, this run and before.
+        slots: Slots of the engine.
+        engine: The engine's counters.
+        seconds: Since the run began.
+        stage: "rows" while they are generated, else the judge that labels them; then `wanted` and
+            `passed` count the rows to be labelled and those that are.
+    """
+
+    wanted: int
+    passed: int = 0
+    settled: int = 0
+    in_flight: int = 0
+    started: int = 0
+    finished: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    slots: int = 0
+    engine: EngineStats = field(default_factory=EngineStats)
+    seconds: float = 0.0
+    stage: str = "rows"
+
+    @property
+    def rate(self) -> float:
+        """Rows finished per second by this run."""
+        return self.finished / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until enough rows pass, at the pace so far; None while that is unknown."""
+        share = self.passed / self.started if self.started else 0.0
+        if not self.rate or not share:
+            return None
+        return max(0, self.wanted - self.passed) / (self.rate * share)
+
+
+Watcher = Callable[[Progress], None]
+
+
+class Ledger:
+    """Which rows pass, how far the prefix is finished, and which row comes next.
+
+    Memory is bounded by the rows in flight, not by the rows in the book.
+
+    Args:
+        book: The book; read from its first row to its first unfinished one.
+        wanted: Rows that must pass. Reading stops as soon as that many do.
+    """
+
+    def __init__(self, book: Book, wanted: int) -> None:
+        self._book = book
+        self.wanted = wanted
+        self.settled = book.start
+        self.passed = 0
+        self.reasons: Counter[str] = Counter()
+        self._next = book.start
+        self._last = book.last
+        self._in_flight: set[int] = set()
+        # Provisional outcomes of finished rows above the lowest unfinished one.
+        self._above: dict[int, bool] = {}
+        self._passed_above = 0
+        for outcome in book.outcomes():
+            if self.done or not outcome.finished:
+                break
+            self._settle(outcome.passed, outcome.reason)
+        self._next = self.settled
+
+    @property
+    def done(self) -> bool:
+        """Whether enough rows pass among those that are settled."""
+        return self.passed >= self.wanted
+
+    @property
+    def passing(self) -> int:
+        """Rows that pass, the unsettled ones as far as can be told."""
+        return self.passed + self._passed_above
+
+    @property
+    def kept(self) -> int:
+        """Rows that pass, all of the book's; what a run that was ended has shown last."""
+        above = self._book.outcomes(self.settled, max(self.settled, self._last + 1))
+        return self.passed + sum(outcome.finished and outcome.passed for outcome in above)
+
+    @property
+    def in_flight(self) -> int:
+        """Rows given out and not finished."""
+        return len(self._in_flight)
+
+    @property
+    def started(self) -> int:
+        """Rows given out so far, in this run and before."""
+        return self._next - self._book.start
+
+    def sure_to_pass(self, share: float) -> float:
+        """Rows that will pass if no more are started: expected, less one standard deviation.
+
+        One row too few costs a whole row's time with nearly every slot idle; one too many costs a
+        slot that would have been idle, and is kept for a larger build.
+
+        Rows that pass live longest, so of those in flight more pass than of those that finished
+        last. What is known of all unsettled rows together, less what is known of the finished ones
+        among them, is free of that; the settled rows say it, and while they are few, the middle
+        between what the finished rows say and the hope that all in flight pass.
+
+        Args:
+            share: Of the rows that finished last, how many passed.
+        """
+        settled = self.settled - self._book.start
+        hope = (1 + self.passing + self.in_flight) / (1 + self.started)
+        share = (FEW * (share + hope) / 2 + self.passed) / (FEW + settled)
+        expected = (self.started - settled) * share - self._passed_above
+        expected = min(max(expected, 0.0), self.in_flight)
+        failing = 1 - expected / max(1, self.in_flight)
+        return self.passing + expected - math.sqrt(expected * failing)
+
+    def take(self) -> int | None:
+        """Gives out the next unfinished row; None if the finished ones turn out to be enough."""
+        while not self.done:
+            row_id = self._next
+            self._next += 1
+            outcome = self._known(row_id)
+            if outcome is None or not outcome.finished:
+                self._in_flight.add(row_id)
+                return row_id
+            self._put_above(row_id, outcome.passed)
+            self._advance()
+        return None
+
+    def _known(self, row_id: int) -> Outcome | None:
+        """What the book knew of a row when it was opened; None if nothing."""
+        if row_id > self._last:
+            return None
+        return next(self._book.outcomes(row_id, row_id + 1))
+
+    def finish(self, row_id: int, passed: bool) -> None:
+        """Takes a finished row back."""
+        self._in_flight.discard(row_id)
+        self._put_above(row_id, passed)
+        self._advance()
+
+    def _put_above(self, row_id: int, passed: bool) -> None:
+        self._above[row_id] = passed
+        self._passed_above += passed
+
+    def _advance(self) -> None:
+        # A row that was long in coming often settles many above it: one look at the book for all.
+        end = self.settled
+        while end in self._above:
+            end += 1
+        if end == self.settled:
+            return
+        for outcome in self._book.outcomes(self.settled, end):
+            if self.done:
+                break
+            self._passed_above -= self._above.pop(self.settled)
+            self._settle(outcome.passed, outcome.reason)
+
+    def _settle(self, passed: bool, reason: str | None) -> None:
+        self.settled += 1
+        self.passed += passed
+        if reason is not None:
+            self.reasons[reason] += 1
+
+
+async def grow(
+    ledger: Ledger,
+    rollouts: Rollouts,
+    engine: Engine,
+    *,
+    min_yield: float = 0.0,
+    watch: Watcher | None = None,
+    every: float = 0.5,
+) -> Progress:
+    """Generates rows until the ledger is done.
+
+    Args:
+        ledger: The book's ledger.
+        rollouts: What lives a row's life.
+        engine: The engine that they use, for its slots and counters.
+        min_yield: Give up when fewer than this share of the last `WINDOW` finished rows passed.
+        watch: Called every `every` seconds, and at the end.
+        every: Seconds.
+
+    Returns:
+        Where the run stood at its end.
+
+    Raises:
+        YieldError: Too few rows pass. Nothing is lost.
+        EngineError, JournalError: From the rollouts; everything finished is committed.
+    """
+    slots = engine.info.slots
+    # A few more than the slots, so that a freed slot finds a request waiting.
+    cap = slots + max(4, slots // 8)
+    recent: deque[bool] = deque(maxlen=WINDOW)
+    tasks: dict[asyncio.Task[bool], int] = {}
+    changed = asyncio.Event()
+    begun = time.monotonic()
+    progress = Progress(ledger.wanted, slots=slots, engine=engine.stats)
+
+    def look() -> Progress:
+        progress.passed = ledger.passing
+        progress.settled = ledger.settled
+        progress.in_flight = ledger.in_flight
+        progress.started = ledger.started
+        progress.reasons = ledger.reasons
+        progress.seconds = time.monotonic() - begun
+        return progress
+
+    async def tick(watcher: Watcher) -> None:
+        while True:
+            watcher(look())
+            await asyncio.sleep(every)
+
+    def collect(task: asyncio.Task[bool]) -> None:
+        changed.set()
+
+    ticker = asyncio.create_task(tick(watch)) if watch else None
+    finished: list[asyncio.Task[bool]] = []
+    try:
+        while not ledger.done:
+            share = (1 + sum(recent)) / (1 + len(recent))
+            while len(tasks) < cap and ledger.sure_to_pass(share) < ledger.wanted:
+                row_id = ledger.take()
+                if row_id is None:
+                    break
+                task = asyncio.create_task(rollouts.run(row_id))
+                task.add_done_callback(collect)
+                task.add_done_callback(finished.append)
+                tasks[task] = row_id
+            if ledger.done:
+                break
+            await changed.wait()
+            changed.clear()
+            while finished:
+                task = finished.pop()
+                row_id = tasks.pop(task)
+                passed = task.result()
+                ledger.finish(row_id, passed)
+                recent.append(passed)
+                progress.finished += 1
+            if len(recent) == WINDOW and sum(recent) < min_yield * WINDOW and not ledger.done:
+                said = _give_up(recent, min_yield, ledger)
+                raise YieldError("; ".join(filter(None, (said, no_room(rollouts, engine)))))
+    finally:
+        if ticker:
+            ticker.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # What a run that is ended has finished is committed, so it counts.
+        for task, row_id in tasks.items():
+            if not task.cancelled() and task.exception() is None:
+                ledger.finish(row_id, task.result())
+        if ticker:
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticker
+        if watch:
+            watch(look())
+    return look()
+
+
+def no_room(rollouts: Rollouts, engine: Engine) -> str:
+    """What to do about words for which the context had no room; "" if there was room for all."""
+    if not rollouts.no_room:
+        return ""
+    return (
+        f"{rollouts.no_room} turns were cut off at the end of the context of "
+        f"{engine.info.max_model_len:,} tokens: raise max_model_len, as far as the model's own "
+        "context goes, or take fewer turns or a lower max_tokens"
+    )
+
+
+def _give_up(recent: deque[bool], min_yield: float, ledger: Ledger) -> str:
+    worst = ", ".join(f"{reason} {count}" for reason, count in ledger.reasons.most_common(4))
+    return (
+        f"only {sum(recent)} of the last {len(recent)} rows passed, under the recipe's min_yield "
+        f"of {min_yield:g}; {ledger.passing} of {ledger.wanted} rows are kept (rejects so far: "
+        f"{worst or 'none settled'}); change the gates, the sampling or the model, or lower "
+        "min_yield"
+    )

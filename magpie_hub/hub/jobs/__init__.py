@@ -1,0 +1,1 @@
+"""Scheduled regeneration on Hugging Face Jobs."""

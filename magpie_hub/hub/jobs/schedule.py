@@ -1,0 +1,330 @@
+"""Schedules: HF scheduled jobs that regenerate variants, one for a variant and repository.
+
+A schedule is replaced, not changed: the new one is made first and the older ones are removed then,
+so that nothing that goes wrong in between leaves none. Two that stand side by side for a while do
+no harm but cost, for a tick is published once; the next call removes the older.
+
+The job's token is a secret of it: the Hub keeps it encrypted, gives it to the job as HF_TOKEN and
+shows its name only. So whether it is still the right one cannot be seen, and `renew` is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from magpie_hub.errors import UserError
+from magpie_hub.hub.client import connect
+from magpie_hub.hub.jobs.client import Jobs, Run, Scheduled
+from magpie_hub.hub.jobs.command import (
+    IMAGE,
+    RECIPE_VARIABLE,
+    default_requirement,
+    job_command,
+    packed_recipe,
+)
+from magpie_hub.hub.jobs.hardware import choose_flavor
+from magpie_hub.hub.jobs.token import caller, find_secret
+from magpie_hub.hub.patience import Patience
+from magpie_hub.hub.remote import read_manifest, read_remote
+from magpie_hub.models.source import is_remote
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.load import load_recipe
+from magpie_hub.recipe.variants import find_recipe, variant_names
+from magpie_hub.shell import command
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["Made", "Run", "Schedule", "Scheduled", "create", "remove", "show"]
+
+Say = Callable[[str], None]
+Sleep = Callable[[float], None]
+
+CRON_NAMES = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
+"""Names in place of a cron expression (huggingface.co/docs/hub/jobs-schedule)."""
+
+_TIMEOUT = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What is asked for.
+
+    Attributes:
+        name: A variant's name, or the path of a recipe of one's own.
+        repo_id: NAMESPACE/NAME of its dataset; None for the recipe's, or magpie-NAME of whoever
+            the job's token belongs to.
+        cron: When, in UTC: five fields, or one of `CRON_NAMES`.
+        grow: Rows that a tick adds; None for the recipe's.
+        state: URL where what must survive a job is kept; None for the recipe's.
+        flavor: The machine; None for the smallest that holds the generator.
+        timeout: After how long a tick is ended: a number and s, m, h or d.
+        image: Docker image with bash, Python and pip; None for vLLM's own.
+        requirement: What pip installs there; None for this version of the package.
+        namespace: Whose job it is, and who pays; None for the caller.
+        suspended: Whether it waits to be resumed; None leaves that as it is.
+        renew: Replace it even if nothing but the token would be new.
+    """
+
+    name: str
+    repo_id: str | None = None
+    cron: str = "0 3 * * 1"
+    grow: int | None = None
+    state: str | None = None
+    flavor: str | None = None
+    timeout: str = "10h"
+    image: str | None = None
+    requirement: str | None = None
+    namespace: str | None = None
+    suspended: bool | None = None
+    renew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What making a schedule came to.
+
+    Attributes:
+        state: "created", "unchanged" or "replaced".
+        schedule: The one that stands.
+        removed: Ids of those that it took the place of.
+    """
+
+    state: Literal["created", "unchanged", "replaced"]
+    schedule: Scheduled
+    removed: tuple[str, ...] = ()
+
+
+def create(
+    schedule: Schedule,
+    *,
+    token: str | None = None,
+    say: Say = lambda text: None,
+    api: HfApi | None = None,
+    sleep: Sleep = time.sleep,
+) -> Made:
+    """Makes a schedule, unless it is there; one with another content is replaced.
+
+    Args:
+        schedule: What, and how.
+        token: What the job is given as HF_TOKEN; the client's own by default.
+        say: Told what is going on, a line each.
+        api: The Hub's client; the environment's by default.
+        sleep: Waits so many seconds.
+
+    Raises:
+        UserError: Something is refused; nothing was changed.
+        HubError: The Hub failed; the message says what it holds.
+    """
+    named = schedule.name
+    recipe, packed = _recipe(named)
+    cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
+    flavor = choose_flavor(recipe, schedule.flavor).name
+    image = schedule.image or IMAGE
+    requirement = schedule.requirement or default_requirement()
+    api = api or connect()
+    first = Patience("the Hub", say, sleep)
+    secret = first.ask(lambda: find_secret(api, token))
+    repo_id = schedule.repo_id or recipe.hub.repo_id or f"{secret.owner}/magpie-{recipe.name}"
+    command = job_command(
+        recipe.name,
+        repo_id,
+        requirement=requirement,
+        grow=schedule.grow,
+        state=schedule.state,
+        own=packed is not None,
+    )
+    first.ask(lambda: _check_release(_client_of(api, secret.token), repo_id, recipe, named))
+    jobs = _jobs(api, schedule.namespace, say, sleep)
+
+    asked = (cron, image, command, flavor, seconds, *([packed] if packed else ()))
+    content = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+    mark = f"{recipe.name}@{repo_id}"
+    there = jobs.find(mark)
+    newest = there[-1] if there else None
+    if newest and not schedule.renew and _stands(newest, content, cron, schedule.suspended):
+        return Made("unchanged", newest, _settle(jobs, there))
+    keeps = newest is not None and newest.suspended
+    there = jobs.make(
+        mark,
+        content,
+        {
+            "schedule": cron,
+            "image": image,
+            "command": command,
+            "flavor": flavor,
+            "timeout": seconds,
+            "suspend": keeps if schedule.suspended is None else schedule.suspended,
+            "secrets": {"HF_TOKEN": secret.token},
+            "env": {RECIPE_VARIABLE: packed} if packed else {},
+        },
+        there,
+    )
+    if there[-1].content != content:
+        say("somebody else has scheduled it at the same time, otherwise; theirs stands")
+    return Made("replaced" if newest else "created", there[-1], _settle(jobs, there))
+
+
+def show(
+    name: str | None = None,
+    repo_id: str | None = None,
+    *,
+    namespace: str | None = None,
+    say: Say = lambda text: None,
+    api: HfApi | None = None,
+    sleep: Sleep = time.sleep,
+) -> tuple[Scheduled, ...]:
+    """The schedules of a namespace with their last runs, or those of a variant or repository.
+
+    Args:
+        name: The variant; None for all.
+        repo_id: The dataset; None for all.
+        namespace: Whose jobs; None for the caller's.
+        say: Told what is going on, a line each.
+        api: The Hub's client; the environment's by default.
+        sleep: Waits so many seconds.
+
+    Raises:
+        UserError: There is none of that variant and repository, or the Hub refuses.
+        HubError: The Hub failed.
+    """
+    jobs = _jobs(api or connect(), namespace, say, sleep)
+    found = _find(jobs, name, repo_id)
+    return tuple(replace(job, last_run=jobs.last_run(job)) for job in found)
+
+
+def remove(
+    name: str,
+    repo_id: str | None = None,
+    *,
+    namespace: str | None = None,
+    say: Say = lambda text: None,
+    api: HfApi | None = None,
+    sleep: Sleep = time.sleep,
+) -> tuple[Scheduled, ...]:
+    """Removes the schedule of a variant and repository; a job that is running goes on.
+
+    Args:
+        name: The variant.
+        repo_id: The dataset; None if the variant has a schedule for one only.
+        namespace: Whose job; None for the caller's.
+        say: Told what is going on, a line each.
+        api: The Hub's client; the environment's by default.
+        sleep: Waits so many seconds.
+
+    Returns:
+        What was removed: more than one, if an earlier replacement was not finished.
+
+    Raises:
+        UserError: There is none, or one of several repositories must be named.
+        HubError: The Hub failed; the message says what it holds.
+    """
+    jobs = _jobs(api or connect(), namespace, say, sleep)
+    found = _find(jobs, name, repo_id)
+    if len(repos := sorted({job.repo_id for job in found})) > 1:
+        raise UserError(f"{name}: there are schedules for {', '.join(repos)}; name one (--repo-id)")
+    jobs.remove(found)
+    return tuple(found)
+
+
+def _jobs(api: HfApi, namespace: str | None, say: Say, sleep: Sleep) -> Jobs:
+    """The schedules of a namespace, or of the caller."""
+    if namespace is None:
+        namespace = Patience("the Hub", say, sleep).ask(lambda: caller(api))
+    return Jobs(api, namespace, Patience(namespace, say, sleep))
+
+
+def _find(jobs: Jobs, name: str | None, repo_id: str | None) -> list[Scheduled]:
+    if name is not None and name.endswith((".yaml", ".yml")):
+        name = load_recipe(find_recipe(name)).name
+    every = jobs.find()
+    found = [job for job in every if name in (None, job.name) and repo_id in (None, job.repo_id)]
+    if not found and (name or repo_id):
+        asked = " for ".join(filter(None, (name, repo_id)))
+        there = ", ".join(sorted({f"{job.name} for {job.repo_id}" for job in every}))
+        raise UserError(
+            f"{asked}: no such schedule in {jobs.namespace}; there is {there or 'none'}"
+        )
+    return found
+
+
+def _settle(jobs: Jobs, there: list[Scheduled]) -> tuple[str, ...]:
+    """Removes all but the newest."""
+    return jobs.remove(there[:-1], f"the schedule {there[-1].id}, and as a leftover beside it ")
+
+
+def _stands(job: Scheduled, content: str, cron: str, suspended: bool | None) -> bool:
+    """Whether a schedule is what is asked for."""
+    # Its time and whether it is suspended, a person may have changed since on the Hub's pages.
+    return job.content == content and job.cron == cron and suspended in (None, job.suspended)
+
+
+def _recipe(name: str) -> tuple[Recipe, str | None]:
+    """A recipe, and how a job gets it; None for a shipped variant, which it has.
+
+    Raises:
+        UserError: There is none, or a job cannot run it.
+    """
+    path = find_recipe(name)
+    recipe = load_recipe(path)
+    if name in variant_names():
+        return recipe, None
+    if not (is_remote(recipe.model) and re.fullmatch(r"\w[\w.-]*/[\w.-]+", recipe.model)):
+        raise UserError(
+            f"{name}: a job does not see this machine's files, and its generator is "
+            f"{recipe.model}; name a model of the Hub"
+        )
+    return recipe, packed_recipe(path)
+
+
+def _client_of(api: HfApi, token: str) -> HfApi:
+    from huggingface_hub import HfApi
+
+    return HfApi(
+        endpoint=api.endpoint,
+        token=token,
+        library_name=api.library_name,
+        library_version=api.library_version,
+    )
+
+
+def _check_release(api: HfApi, repo_id: str, recipe: Recipe, named: str) -> None:
+    """Makes sure that there is what a tick goes on from, of a recipe as the caller names it."""
+    if repo_id.count("/") != 1:
+        raise UserError(f"{repo_id}: a dataset's name is NAMESPACE/NAME")
+    remote = read_remote(api, repo_id)
+    manifest = read_manifest(api, remote) if remote is not None else None
+    if manifest is None or manifest.get("name") != recipe.name:
+        raise UserError(
+            f"{repo_id}: the job's token sees no release of {recipe.name} there to go on from; "
+            f"publish one first ({command('push', '--variant', named)}), or name its "
+            "repository (--repo-id)"
+        )
+
+
+def _cron(text: str) -> str:
+    """When, with single spaces; what stands in the fields is for the Hub to judge."""
+    words = text.split()
+    named = len(words) == 1 and words[0] in CRON_NAMES
+    if not named and (len(words) != 5 or text.lstrip().startswith("@")):
+        raise UserError(
+            f"--cron {text}: five fields are wanted (minute, hour, day of month, month, day of "
+            f"week; in UTC), such as '0 3 * * 1', or one of {', '.join(CRON_NAMES)}"
+        )
+    return " ".join(words)
+
+
+def _seconds(text: str) -> int:
+    """Seconds of a timeout."""
+    found = _TIMEOUT.fullmatch(text.strip())
+    seconds = int(float(found[1]) * _SECONDS[found[2]]) if found else 0
+    if not seconds:
+        raise UserError(f"--timeout {text}: a number and s, m, h or d is wanted, such as 10h")
+    return seconds

@@ -1,0 +1,176 @@
+"""Verdicts: what all judges of a recipe said of its rows, read row by row.
+
+Most labels are of one row alone and come from its judge's file. How near a row's neighbours are
+depends on the whole pool, so those columns come from a table that is computed for a pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from magpie_hub.dedup.table import NO_LEADER, NeighborTable
+from magpie_hub.gates.colon import ends_with_colon
+from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.store.labels import Label, Labels
+from magpie_hub.store.rows import Book, Outcome
+
+UNSCORED = "unscored"
+"""Why a row with a base answer has no base reward: the answer is over the reward model's context,
+or its reward is no number."""
+
+
+class Verdicts:
+    """Open labels of all judges.
+
+    Args:
+        stores: Labels by judge; None for a judge that has labelled nothing yet.
+        neighbors: The pool's table; None where no recipe asks for it.
+    """
+
+    def __init__(
+        self, stores: Mapping[str, Labels | None], neighbors: NeighborTable | None = None
+    ) -> None:
+        self._stores = stores
+        self._neighbors = neighbors
+
+    def reader(self, book: Book, *, texts: bool = False) -> Reader:
+        """Reads what selection needs, for rows in rising order.
+
+        Args:
+            book: Where the rows' words are.
+            texts: Whether the words are looked at too, which takes longer.
+        """
+        return Reader(book, self._stores, self._neighbors, texts=texts)
+
+    def columns(self, row_ids: range) -> list[dict[str, Any]]:
+        """Everything that is published of the labels of neighbouring rows, with what failed.
+
+        Args:
+            row_ids: The rows, one after the other.
+
+        Returns:
+            Values by column of each row; a column that nothing was said of is left out.
+        """
+        found: list[dict[str, Any]] = [{} for _ in row_ids]
+        failures: list[list[dict[str, str]]] = [[] for _ in row_ids]
+        for judge, store in self._stores.items():
+            for label in store.all(row_ids.start, row_ids.stop) if store is not None else ():
+                place = label.row_id - row_ids.start
+                found[place] |= label.values
+                if label.failure is not None:
+                    failures[place].append({"judge": judge, "reason": label.failure})
+        for row_id, columns, failed in zip(row_ids, found, failures, strict=True):
+            if self._neighbors is not None:
+                columns |= self._neighbors.columns(row_id)
+            columns |= difference(columns)
+            if _unscored(columns):
+                failed.append({"judge": "base", "reason": UNSCORED})
+            if self._stores:
+                columns["judge_failures"] = failed
+        return found
+
+
+NONE = Verdicts({})
+"""The verdicts of a recipe without judges."""
+
+
+class Reader:
+    """Joins a row's labels; see `Verdicts.reader`."""
+
+    def __init__(
+        self,
+        book: Book,
+        stores: Mapping[str, Labels | None],
+        neighbors: NeighborTable | None,
+        *,
+        texts: bool = False,
+    ) -> None:
+        self._book = book if texts else None
+        self._streams = {
+            judge: _Peekable(store.all(book.start) if store is not None else iter(()))
+            for judge, store in stores.items()
+        }
+        self._neighbors = neighbors
+
+    def take(self, outcome: Outcome) -> Labelled | None:
+        """A row's labels, of rows that come in rising order; None if one is missing."""
+        row_id = outcome.row_id
+        values: dict[str, Any] = {}
+        failures: dict[str, str] = {}
+        for judge, stream in self._streams.items():
+            label = stream.take(row_id)
+            if label is None:
+                return None
+            values |= label.values
+            if label.failure is not None:
+                failures[judge] = label.failure
+        leader = None
+        published = None
+        if self._neighbors is not None:
+            place = self._neighbors.at(row_id)
+            if place is None:
+                return None
+            found = int(self._neighbors.leader[place])
+            leader = None if found == NO_LEADER else found
+            published = self._neighbors.published.get(row_id)
+        values |= difference(values)
+        colon = False
+        if self._book is not None:
+            record = self._book.get(row_id, 1)
+            colon = record is not None and ends_with_colon(record.instruction)
+        return Labelled(
+            row_id=row_id,
+            instruction_ends_with_colon=colon,
+            response_chars=outcome.response_chars,
+            input_quality=values.get("input_quality"),
+            difficulty=values.get("difficulty"),
+            instruct_reward=values.get("instruct_reward"),
+            reward_difference=values.get("reward_difference"),
+            leader=leader,
+            published=published,
+            safe=values.get("safe"),
+            language=values.get("language"),
+            failures=failures,
+        )
+
+
+def difference(values: Mapping[str, Any]) -> dict[str, float]:
+    """The reward difference (section 3.1 of arXiv 2406.08464v2), where both rewards are there."""
+    ours, base = values.get("instruct_reward"), values.get("base_reward")
+    return {} if ours is None or base is None else {"reward_difference": ours - base}
+
+
+def _unscored(values: Mapping[str, Any]) -> bool:
+    """Whether a base answer has no reward although the row's own has one."""
+    scored = values.get("instruct_reward") is not None
+    answered = values.get("base_output") is not None
+    return answered and scored and values.get("base_reward") is None
+
+
+@contextmanager
+def open_labels(paths: Mapping[str, Path]) -> Iterator[dict[str, Labels | None]]:
+    """Opens the label files that are there, for reading."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            judge: stack.enter_context(Labels(path, readonly=True)) if path.exists() else None
+            for judge, path in paths.items()
+        }
+
+
+class _Peekable:
+    """Labels in row order, taken row by row."""
+
+    def __init__(self, labels: Iterator[Label]) -> None:
+        self._labels = labels
+        self._next = next(labels, None)
+
+    def take(self, row_id: int) -> Label | None:
+        while self._next is not None and self._next.row_id < row_id:
+            self._next = next(self._labels, None)
+        if self._next is None or self._next.row_id != row_id:
+            return None
+        return self._next

@@ -1,0 +1,1 @@
+"""Models that score a text: a second kind of engine."""

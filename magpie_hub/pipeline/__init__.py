@@ -1,0 +1,1 @@
+"""One run of a recipe: generate, judge and select, until enough rows are kept."""

@@ -1,0 +1,127 @@
+"""A job's run on a thread of its own, so that a plain iterator or a command can follow it.
+
+Callers may have an event loop already (a notebook has), so the run gets its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+
+from magpie_hub.chat.trial import give_up
+from magpie_hub.generate.scheduler import Progress, Watcher
+from magpie_hub.pipeline.run import Job, Say
+
+
+class Background:
+    """Runs a job in the background; a context manager that never leaves it running behind.
+
+    Args:
+        job: What to run.
+        say: Told what is going on; called on the thread.
+        main_guarded: See `Job.run`.
+    """
+
+    def __init__(self, job: Job, say: Say, *, main_guarded: bool = False) -> None:
+        self._job = job
+        self._say = say
+        self._main_guarded = main_guarded
+        self._news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._cancelled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._main, name="magpie-run", daemon=True)
+
+    def __enter__(self) -> Background:
+        # A streaming iterator may be left alone half-way; the interpreter must not end under a
+        # running engine.
+        atexit.register(self.stop)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        atexit.unregister(self.stop)
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:  # noqa: BLE001 - handed to whoever follows, all of it
+            self._error = error
+        finally:
+            self._news.put(None)
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.ensure_future(
+            self._job.run(say=self._say, watch=self._news.put, main_guarded=self._main_guarded)
+        )
+        if self._cancelled:
+            self._task.cancel()
+        await self._task
+
+    def updates(self, timeout: float | None = None) -> Iterator[Progress | None]:
+        """Follows the run.
+
+        Args:
+            timeout: Seconds after which None is yielded if there is no news.
+
+        Yields:
+            Where the run stands, as often as it says so; ends with the run.
+
+        Raises:
+            MagpieError: What ended the run before its time.
+        """
+        while True:
+            try:
+                news = self._news.get(timeout=timeout)
+            except queue.Empty:
+                yield None
+                continue
+            if news is None:
+                break
+            yield news
+        if self._error is not None:
+            raise self._error
+
+    def follow(self, watch: Watcher | None) -> None:
+        """Shows a run to its end; of one that is ended, what it came to, too.
+
+        Raises:
+            MagpieError: See `updates`.
+        """
+        try:
+            for progress in self.updates():
+                if watch is not None and progress is not None:
+                    watch(progress)
+        finally:
+            self.stop()
+            while not self._news.empty():
+                last = self._news.get()
+                if watch is not None and last is not None:
+                    watch(last)
+
+    def stop(self) -> None:
+        """Ends the run and waits for its engine to close; finished turns are committed."""
+        self._cancelled = True
+        if self._thread.is_alive() and self._loop is not None and self._task is not None:
+            # The loop may have ended by itself a moment ago.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread.is_alive():
+            # The one thing that is waited for without the loop.
+            give_up()
+            self._thread.join()

@@ -1,0 +1,211 @@
+"""One name for one knob: recipe field, command-line option, builder keyword, MAGPIE_* variable.
+
+The nearest wins: keyword or option over environment over recipe. The environment is read here and
+only here, at the door, by whoever opens a recipe.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
+
+from magpie_hub.errors import UserError
+from magpie_hub.paths import VARIABLE as HOME
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.judges import Judges
+from magpie_hub.recipe.load import RENAMED, explain, nearest_keys
+from magpie_hub.recipe.settings import VARIABLE, Setting
+from magpie_hub.recipe.strict_yaml import NotYaml, read_yaml
+
+log = logging.getLogger("magpie_hub")
+
+PREFIX = "MAGPIE_"
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A recipe field that one run may change.
+
+    Attributes:
+        name: Field name.
+        type: int, float, bool or str.
+        choices: Allowed values, if they are listed.
+        help: What it does, for help texts.
+    """
+
+    name: str
+    type: type
+    choices: tuple[str, ...]
+    help: str
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        """Its command-line option."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _knobs() -> dict[str, Knob]:
+    knobs = {}
+    for name, field in Recipe.model_fields.items():
+        extra = field.json_schema_extra
+        if not (isinstance(extra, dict) and extra.get("knob")):
+            continue
+        kind, choices = _type_of(field.annotation)
+        knobs[name] = Knob(name, kind, choices, field.description or "")
+    return knobs
+
+
+def _type_of(annotation: Any) -> tuple[type, tuple[str, ...]]:
+    if annotation in (int, float, bool, str):
+        return annotation, ()
+    arguments = get_args(annotation)
+    if getattr(annotation, "__origin__", None) is Literal:
+        return str, tuple(str(argument) for argument in arguments)
+    for argument in arguments:
+        if argument is not type(None):
+            return _type_of(argument)
+    raise TypeError(f"a knob of type {annotation!r}")  # pragma: no cover - a mistake of ours
+
+
+KNOBS: dict[str, Knob] = _knobs()
+
+
+def turn_knobs(
+    recipe: Recipe,
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+    how: str = "{name}",
+    settings: Mapping[str, Setting] | None = None,
+) -> Recipe:
+    """Applies one run's knobs to a recipe.
+
+    Args:
+        recipe: As read from its file.
+        given: Keywords or options by name; None means not given.
+        environment: Usually `os.environ`; only ``MAGPIE_*`` names of knobs are read.
+        how: How the caller writes a keyword, for messages: "{name}" or "{option}".
+        settings: The run's settings by key; those that are knobs count as such.
+
+    Returns:
+        The recipe with the changed fields, validated again.
+
+    Raises:
+        UserError: An unknown keyword, or a value that the field refuses; one line names the
+            option or variable.
+    """
+    for name in given:
+        if name not in KNOBS:
+            near = nearest_keys(name)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise UserError(
+                f"{name}: no such setting; {hint}there are {', '.join(sorted(KNOBS))}, and "
+                "settings for any other key of a recipe"
+            )
+    data = recipe.model_dump()
+    labels: dict[str, str] = {}
+    for name, knob in KNOBS.items():
+        found = _given(knob, given, environment, how, settings or {})
+        if found is not None:
+            labels[name], data[name] = found
+    if not labels and recipe.judging != "off":
+        return recipe
+    settings = settings or {}
+    foreign = data["model"] != recipe.model
+    if data["judging"] == "off":
+        data["judges"] = Judges().model_dump()
+        data["selection"] = {"longest": recipe.selection.longest}
+    if foreign:
+        # These belong to the recipe's own model: another model does not have them.
+        if "model_revision" not in labels:
+            data["model_revision"] = None
+        if "model_name" not in labels:
+            data["model_name"] = None
+        data["memory_gib"] = None
+        # What was set for this very run was meant for this model.
+        if "memory_gib" in settings:
+            data["memory_gib"] = settings["memory_gib"].value
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise UserError(explain(error, labels)) from None
+
+
+def _given(
+    knob: Knob,
+    given: Mapping[str, Any],
+    environment: Mapping[str, str],
+    how: str,
+    settings: Mapping[str, Setting],
+) -> tuple[str, Any] | None:
+    """How a knob was given to this run, and its value; None if it was not."""
+    name, text = knob.name, environment.get(knob.variable)
+    setting = settings.get(name)
+    value = None
+    if setting is not None:
+        # A text is taken as written, but for the words by which YAML says that there is none.
+        written = setting.text if setting.value is not None else None
+        value = setting.value if written is None else _parse(knob, written)
+        said = f"{setting.label} {name}"
+    if given.get(name) is not None:
+        label = how.format(name=name, option=knob.option)
+        if setting is not None and setting.near and value != given[name]:
+            raise UserError(f"{label}: given twice, as {given[name]!r} and as {value!r} ({said})")
+        return label, given[name]
+    if setting is not None and setting.near:
+        return said, value
+    if text:
+        parsed = _parse(knob, text)
+        if setting is not None and value != parsed:
+            raise UserError(
+                f"{knob.variable}: given twice, as {parsed!r} and as {value!r} ({said})"
+            )
+        return knob.variable, parsed
+    return None if setting is None else (said, value)
+
+
+KNOWN_VARIABLES = (
+    *(knob.variable for knob in KNOBS.values()),
+    *(VARIABLE, HOME),
+    # Of the tests, and of the jobs that a schedule starts.
+    *("MAGPIE_TEST_MODELS", "MAGPIE_SCHEDULE", "MAGPIE_SCHEDULE_CONTENT"),
+)
+"""Every variable of ours."""
+
+
+def warn_of_typos(environment: Mapping[str, str]) -> None:
+    """Warns of ``MAGPIE_*`` variables that nothing reads, each once in a process."""
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in KNOWN_VARIABLES:
+            _warn_of(name)
+
+
+@functools.cache
+def _warn_of(variable: str) -> None:
+    name = variable.removeprefix(PREFIX).lower()
+    near = [PREFIX + RENAMED[name].upper()] if name in RENAMED else []
+    near = near or difflib.get_close_matches(variable, KNOWN_VARIABLES, n=1, cutoff=0.75)
+    hint = f"did you mean {near[0]}?" if near else f"any key of a recipe can be set by {VARIABLE}"
+    log.warning("%s: no variable of magpie-hub; it is not read (%s)", variable, hint)
+
+
+def _parse(knob: Knob, text: str) -> Any:
+    if knob.type is str:
+        return text
+    try:
+        value = read_yaml(text).data
+    except NotYaml:
+        value = text
+    if knob.type is bool and value in (0, 1):
+        return bool(value)
+    return value

@@ -1,0 +1,1 @@
+"""The dataset card: everything that becomes Markdown."""

@@ -1,0 +1,233 @@
+"""The rows of a card's tables, from recipe, statistics and manifest: numbers, no Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, get_args
+
+from magpie_hub.gates import build_gates
+from magpie_hub.judges.models import judge_models, tags_itself
+from magpie_hub.judges.tags import CATEGORIES
+from magpie_hub.models.langid import DETECTOR
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.selection import Difficulty, Quality, Selection
+from magpie_hub.release.schema import LABELS
+
+SCALES: Mapping[str, tuple[str, ...]] = {
+    "difficulty": get_args(Difficulty),
+    "input_quality": get_args(Quality),
+    "task_category": tuple(CATEGORIES),
+    "safe": ("safe", "unsafe"),
+}
+"""Labels by column, in their own order; other columns are ordered by their counts."""
+
+UNLABELLED = "no label"
+LISTS = ("safety_categories",)
+"""Columns of lists: an empty list is what most rows have, and no lack of a label."""
+
+MOST = 9
+"""Labels shown of those that are not known beforehand; the rest is added up."""
+
+
+SAYS: Mapping[str, str] = {
+    "tags": "difficulty, quality and category of the instruction",
+    "safety": "whether instruction and response are safe",
+    "reward": "what the response is worth",
+    "base": "a base model's answer, from whose reward the difference is taken",
+    "neighbors": "how near the nearest other instruction is",
+    "language": "the language of the instruction",
+}
+"""What each judge says of a row."""
+
+
+class Count(NamedTuple):
+    """Rows with one label."""
+
+    label: str
+    rows: int
+
+
+class Judge(NamedTuple):
+    """A judge at work.
+
+    Attributes:
+        name: Its name in the recipe.
+        says: What it says of a row.
+        model: The model, or what it uses in place of one.
+        revision: The model's pinned revision; None where there is none.
+    """
+
+    name: str
+    says: str
+    model: str
+    revision: str | None
+
+
+class Drawn(NamedTuple):
+    """A point of the sampling grid: its weight in the plan, and its delivered rows."""
+
+    temperature: float
+    top_p: float
+    planned: int
+    delivered: int
+
+
+class Session(NamedTuple):
+    """Engine sessions that were alike, with the days of the first and the last."""
+
+    engine: str
+    version: str
+    device: str
+    dtype: str
+    slots: int | None
+    number: int = 1
+    first: str = ""
+    last: str = ""
+
+
+def counts(column: str, labels: Mapping[str, Any]) -> list[Count]:
+    """Rows by label: a scale in its order and complete, anything else by falling counts.
+
+    Args:
+        column: The column, which names the scale.
+        labels: `counts` by label, and `missing`.
+    """
+    found: dict[str, int] = labels["counts"]
+    if scale := SCALES.get(column):
+        rows = [Count(label, found.get(label, 0)) for label in scale]
+        rest = {label: rows for label, rows in found.items() if label not in scale}
+    else:
+        rows, rest = [], dict(found)
+    falling = sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+    rows += [Count(*item) for item in falling[:MOST]]
+    if others := falling[MOST:]:
+        rows.append(Count(f"{len(others)} others", sum(count for _, count in others)))
+    if labels["missing"] and column not in LISTS:
+        rows.append(Count(UNLABELLED, labels["missing"]))
+    return rows
+
+
+def repeats(found: Mapping[str, int]) -> list[Count]:
+    """Rows by their number of near-duplicates, many of them together."""
+    rows: Counter[str] = Counter()
+    for number, count in found.items():
+        near = int(number)
+        rows[("none", "1", "2", "3 to 9", "10 or more")[_step(near)]] += count
+    return [Count(label, rows[label]) for label in ("none", "1", "2", "3 to 9", "10 or more")]
+
+
+def _step(near: int) -> int:
+    return min(near, 3) if near < 10 else 4
+
+
+def failures(found: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str, int]]:
+    """Judge, reason and rows; a reason's details are left out."""
+    rows = []
+    for judge, reasons in found.items():
+        bare: Counter[str] = Counter()
+        for reason, count in reasons.items():
+            bare[reason.split(":", 1)[0]] += count
+        falling = sorted(bare.items(), key=lambda item: (-item[1], item[0]))
+        rows += [(judge, reason, count) for reason, count in falling[:MOST]]
+    return rows
+
+
+def sampling(recipe: Recipe, found: Sequence[Mapping[str, Any]]) -> list[Drawn]:
+    """The sampling grid, and how many rows of each point were delivered."""
+    planned: Counter[tuple[float, float]] = Counter()
+    for point in recipe.instruct.grid.points:
+        planned[point.temperature, point.top_p] += point.rows
+    delivered = {(one["temperature"], one["top_p"]): one["rows"] for one in found}
+    return [Drawn(*point, planned[point], delivered.get(point, 0)) for point in planned]
+
+
+def judges(recipe: Recipe, revisions: Mapping[str, str]) -> list[Judge]:
+    """The judges at work, with what they are.
+
+    Args:
+        recipe: Names them.
+        revisions: Pinned revisions by what the recipe says ("model", or "model@revision").
+    """
+    models = judge_models(recipe)
+    found = []
+    for name in LABELS:
+        if name not in recipe.judges.names:
+            continue
+        model, revision = "", None
+        if name == "tags" and tags_itself(recipe):
+            model = "the generator"
+        elif name == "language":
+            model = DETECTOR
+        elif section := models.get(name):
+            model = str(section.model)
+            said = f"{model}@{section.revision}" if section.revision else model
+            revision = revisions.get(said, section.revision)
+        found.append(Judge(name, SAYS[name], model, revision))
+    return found
+
+
+def idle_judges(recipe: Recipe) -> list[str]:
+    """Names of the judges that are off."""
+    return [name for name in LABELS if name not in recipe.judges.names]
+
+
+def gate_names(recipe: Recipe) -> list[str]:
+    """Names of the gates at work."""
+    gates = build_gates(recipe.gates.rules, to_run=False)
+    return list(dict.fromkeys(gate.name for gate in (*gates.instruction, *gates.response)))
+
+
+def selection_rules(selection: Selection) -> list[tuple[str, str]]:
+    """What the selection asks for: column and condition, in the order of its keys."""
+    said: list[tuple[str, str | None]] = [
+        ("input_quality", _if(selection.min_quality, "at least {}")),
+        ("difficulty", _if(selection.min_difficulty, "at least {}")),
+        ("instruct_reward", _if(selection.reward_above, "above {:g}")),
+        ("instruct_reward", _if(selection.reward_at_least, "at least {:g}")),
+        ("reward_difference", _if(selection.reward_difference_above, "above {:g}")),
+        (
+            "min_similar_uuid",
+            "none, or the row itself" if selection.drop_near_duplicates else None,
+        ),
+        ("instruction", "does not end with a colon" if selection.drop_colon else None),
+        ("safe", "true" if selection.require_safe else None),
+        ("language", "one of " + ", ".join(selection.languages) if selection.languages else None),
+    ]
+    if mix := selection.difficulty_mix:
+        said.append(("difficulty", f"{mix.easy:.0%} easy, {mix.harder:.0%} harder than easy"))
+    return [(column, condition) for column, condition in said if condition]
+
+
+def preset_of(selection: Selection) -> str | None:
+    """The preset all of whose conditions are asked; None if there is none, or one is changed."""
+    if selection.preset is None:
+        return None
+    asked = selection_rules(Selection(preset=selection.preset))
+    return selection.preset if set(asked) <= set(selection_rules(selection)) else None
+
+
+def _if(value: object, words: str) -> str | None:
+    return None if value is None else words.format(value)
+
+
+def sessions(found: Sequence[Mapping[str, Any]]) -> list[Session]:
+    """Engine sessions, those that were alike in one line.
+
+    A server's device is its address, which is nobody's business.
+    """
+    alike: dict[Session, list[str]] = {}
+    for one in found:
+        device = "" if one.get("engine") == "server" else str(one.get("device", ""))
+        key = Session(
+            str(one.get("engine", "")),
+            str(one.get("version", "")),
+            device,
+            str(one.get("dtype", "")),
+            one.get("slots"),
+        )
+        alike.setdefault(key, []).append(str(one.get("started", ""))[:10])
+    return [
+        key._replace(number=len(days), first=min(days), last=max(days))
+        for key, days in alike.items()
+    ]

@@ -1,0 +1,170 @@
+"""Growth: how a release adds to one that is published, or follows it.
+
+A published release is a row of increments: row ids, shards and tag of each. A new increment writes
+its own shards and leaves the others where they are; statistics, card and manifest are of the whole.
+A release that makes all rows anew is the first increment of the next edition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from magpie_hub.store.usage import Spent, total
+
+Stats = Mapping[str, Any]
+
+FIRST_EDITION = "1.0"
+
+_COST = tuple(field.name for field in fields(Spent))
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What is published, and what comes to it.
+
+    Attributes:
+        manifest: The published manifest.
+        stats: The published statistics.
+        kept: Shards that stay, by config: files that hold what is counted of them, for the configs
+            in which something is counted. Empty when all rows are made anew.
+        tick: Name of the run that adds this.
+        tag: Its tag.
+        date: Its day, as in 2026-11-21.
+        examine: Compares the statistics of the new rows with the published ones. Returns what the
+            manifest says of that, and warnings in words; raises if the rows are refused.
+    """
+
+    manifest: Mapping[str, Any]
+    stats: Stats
+    kept: Mapping[str, tuple[Path, ...]]
+    tick: str
+    tag: str
+    date: str
+    examine: Callable[[Stats], tuple[dict[str, Any], Sequence[str]]]
+
+    @property
+    def anew(self) -> bool:
+        """Whether all rows are made anew."""
+        return not self.kept
+
+    def shards_before(self, config: str) -> int:
+        """Shards of a config that stay, and that the new ones are numbered on from."""
+        if self.anew:
+            return 0
+        paths = [path for one in self.manifest["increments"] for path in one["files"]]
+        return sum(path.startswith(f"data/{config}/") for path in paths)
+
+    def costs(self, fresh: Sequence[Spent]) -> list[Spent]:
+        """What all rows have cost."""
+        old = (
+            []
+            if self.anew
+            else [
+                Spent(**{key: cost[key] for key in _COST if key in cost})
+                for cost in self.stats["spent"]
+            ]
+        )
+        return total([*old, *fresh])
+
+    def sessions(self, fresh: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The engine sessions of all rows, each once."""
+        if self.anew:
+            return list(fresh)
+        old = list(self.manifest["sessions"])
+        known = [_bare(session) for session in old]
+        return [*old, *(session for session in fresh if _bare(session) not in known)]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """A release's place in the history of its dataset.
+
+    Attributes:
+        tag: By which it is pinned.
+        edition: Its number: major when all rows are new, minor when some are.
+        increments: Where its rows come from, in order.
+        changelog: This release and all before it, the newest first.
+        files: Entries of the manifest for the shards that stay where they are.
+    """
+
+    tag: str
+    edition: str
+    increments: Sequence[Mapping[str, Any]]
+    changelog: Sequence[Mapping[str, Any]]
+    files: Mapping[str, Any]
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """The changelog, with the generator's revision and what the gates found.
+
+        Of earlier editions there are none: they stand in the statistics of their own releases.
+        """
+        of = {one["tag"]: one for one in self.increments}
+        keys = ("revision", "drift")
+        return [
+            {**line, **{key: of.get(line["tag"], {}).get(key) for key in keys}}
+            for line in self.changelog
+        ]
+
+
+def begin(increment: Mapping[str, Any]) -> Issue:
+    """The first release of a dataset."""
+    line = {
+        "tag": increment["tag"],
+        "date": increment["date"],
+        "edition": FIRST_EDITION,
+        "tick": None,
+        "rows": increment["rows"],
+        "text": f"{increment['rows']:,} rows.",
+    }
+    return Issue(increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {})
+
+
+def follow(
+    growth: Growth, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
+) -> Issue:
+    """The release that comes after what is published.
+
+    Args:
+        growth: What is published, and what comes to it.
+        increment: The new rows.
+        drift: What the manifest says of how they were compared.
+        warnings: What of that a person should read.
+    """
+    manifest, rows = growth.manifest, increment["rows"]
+    major, minor = map(int, manifest["edition"].split("."))
+    older = [] if growth.anew else manifest["increments"]
+    kept = [path for one in older for path in one["files"]]
+    if growth.anew:
+        edition, text = f"{major + 1}.0", f"All {rows:,} rows made anew."
+    else:
+        edition = f"{major}.{minor + 1}"
+        text = f"{rows:,} rows added, {manifest['rows'] + rows:,} in all."
+    named = {"tick": growth.tick, "tag": growth.tag, "date": growth.date}
+    line = {
+        "tag": growth.tag,
+        "date": growth.date,
+        "edition": edition,
+        "tick": growth.tick,
+        "rows": rows,
+        "text": " ".join([text, *(f"Warning: {warning}." for warning in warnings)]),
+    }
+    return Issue(
+        growth.tag,
+        edition,
+        [*older, {**increment, **named, "drift": drift}],
+        [line, *manifest["changelog"]],
+        {path: manifest["files"][path] for path in kept},
+    )
+
+
+def kept_paths(manifest: Mapping[str, Any]) -> list[str]:
+    """Shards of earlier increments, which a release folder need not hold."""
+    return [path for one in manifest["increments"][:-1] for path in one["files"]]
+
+
+def _bare(session: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in session.items() if key != "id"}

@@ -1,0 +1,262 @@
+"""The book: a recipe's journals read as rows, and what becomes of each row.
+
+First turns and later turns have journals of their own, since they have fingerprints of their own:
+a multi-turn recipe continues the rows of the single-turn one, and the other way round. Here they
+are joined, and each row id gets its outcome by one pure rule:
+
+* unfinished, while a turn is missing or open, or shelved for a reason that no longer holds;
+* rejected, by the reason of its first rejected turn;
+* a duplicate, if a lower row id holds the same first instruction (whatever became of that row);
+* passed, otherwise.
+
+The outcome of a row is final once all lower row ids are finished. So what is delivered (the first
+rows that pass) never depends on the order in which rows happened to finish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from magpie_hub.store.journal import OPEN, Journal, Mark, TurnRecord, Words
+from magpie_hub.store.usage import Spent, since, spent, total
+
+DUPLICATE = "instruction.duplicate"
+"""The reason of a row whose first instruction a lower row id, or a published row, has."""
+
+
+SHELVED = "instruction.quality"
+"""The reason of a row whose first instruction was not worth a response. After it stand the label
+and who gave it: "instruction.quality:poor@0123456789abcdef"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a first instruction must reach before its response is paid for.
+
+    Attributes:
+        enough: Labels that reach it.
+        tagger: Fingerprint of the judge that gives the labels.
+    """
+
+    enough: frozenset[str]
+    tagger: str
+
+    def reason(self, label: str | None) -> str | None:
+        """Why a row with this label is shelved; None if it is not. No label reaches nothing."""
+        return None if label in self.enough else f"{SHELVED}:{label or 'unjudged'}@{self.tagger}"
+
+    def stands(self, reason: str) -> bool:
+        """Whether a row that was shelved for this reason would be shelved again."""
+        label, _, tagger = reason.removeprefix(f"{SHELVED}:").partition("@")
+        return tagger == self.tagger and label not in self.enough
+
+
+class Outcome(NamedTuple):
+    """What became of a row.
+
+    Attributes:
+        row_id: The row.
+        finished: Whether nothing remains to be generated for it.
+        reason: Why it is rejected; None if it is unfinished or passed.
+        response_chars: Characters of all its responses, for a passed row.
+    """
+
+    row_id: int
+    finished: bool
+    reason: str | None
+    response_chars: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is finished and not rejected."""
+        return self.finished and self.reason is None
+
+
+class Book:
+    """Rows of `turns` turns, in a journal of first turns and one of later turns.
+
+    Args:
+        first: Journal of first turns.
+        later: Journal of later turns; needed when `turns` > 1.
+        turns: Turns of a whole conversation.
+        bar: What first instructions must reach before they are answered; None for nothing.
+        start: First row of the book. Rows below it are published already, and count no more.
+        taken: Digests of published first instructions, which no row may repeat.
+    """
+
+    def __init__(
+        self,
+        first: Journal,
+        later: Journal | None,
+        turns: int,
+        bar: Bar | None = None,
+        *,
+        start: int = 0,
+        taken: Container[bytes] = (),
+    ) -> None:
+        if turns > 1 and later is None:
+            raise ValueError("conversations of several turns need a journal of later turns")
+        self.first = first
+        self.later = later
+        self.turns = turns
+        self.bar = bar
+        self.start = start
+        self._taken = taken
+
+    @property
+    def journals(self) -> tuple[Journal, ...]:
+        """The journals that the book reads."""
+        return (self.first,) if self.later is None else (self.first, self.later)
+
+    def get(self, row_id: int, turn: int) -> TurnRecord | None:
+        """The record of a turn, if it is finished."""
+        return self._journal(turn).get(row_id, turn)
+
+    def put(self, record: TurnRecord) -> None:
+        """Commits a finished turn."""
+        self._journal(record.turn).put(record)
+
+    def put_back(self, record: TurnRecord) -> None:
+        """Commits a turn that has waited until now."""
+        self._journal(record.turn).amend(record)
+
+    def waits(self, reason: str | None) -> bool:
+        """Whether a turn is open, or was shelved for a reason that no longer holds."""
+        if reason == OPEN:
+            return True
+        if reason is None or not reason.startswith(SHELVED):
+            return False
+        return self.bar is None or not self.bar.stands(reason)
+
+    def _journal(self, turn: int) -> Journal:
+        if turn == 1:
+            return self.first
+        assert self.later is not None
+        return self.later
+
+    def repeats(self, row_id: int, digest: bytes) -> bool:
+        """Whether a lower row of the book, or a published row, has the same first instruction."""
+        if digest in self._taken:
+            return True
+        lowest = self.first.lowest_with(digest, self.start)
+        return lowest is not None and lowest < row_id
+
+    @property
+    def last(self) -> int:
+        """The highest row id that is journaled; one below the book's first if none is."""
+        return max(self.start - 1, self.first.last())
+
+    def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
+        """Outcomes of the rows first, first + 1, …, without a gap.
+
+        Args:
+            first: First row id; None for the book's first.
+            end: Row id to stop before; None goes on to the highest row id that is journaled.
+        """
+        first = self.start if first is None else first
+        later = _Peekable(self.later.marks(first) if self.later and self.turns > 1 else iter(()))
+        expected = first
+        for mark in self.first.marks(first, self.start):
+            while expected < mark.row_id and (end is None or expected < end):
+                yield Outcome(expected, False, None, 0)
+                expected += 1
+            if end is not None and mark.row_id >= end:
+                return
+            yield self._outcome(mark, later.take(mark.row_id))
+            expected = mark.row_id + 1
+        while end is not None and expected < end:
+            yield Outcome(expected, False, None, 0)
+            expected += 1
+
+    def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
+        row_id = mark.row_id
+        # Before what else is said of it: then it is no matter which of the two came first.
+        if mark.digest is not None and (
+            (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken
+        ):
+            return Outcome(row_id, True, DUPLICATE, 0)
+        if self.waits(mark.reason):
+            return Outcome(row_id, False, None, 0)
+        if mark.reason is not None:
+            return Outcome(row_id, True, _name(mark.reason), 0)
+        chars = mark.response_chars
+        by_turn = {found.turn: found for found in later}
+        for turn in range(2, self.turns + 1):
+            found = by_turn.get(turn)
+            if found is None or self.waits(found.reason):
+                return Outcome(row_id, False, None, 0)
+            if found.reason is not None:
+                return Outcome(row_id, True, _name(found.reason), 0)
+            chars += found.response_chars
+        return Outcome(row_id, True, None, chars)
+
+    def begin(self) -> None:
+        """Notes what the journals' rows have cost so far, if this book is the first to start here.
+
+        What is spent from then on is what the book's own rows cost.
+        """
+        if self.start and self.first.meta(self._before) is None:
+            self.first.set_meta(self._before, [cost.to_json() for cost in self._spent()])
+
+    def spent(self) -> list[Spent]:
+        """What the book's rows have cost, those below its first row left out."""
+        before = self.first.meta(self._before) if self.start else None
+        return since(self._spent(), [Spent(**cost) for cost in before or ()])
+
+    @property
+    def _before(self) -> str:
+        return f"spent before row {self.start}"
+
+    def _spent(self) -> list[Spent]:
+        return total(cost for one in (self.first, self.later) if one for cost in spent(one))
+
+    def conversation(self, row_id: int) -> list[TurnRecord]:
+        """The turns of a passed row, in order."""
+        records = [self.get(row_id, turn) for turn in range(1, self.turns + 1)]
+        return [record for record in records if record is not None]
+
+    def conversations(self, row_ids: range) -> list[list[Words]]:
+        """The finished turns of neighbouring rows, in order; none for a row without any.
+
+        Args:
+            row_ids: The rows, one after the other.
+        """
+        found: list[list[Words]] = [[] for _ in row_ids]
+        for journal in (self.first, self.later) if self.turns > 1 else (self.first,):
+            assert journal is not None
+            for words in journal.words(row_ids.start, row_ids.stop):
+                # Other recipes may have gone on with these rows.
+                if words.turn <= self.turns:
+                    found[words.row_id - row_ids.start].append(words)
+        return found
+
+
+class _Peekable:
+    """Marks in row order, taken row by row."""
+
+    def __init__(self, marks: Iterator[Mark]) -> None:
+        self._marks = marks
+        self._next = next(marks, None)
+
+    def take(self, row_id: int) -> list[Mark]:
+        """All marks of a row; those of lower rows are passed over."""
+        taken = []
+        while self._next is not None and self._next.row_id <= row_id:
+            if self._next.row_id == row_id:
+                taken.append(self._next)
+            self._next = next(self._marks, None)
+        return taken
+
+
+def _name(reason: str) -> str:
+    """A reason without the detail that a gate may add after a colon."""
+    return reason.split(":", 1)[0]
+
+
+def digest(instruction: str) -> bytes:
+    """Hash by which two first instructions are the same: their words, but for case and spacing."""
+    words = " ".join(instruction.split()).casefold()
+    return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()

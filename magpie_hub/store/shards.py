@@ -1,0 +1,158 @@
+"""The shelf: of shards that are published, what is kept here to go on from them.
+
+A published dataset is not downloaded again to add to it. Of each shard the columns that statistics
+are counted in, and the first instructions, are kept in a Parquet file named after the shard's
+SHA-256, so a shard is read once a machine, and one that was written here is never fetched at all.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magpie_hub.store.rows import digest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NAMES = ("uuid", "instruction")
+"""Columns by which published rows are known."""
+
+BATCH = 10_000
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A shard on the shelf.
+
+    Attributes:
+        path: A Parquet file with some of its columns, row for row.
+        sha256: Of the shard as it is published.
+        rows: Its rows.
+    """
+
+    path: Path
+    sha256: str
+    rows: int
+
+    def instructions(self) -> Iterator[tuple[str, str]]:
+        """(uuid, first instruction) of every row, in order."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(BATCH, columns=list(NAMES)):
+                uuids, texts = (batch.column(name).to_pylist() for name in NAMES)
+                yield from zip(uuids, texts, strict=True)
+
+
+class Shelf:
+    """The folder of all shards on the shelf.
+
+    Args:
+        home: The folder that holds it.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / "shelf"
+
+    def find(
+        self, sha256: str, columns: Iterable[str] = (), rows: int | None = None
+    ) -> Shelved | None:
+        """A shard by its hash, if it is here.
+
+        Args:
+            sha256: Its hash.
+            columns: Columns that are wanted of it, a struct's field after a dot.
+            rows: Rows that it should have; None for any number.
+
+        Returns:
+            None if it is not here, or was spoilt by a disk, or is another: it can be had again.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._path(sha256)
+        try:
+            found = pq.read_metadata(path)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        leaves = [found.schema.column(n).path for n in range(len(found.schema.names))]
+        if rows not in (None, found.num_rows):
+            return None
+        if not all(any(_within(leaf, (name,)) for leaf in leaves) for name in columns):
+            return None
+        return Shelved(path, sha256, found.num_rows)
+
+    def drop(self, sha256: str) -> None:
+        """Takes a shard off the shelf."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def _path(self, sha256: str) -> Path:
+        # Whoever names a hash has looked at it; what is written here is under no other name.
+        assert _SHA256.fullmatch(sha256), "a shard's name is its hash"
+        return self.folder / f"{sha256}.parquet"
+
+    def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> Shelved:
+        """Takes what is wanted of a shard.
+
+        Args:
+            sha256: Its hash.
+            shard: Its path, or an open file of any kind that can seek.
+            columns: Columns to keep, a struct's field after a dot; what it lacks is left out.
+        """
+        import pyarrow.parquet as pq
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(sha256)
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
+        wanted = tuple(columns)
+        with pq.ParquetFile(shard, pre_buffer=True) as file:
+            leaves = [file.schema.column(n).path for n in range(len(file.schema.names))]
+            kept = [leaf for leaf in leaves if _within(leaf, wanted)]
+            # Reading no group tells the columns of a shard without rows.
+            with pq.ParquetWriter(
+                partial, file.read_row_groups([], kept).schema, compression="zstd"
+            ) as writer:
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group, kept))
+            rows = file.metadata.num_rows
+        partial.replace(path)
+        return Shelved(path, sha256, rows)
+
+
+class Digests:
+    """The digests of published first instructions: 16 bytes each, however many.
+
+    Args:
+        shards: Shards with instructions.
+    """
+
+    def __init__(self, shards: Sequence[Shelved]) -> None:
+        import numpy as np
+
+        packed = b"".join(digest(text) for shard in shards for _, text in shard.instructions())
+        pairs: np.ndarray[Any, Any] = np.frombuffer(packed, ">u8").reshape(-1, 2)
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        self._high = pairs[order, 0].astype("u8")
+        self._low = pairs[order, 1].astype("u8")
+
+    def __contains__(self, wanted: object) -> bool:
+        if not isinstance(wanted, bytes):
+            return False
+        high, low = int.from_bytes(wanted[:8], "big"), int.from_bytes(wanted[8:], "big")
+        key = self._high.dtype.type(high)
+        begin, end = self._high.searchsorted(key), self._high.searchsorted(key, "right")
+        return bool((self._low[begin:end] == low).any())
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+
+def _within(leaf: str, wanted: Iterable[str]) -> bool:
+    return any(leaf == name or leaf.startswith(f"{name}.") for name in wanted)

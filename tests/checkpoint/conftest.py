@@ -1,0 +1,34 @@
+"""Places to keep state at, empty for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from tests.checkpoint.faulty import FAULTS, FaultyFolders, FaultyStore
+
+
+@pytest.fixture(autouse=True)
+def _empty_stores() -> None:
+    empty()
+
+
+def empty() -> None:
+    """Empties all stores in memory and plans no fault."""
+    FAULTS.reset()
+    for kind in (MemoryFileSystem, FaultyFolders, FaultyStore):
+        kind.store.clear()
+        kind.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture(params=["folder", "file", "memory", "faulty", "faulty-store"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place of each kind."""
+    made: dict[str, Callable[[], str]] = {
+        "folder": lambda: str(tmp_path / "st ate#1"),
+        "file": lambda: (tmp_path / "state").as_uri(),
+    }
+    return made.get(request.param, lambda: f"{request.param}://bucket/path")()

@@ -1,0 +1,29 @@
+"""A book's conversations, read by the range: the same turns as row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from magpie_hub.store.rows import Book
+from tests.toy_release import toy_job
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_range_of_conversations_is_its_rows(tmp_path: Path, turns: int) -> None:
+    with toy_job(tmp_path).book() as both:
+        # A recipe of one turn reads the rows that one of two turns has gone on with.
+        book = Book(both.first, both.later, turns)
+        rows = range(3, 40)
+        said = book.conversations(rows)
+        assert len(said) == len(rows)
+        assert {len(conversation) for conversation in said} == set(range(1, turns + 1))
+        for row_id, conversation in zip(rows, said, strict=True):
+            records = book.conversation(row_id)
+            assert [(one.turn, one.instruction, one.response) for one in conversation] == [
+                (one.turn, one.instruction, one.response) for one in records
+            ]
+            assert [one.instruction_tokens for one in conversation] == [
+                len(one.instruction_ids) for one in records
+            ]
