@@ -87,13 +87,13 @@ class Asked(NamedTuple):
     def recipe(self) -> Recipe:
         """The small variant, with these limits."""
         name = "smol" if self.turns == 1 else "smol-mt"
-        knobs = {
+        overrides = {
             "rows": self.rows,
             "turns": self.turns,
             "max_num_seqs": self.slots,
             "enforce_eager": self.eager,
         }
-        recipe = open_recipe(name, knobs, {})
+        recipe = open_recipe(name, overrides, {})
         limits = {
             "instruct": self.instruct_tokens,
             "respond": self.respond_tokens,

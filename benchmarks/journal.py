@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from magpie_hub.gates import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
-from magpie_hub.store.rows import Book, digest
+from magpie_hub.store.rows import RowStore, digest
 from tests.toy import ToyChat, ToyEngine
 
 SIZES = (100_000, 1_000_000, 10_000_000)
@@ -116,17 +116,17 @@ def resume(path: Path) -> dict[str, float]:
     before = peak_mb()
     begun, cpu = time.perf_counter(), time.process_time()
     with Journal(path) as journal:
-        book = Book(journal, None, 1)
-        ledger = Ledger(book, recipe.rows)
+        row_store = RowStore(journal, None, 1)
+        tracker = PrefixTracker(row_store, recipe.rows)
         opened, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        settled, peak_to_open = ledger.settled, peak_mb()
-        ledger.wanted = ledger.passed + MORE
+        settled, peak_to_open = tracker.settled, peak_mb()
+        tracker.wanted = tracker.passed + MORE
         engine = ToyEngine(slots=256)
-        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, build_gates(), book)  # type: ignore[arg-type]
-        asyncio.run(grow(ledger, rollouts, engine))
+        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, build_gates(), row_store)  # type: ignore[arg-type]
+        asyncio.run(run_rollouts(tracker, rollouts, engine))
     return {
         "settled": settled,
-        "passed": ledger.wanted - MORE,
+        "passed": tracker.wanted - MORE,
         "seconds_to_open": round(opened, 2),
         "cpu_seconds_to_open": round(cpu, 2),
         "cpu_microseconds_to_open_a_row": round(cpu / settled * 1e6, 2),

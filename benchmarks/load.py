@@ -45,7 +45,7 @@ TARGET = 1.2
 def prepare(scratch: Path, rows: int) -> None:
     """Writes a builder folder, journals that hold its rows, and a release of the same rows."""
     from benchmarks.release import fill
-    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.pipeline.run import Run, open_recipe
     from magpie_hub.release.folder import write_release
     from tests.tiny import write_tiny_model
 
@@ -58,7 +58,7 @@ def prepare(scratch: Path, rows: int) -> None:
         f"name: bench\ndescription: A benchmark.\nmodel: {model}\nrows: {rows}\n"
         "judges: {tags: {}, language: true}\nselection: {min_quality: average}\n"
     )
-    job = Job.open(open_recipe(recipe, environment={}), scratch / "home")
+    job = Run.open(open_recipe(recipe, environment={}), scratch / "home")
     fill(job)
     write_release(job, scratch / "release")
 

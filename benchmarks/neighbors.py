@@ -52,17 +52,17 @@ def make(rows: int) -> tuple[Vectors, NDArray[np.int64]]:
     def directions(count: int) -> Vectors:
         return unit(draw.standard_normal((count, DIM), np.float32) * weight)
 
-    common, topics, subjects = directions(1), directions(300), directions(rows // 20 + 1)
-    topic_of = draw.integers(0, len(topics), len(subjects))
+    common, topics, items = directions(1), directions(300), directions(rows // 20 + 1)
+    topic_of = draw.integers(0, len(topics), len(items))
     vectors = np.empty((rows, DIM), np.float32)
     near = np.arange(rows)
     for begin in range(0, rows, 10_000):
         part = slice(begin, min(begin + 10_000, rows))
         size = part.stop - begin
-        subject = draw.integers(0, len(subjects), size)
+        item = draw.integers(0, len(items), size)
         # Two phrasings of a subject are about twice this apart.
         share = draw.uniform(0.1, 0.4, (size, 1)).astype(np.float32)
-        meaning = 0.3 * common + 0.5 * topics[topic_of[subject]] + 0.8 * subjects[subject]
+        meaning = 0.3 * common + 0.5 * topics[topic_of[item]] + 0.8 * items[item]
         vectors[part] = unit(np.sqrt(1 - share) * unit(meaning) + np.sqrt(share) * directions(size))
         planted = begin + np.flatnonzero(draw.random(size) < PLANTED)
         planted = planted[planted > 0]

@@ -34,10 +34,10 @@ from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Samplin
 from magpie_hub.gates import GateSet, build_gates, first_reason
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from tests.toy import ASSISTANT, END, ToyChat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,11 +144,11 @@ class Kind:
         gates = build_gates()
         with tempfile.TemporaryDirectory() as folder:
             first, later = (Journal(Path(folder) / name) for name in ("first.db", "later.db"))
-            book = Book(first, later, self.turns)
+            row_store = RowStore(first, later, self.turns)
             engine = ScriptedEngine(self.speech)
-            rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, book)
-            ledger = Ledger(book, self.rows)
-            took = cpu(lambda: asyncio.run(grow(ledger, rollouts, engine)))
+            rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, row_store)
+            tracker = PrefixTracker(row_store, self.rows)
+            took = cpu(lambda: asyncio.run(run_rollouts(tracker, rollouts, engine)))
             turns = [
                 record
                 for journal in (first, later)
@@ -168,7 +168,7 @@ class Kind:
             "turns": len(turns),
             "chars": sum(len(t.instruction) + len(t.response or "") for t in turns),
             "tokens": sum(len(t.instruction_ids) + len(t.response_ids or ()) for t in turns),
-            "passed": ledger.passing,
+            "passed": tracker.passing,
             "ours": took - alone,
             "engine": alone,
             "text": text,
@@ -264,7 +264,7 @@ def section(found: dict[str, Any]) -> str:
         + f" | {k['of_the_scripted_engine']} |"
         for k in kinds
     )
-    verdicts = ", ".join(
+    labels = ", ".join(
         f"{k['tokenizer']}, {k['turns']}: "
         f"{'met' if k['milliseconds_a_turn'] <= target else 'not met'}"
         for k in kinds
@@ -285,7 +285,7 @@ are colder when everything takes turns.
 |---|---|---|---|---|---|---|---|---|---|
 {rows}
 
-Target: {target:g} ms a row of one turn; a row of three is held to three times that ({verdicts}).
+Target: {target:g} ms a row of one turn; a row of three is held to three times that ({labels}).
 """
 
 

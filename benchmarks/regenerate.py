@@ -27,17 +27,17 @@ from benchmarks.push import texts
 ADDED = 0.01
 
 
-def fill(job: Any, rows: int) -> None:
+def fill(run: Any, rows: int) -> None:
     """Puts rows of real text into a job's journal, as if its model had written them."""
     from magpie_hub.generate.generator import load_chat
     from magpie_hub.store.journal import TurnRecord
     from magpie_hub.store.rows import digest
 
-    chat = load_chat(job.recipe, job.source, job.home)
-    with job.book(writable=True) as book:
-        book.first.set_meta("chat", chat.to_json())
-        book.first.set_meta("judges", {})
-        book.first.begin_session(
+    chat = load_chat(run.recipe, run.source, run.home)
+    with run.row_store(writable=True) as row_store:
+        row_store.first.set_meta("chat", chat.to_json())
+        row_store.first.set_meta("judges", {})
+        row_store.first.begin_session(
             {"engine": "toy", "version": "1", "device": "none", "dtype": "none", "slots": 1}
         )
         for row_id, piece in enumerate(islice(texts(), rows)):
@@ -45,7 +45,7 @@ def fill(job: Any, rows: int) -> None:
             text = codecs.encode(piece, "rot13").translate({ord(c): "-" for c in "@0123456789"})
             words = f"{row_id}: {text[:200]}"
             ids = tuple(range(len(words) // 4)), tuple(range(len(text) // 4))
-            book.put(
+            row_store.put(
                 TurnRecord(row_id, 1, None, digest(words), words, text[200:], "stop", "stop", *ids)
             )
 
@@ -54,7 +54,7 @@ def measure(scratch: Path, rows: int) -> dict[str, Any]:
     """Publishes, and runs a tick on either machine."""
     from magpie_hub.hub.publish import publish
     from magpie_hub.hub.push import Push
-    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.pipeline.run import Run, open_recipe
     from magpie_hub.regenerate.run import regenerate
     from magpie_hub.regenerate.tick import Tick
     from magpie_hub.release.folder import write_release
@@ -73,9 +73,9 @@ def measure(scratch: Path, rows: int) -> dict[str, Any]:
         regenerate={"drift": {"lengths": None, "cut_off": None, "mix": None}},
         **lengths,
     )
-    job = Job.open(open_recipe(recipe))
-    fill(job, rows)
-    release = write_release(job, scratch / "tiny")
+    run = Run.open(open_recipe(recipe))
+    fill(run, rows)
+    release = write_release(run, scratch / "tiny")
     found: dict[str, Any] = {"rows": rows, "added": round(rows * ADDED)}
     with HubPeer(user="tester") as peer:
         api = peer.api("write")

@@ -35,7 +35,7 @@ from magpie_hub.gates import build_gates
 from magpie_hub.judges.base import Label
 from magpie_hub.judges.tags import CATEGORIES
 from magpie_hub.models.source import ModelSource
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.store.journal import FIRST
@@ -70,10 +70,10 @@ STAGES = {
 """Functions of `magpie_hub.release.folder` by the stage that they are."""
 
 
-def job(home: Path, rows: int) -> Job:
+def run(home: Path, rows: int) -> Run:
     """The job whose release it is."""
     recipe = parse_recipe(RECIPE.format(rows=rows), "bench")
-    return Job(recipe, ModelSource(recipe.model, "r1", "hub", "llama3"), home, build_gates())
+    return Run(recipe, ModelSource(recipe.model, "r1", "hub", "llama3"), home, build_gates())
 
 
 def corpus() -> str:
@@ -91,16 +91,16 @@ def corpus() -> str:
     return "".join(text)
 
 
-def fill(one: Job) -> int:
+def fill(one: Run) -> int:
     """Writes journals and labels from which a job's rows can be delivered; returns rows written."""
     share = (1 - GATED) * sum(QUALITIES[2:]) / sum(QUALITIES)
     planned = round(one.recipe.rows / share * MADE_AHEAD) + BATCH // 100
-    with one.book(writable=True) as book:
-        book.first.set_meta("chat", {"pre_query": {"ids": [1], "text": PRE_QUERY}})
-        session = book.first.begin_session(SESSION)
-        judging = one.judging(book)
-        assert judging is not None
-        paths = judging.paths
+    with one.row_store(writable=True) as row_store:
+        row_store.first.set_meta("chat", {"pre_query": {"ids": [1], "text": PRE_QUERY}})
+        session = row_store.first.begin_session(SESSION)
+        judge_runner = one.judge_runner(row_store)
+        assert judge_runner is not None
+        paths = judge_runner.paths
     draw, text = random.Random(0), corpus()
     with (
         closing(connect(one.folder / FIRST)) as db,
@@ -188,12 +188,12 @@ def measure(home: Path, rows: int, out: Path) -> dict[str, Any]:
 
         return call
 
-    Job.delivery = timed("choosing", Job.delivery)  # type: ignore[method-assign]
+    Run.delivery = timed("choosing", Run.delivery)  # type: ignore[method-assign]
     for stage, names in STAGES.items():
         for name in names:
             setattr(folder, name, timed(stage, getattr(folder, name)))
     begun, cpu = time.perf_counter(), time.process_time()
-    release = folder.write_release(job(home, rows), out)
+    release = folder.write_release(run(home, rows), out)
     seconds, cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu
     data = [out / name for name in release.files if name.endswith(".parquet")]
     return {
@@ -220,7 +220,7 @@ def main() -> None:
     """Fills journals, writes both releases and prints."""
     if len(sys.argv) > 1 and sys.argv[1] in ("fill", "write"):
         home, rows = Path(sys.argv[2]), int(sys.argv[3])
-        found = fill(job(home, rows)) if sys.argv[1] == "fill" else None
+        found = fill(run(home, rows)) if sys.argv[1] == "fill" else None
         print(json.dumps(found or measure(home, rows, Path(sys.argv[4]))))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -93,8 +93,8 @@ def _short(value: Any) -> Any:
 def caps(recording: Recording, count: int, seed: int) -> list[dict[str, Any]]:
     """What the cap on rows in flight is worth, by the steps that an answer takes.
 
-    `grow` allows an eighth more rows than the engine says it has slots, so an engine that says
-    another number moves the cap and nothing else.
+    `run_rollouts` allows an eighth more rows than the engine says it has slots, so an engine that
+    says another number moves the cap and nothing else.
     """
     rows = Rows.drawn(recording, count, seed)
     limit = shapes.bound(rows, USUAL_SLOTS).time(USUAL_CONSTANT)

@@ -29,8 +29,8 @@ import numpy as np
 from benchmarks.replay_engine import ReplayEngine, replay
 from benchmarks.replay_rows import Rows, prompts_of
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import Ledger, grow
-from magpie_hub.store.rows import Book, Outcome
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.store.rows import RowStatus, RowStore
 
 OFFICIAL, DISTILABEL = 200, 50
 """Prompts a call."""
@@ -81,19 +81,19 @@ class _Book:
     start, last = 0, -1  # nothing was there when it was opened
 
     def __init__(self) -> None:
-        self.outcome: dict[int, Outcome] = {}
+        self.status: dict[int, RowStatus] = {}
 
-    def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
-        """As `magpie_hub.store.rows.Book.outcomes`."""
-        for row_id in range(first or 0, len(self.outcome) if end is None else end):
-            yield self.outcome.get(row_id) or Outcome(row_id, False, None, 0)
+    def statuses(self, first: int | None = None, end: int | None = None) -> Iterator[RowStatus]:
+        """As `magpie_hub.store.rows.RowStore.statuses`."""
+        for row_id in range(first or 0, len(self.status) if end is None else end):
+            yield self.status.get(row_id) or RowStatus(row_id, False, None, 0)
 
 
 class _Rollouts:
     """Rollouts that wait for the engine and do nothing else."""
 
-    def __init__(self, rows: Rows, engine: ReplayEngine, book: _Book, slots: int) -> None:
-        self._rows, self._engine, self._book = rows, engine, book
+    def __init__(self, rows: Rows, engine: ReplayEngine, row_store: _Book, slots: int) -> None:
+        self._rows, self._engine, self._book = rows, engine, row_store
         self._tail = rows.count - slots
         self.in_flight = self.most_in_flight = self.finished = 0
         self.until_tail: float | None = None
@@ -106,7 +106,7 @@ class _Rollouts:
         for prompt, request in zip(prompts_of(requests), requests, strict=True):
             await self._engine.generate(prompt, request)
         passed = self._rows.passes(row_id)
-        self._book.outcome[row_id] = Outcome(row_id, True, None if passed else "gate", 0)
+        self._book.status[row_id] = RowStatus(row_id, True, None if passed else "gate", 0)
         self.in_flight -= 1
         self.finished += 1
         if self.finished == self._tail:
@@ -125,11 +125,11 @@ def ours(rows: Rows, slots: int, *, told: int | None = None, delay: int = 0) -> 
         told: Slots that the engine says it has.
         delay: Steps between a request's end and the caller's hearing of it.
     """
-    engine, book = ReplayEngine(slots, told=told, delay=delay), _Book()
-    rollouts = _Rollouts(rows, engine, book, slots)
-    ledger = Ledger(cast(Book, book), rows.wanted)
-    replay(engine, grow(ledger, cast(Rollouts, rollouts), engine))
-    assert ledger.settled == rows.count, "other rows were generated than in the other shapes"
+    engine, row_store = ReplayEngine(slots, told=told, delay=delay), _Book()
+    rollouts = _Rollouts(rows, engine, row_store, slots)
+    tracker = PrefixTracker(cast(RowStore, row_store), rows.wanted)
+    replay(engine, run_rollouts(tracker, cast(Rollouts, rollouts), engine))
+    assert tracker.settled == rows.count, "other rows were generated than in the other shapes"
     steps, busy = engine.stats.steps or 0, engine.stats.busy_slot_steps or 0
     until_tail = rollouts.until_tail
     return Ours(

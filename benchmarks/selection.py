@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.presets import PRESETS
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
 from magpie_hub.selection.select import select
@@ -39,11 +39,11 @@ def labels() -> list[tuple[int, str, str, float, float]]:
     ]
 
 
-def labelled(rows: int, sample: list[tuple[int, str, str, float, float]]) -> Iterator[Labelled]:
+def labelled(rows: int, sample: list[tuple[int, str, str, float, float]]) -> Iterator[LabeledRow]:
     """Rows with the sample's labels, over and over; every seventh repeats the one before it."""
     for row_id in range(rows):
         chars, quality, difficulty, reward, difference = sample[row_id % SAMPLE]
-        yield Labelled(
+        yield LabeledRow(
             row_id=row_id,
             response_chars=chars,
             input_quality=quality,

@@ -32,9 +32,9 @@ from magpie_hub.gates import GateSet, first_reason
 from magpie_hub.gates.base import Role
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.store.journal import Journal
-from magpie_hub.store.rows import Book, digest
+from magpie_hub.store.rows import RowStore, digest
 
 
 class Job(NamedTuple):
@@ -57,26 +57,26 @@ def places(job: Job) -> Iterator[tuple[int, Place]]:
 
 async def ours(watched: Watched, job: Job, rows: int, folder: Path) -> Made:
     """Rollouts, gates and journal until so many rows pass."""
-    with opened(folder, job) as book:
-        rollouts = Rollouts(job.plan, job.chat, watched, job.gates, book)
-        ledger = Ledger(book, rows)
-        watched.in_flight = lambda: ledger.in_flight
-        await grow(ledger, rollouts, watched)
+    with opened(folder, job) as row_store:
+        rollouts = Rollouts(job.plan, job.chat, watched, job.gates, row_store)
+        tracker = PrefixTracker(row_store, rows)
+        watched.in_flight = lambda: tracker.in_flight
+        await run_rollouts(tracker, rollouts, watched)
 
     def passed() -> int:
-        with opened(folder, job) as book:
-            return sum(outcome.passed for outcome in book.outcomes())
+        with opened(folder, job) as row_store:
+            return sum(status.passed for status in row_store.statuses())
 
     return Made(rollouts.finished, passed)
 
 
 @contextmanager
-def opened(folder: Path, job: Job) -> Iterator[Book]:
+def opened(folder: Path, job: Job) -> Iterator[RowStore]:
     """The rows of a folder's journals."""
     with ExitStack() as stack:
         names = ("first.db", "later.db")[: min(2, job.turns)]
         first, *later = [stack.enter_context(Journal(folder / name)) for name in names]
-        yield Book(first, later[0] if later else None, job.turns)
+        yield RowStore(first, later[0] if later else None, job.turns)
 
 
 async def limit(watched: Watched, run: Run) -> Made:

@@ -27,7 +27,7 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.engines.factory import start_engine
 from magpie_hub.generate.generator import engine_options, load_chat
-from magpie_hub.judges.base import Label, Subject
+from magpie_hub.judges.base import JudgeInput, Label
 from magpie_hub.judges.flow import each
 from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tags
 from magpie_hub.models.source import pin
@@ -80,7 +80,7 @@ class Tokens:
 
 
 async def three_passes(
-    engine: Engine, chat: ChatFormat, subjects: Sequence[Subject]
+    engine: Engine, chat: ChatFormat, items: Sequence[JudgeInput]
 ) -> dict[str, Any]:
     """The usual way; also how many of its labels can be read."""
     codec = chat.codec
@@ -88,10 +88,8 @@ async def three_passes(
     tokens, read = Tokens(engine), list[bool]()
     for task, form, labels in PASSES.values():
         ask = Asking(engine, chat, task, form, labels, (*chat.stop_ids, *brace), read)
-        await each(subjects, ask.one, engine)
-    return tokens.a_row(len(subjects)) | {
-        "labels_that_can_be_read": round(sum(read) / len(read), 3)
-    }
+        await each(items, ask.one, engine)
+    return tokens.a_row(len(items)) | {"labels_that_can_be_read": round(sum(read) / len(read), 3)}
 
 
 class Asking(NamedTuple):
@@ -105,11 +103,11 @@ class Asking(NamedTuple):
     stop: tuple[int, ...]
     read: list[bool]
 
-    async def one(self, subject: Subject) -> None:
+    async def one(self, item: JudgeInput) -> None:
         """Asks about one instruction, and notes whether the label can be read."""
         codec = self.chat.codec
         prompt = (
-            f"# Instruction\n\n{self.task}\n\n## User Query\n```\n{subject.instruction}\n```\n\n"
+            f"# Instruction\n\n{self.task}\n\n## User Query\n```\n{item.instruction}\n```\n\n"
             "## Output Format\nFill in the brackets and answer with this JSON only.\n"
             f"{self.form}\n"
         )
@@ -137,17 +135,17 @@ def engine_vocabulary(codec: Any) -> int:
 
 
 async def ours(
-    engine: Engine, chat: ChatFormat, subjects: Sequence[Subject], mode: Mode
+    engine: Engine, chat: ChatFormat, items: Sequence[JudgeInput], mode: Mode
 ) -> tuple[dict[str, Any], dict[int, Label]]:
     """One constrained call a row."""
     tags, labels, tokens = Tags(engine, chat, "tagger", mode), dict[int, Label](), Tokens(engine)
 
-    async def one(subject: Subject) -> None:
-        labels[subject.row_id] = await tags.of(subject)
+    async def one(item: JudgeInput) -> None:
+        labels[item.row_id] = await tags.of(item)
 
-    await each(subjects, one, engine)
+    await each(items, one, engine)
     share = sum(label.failure is None for label in labels.values()) / len(labels)
-    return tokens.a_row(len(subjects)) | {"labels_that_can_be_read": round(share, 3)}, labels
+    return tokens.a_row(len(items)) | {"labels_that_can_be_read": round(share, 3)}, labels
 
 
 async def measure(rows: int, slots: int) -> dict[str, Any]:
@@ -170,16 +168,16 @@ async def measure(rows: int, slots: int) -> dict[str, Any]:
             )
         )
         texts = [chat.decode(one.ids).strip() for one in drawn if one.finish_reason == "stop"]
-        subjects = [Subject(row_id, text) for row_id, text in enumerate(texts[:rows])]
-        free = await three_passes(engine, chat, subjects)
-        compact, short = await ours(engine, chat, subjects, "compact")
-        explained, long = await ours(engine, chat, subjects, "explained")
+        items = [JudgeInput(row_id, text) for row_id, text in enumerate(texts[:rows])]
+        free = await three_passes(engine, chat, items)
+        compact, short = await ours(engine, chat, items, "compact")
+        explained, long = await ours(engine, chat, items, "explained")
         info = engine.info
     finally:
         await engine.close()
     both = [row for row in short if not short[row].failure and not long[row].failure]
     return {
-        "rows": len(subjects),
+        "rows": len(items),
         "engine": f"{info.name} {info.version}",
         "model": recipe.model,
         "three_passes": free,

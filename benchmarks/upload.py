@@ -39,7 +39,7 @@ def write(scratch: Path, megabytes: int, shards: int) -> Path:
     """Writes a release of about so many megabytes in so many shards, both configs counted."""
     from magpie_hub.gates import build_gates
     from magpie_hub.models.source import ModelSource
-    from magpie_hub.pipeline.run import Job
+    from magpie_hub.pipeline.run import Run
     from magpie_hub.recipe.load import parse_recipe
     from magpie_hub.release import parquet
     from magpie_hub.release.folder import write_release
@@ -53,18 +53,18 @@ def write(scratch: Path, megabytes: int, shards: int) -> Path:
     parquet.BATCH = math.ceil(rows / (shards / 2))
     parquet.GROUP_BYTES, parquet.SHARD_BYTES = 1, 1_000
     recipe = parse_recipe(RECIPE % rows, "bench")
-    job = Job(recipe, ModelSource("toy/model", "r1", "hub"), scratch / "home", build_gates())
+    run = Run(recipe, ModelSource("toy/model", "r1", "hub"), scratch / "home", build_gates())
     draw = random.Random(0)
-    with job.book(writable=True) as book:
-        book.first.set_meta("chat", ToyChat().to_json())
-        book.first.begin_session(
+    with run.row_store(writable=True) as row_store:
+        row_store.first.set_meta("chat", ToyChat().to_json())
+        row_store.first.begin_session(
             {"engine": "toy", "version": "1", "device": "x", "dtype": "y", "slots": 8}
         )
         for row in range(rows):
             asked, answered = (
                 draw.randbytes(size).translate(LETTERS).decode() for size in (200, ROW_CHARS - 200)
             )
-            book.first.put(
+            row_store.first.put(
                 TurnRecord(
                     row_id=row,
                     turn=1,
@@ -78,7 +78,7 @@ def write(scratch: Path, megabytes: int, shards: int) -> Path:
                     response_ids=(1,) * 900,
                 )
             )
-    return write_release(job, scratch / "bench").path
+    return write_release(run, scratch / "bench").path
 
 
 def upload(way: str, folder: Path) -> dict[str, float]:

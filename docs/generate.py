@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from magpie_hub.cli.main import magpie_hub
 from magpie_hub.gates import GATES, build_gates
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.overrides import KNOBS
+from magpie_hub.recipe.overrides import OVERRIDES
 from tests.gates.labelled import figures, gates, texts
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -83,7 +83,7 @@ def recipe_keys() -> str:
             if inner is not None and inner not in seen:
                 seen.append(inner)
                 queue.append((f"{path}.{name}" if path else name, inner))
-            mark = " ●" if model is Recipe and name in KNOBS else ""
+            mark = " ●" if model is Recipe and name in OVERRIDES else ""
             rows.append(
                 f"| `{name}`{mark} | {type_name(field.annotation)} | {default(field)} | "
                 f"{field.description or ''} |"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from magpie_hub.generate.scheduler import Watcher
     from magpie_hub.hub.push import Published
     from magpie_hub.hub.verify import Verified
-    from magpie_hub.pipeline.run import Job, Say
+    from magpie_hub.pipeline.run import Run, Say
     from magpie_hub.release.folder import Release
     from magpie_hub.scan.finding import Report
 
@@ -36,7 +36,7 @@ def build(
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",
     main_guarded: bool = False,
-    **knobs: Any,
+    **overrides: Any,
 ) -> Release:
     """Builds the release folder of a variant or of a recipe of your own.
 
@@ -53,7 +53,7 @@ def build(
         how: How the caller spells a setting in messages.
         main_guarded: Say True from a script whose work stands under a main guard: an engine on a
             GPU may then have a process of its own, which is faster.
-        **knobs: This run's settings, by the recipe's names: ``rows=40, model="…"``; any other key
+        **overrides: This run's settings by the recipe's names: ``rows=40, model="…"``; other keys
             of the recipe as ``settings={"respond.max_tokens": 512}``.
 
     Returns:
@@ -69,8 +69,8 @@ def build(
         >>> release.rows
         8
     """
-    job, folder = prepare(name, out, environment=environment, how=how, **knobs)
-    return complete(job, folder, say=say, watch=watch, main_guarded=main_guarded)
+    run, folder = prepare(name, out, environment=environment, how=how, **overrides)
+    return complete(run, folder, say=say, watch=watch, main_guarded=main_guarded)
 
 
 def prepare(
@@ -79,8 +79,8 @@ def prepare(
     *,
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",
-    **knobs: Any,
-) -> tuple[Job, Path]:
+    **overrides: Any,
+) -> tuple[Run, Path]:
     """The first half of `build`: everything that can be refused without loading or writing.
 
     Returns:
@@ -89,17 +89,17 @@ def prepare(
     Raises:
         UserError: See `build`.
     """
-    from magpie_hub.pipeline.run import Job, open_recipe
+    from magpie_hub.pipeline.run import Run, open_recipe
     from magpie_hub.release.output import check_output, default_output
 
-    recipe = open_recipe(name, knobs, environment, how)
+    recipe = open_recipe(name, overrides, environment, how)
     folder = Path(out) if out is not None else default_output(name, recipe.name)
     check_output(folder)
-    return Job.open(recipe), folder
+    return Run.open(recipe), folder
 
 
 def complete(
-    job: Job, folder: Path, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
+    run: Run, folder: Path, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
 ) -> Release:
     """The second half of `build`: generates what is missing and writes the release.
 
@@ -109,9 +109,9 @@ def complete(
     from magpie_hub.pipeline.background import Background
     from magpie_hub.release.folder import write_release
 
-    with Background(job, say, main_guarded=main_guarded) as run:
-        run.follow(watch)
-    return write_release(job, folder)
+    with Background(run, say, main_guarded=main_guarded) as background:
+        background.follow(watch)
+    return write_release(run, folder)
 
 
 def push(
@@ -233,7 +233,7 @@ def check(
     *,
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",
-    **knobs: Any,
+    **overrides: Any,
 ) -> Checked:
     """Checks a recipe with this run's settings; loads no model and writes nothing.
 
@@ -244,7 +244,7 @@ def check(
     from magpie_hub.recipe.fingerprint import recipe_fingerprint
     from magpie_hub.recipe.variants import find_recipe
 
-    recipe = open_recipe(name, knobs, environment, how)
+    recipe = open_recipe(name, overrides, environment, how)
     return Checked(str(find_recipe(name)), recipe.name, recipe_fingerprint(recipe))
 
 

@@ -79,7 +79,7 @@ class HubError(RunError):
     """The Hub failed or could not be reached; the message says what it holds now."""
 
 
-class Stale(RunError):
+class StaleReleaseError(RunError):
     """What a release was made to be published on is not what is published any more."""
 
 

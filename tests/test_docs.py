@@ -45,8 +45,8 @@ def test_the_table_of_drift_gates_names_every_bound_with_its_default() -> None:
 
 def test_the_page_on_tuning_names_every_engine_knob_and_the_numbers_that_are_used() -> None:
     text = (ROOT / "docs" / "tuning.md").read_text()
-    knobs = {field.name for field in fields(EngineOptions)} - {"base_url", "trust_remote_code"}
-    for name in knobs:
+    overrides = {field.name for field in fields(EngineOptions)} - {"base_url", "trust_remote_code"}
+    for name in overrides:
         assert f"`{name}" in text, name
     sizes = ", ".join(f"{slots:,}" for _, slots in capacity.GPU_SLOTS[:-1])
     assert f"{sizes} or {capacity.GPU_SLOTS[-1][1]} on a GPU" in text

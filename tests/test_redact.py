@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import magpie_hub
-from magpie_hub.cli.log_capture import divert
+from magpie_hub.cli.log_capture import capture_output
 from magpie_hub.engines.factory import plan_engine
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, UserError
@@ -127,7 +127,7 @@ def test_settings_do_not_show_a_servers_address() -> None:
 
 def test_a_log_holds_no_credentials(tmp_path: Path) -> None:
     log = tmp_path / "run.log"
-    with divert(log):
+    with capture_output(log):
         for name in ("httpx", "openai", "magpie_hub"):
             logging.getLogger(name).info(
                 "HTTP Request: POST http://me:%s@host/v1?k=%s", SECRET, SECRET

@@ -8,11 +8,11 @@ from pathlib import Path
 from magpie_hub.gates import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.models.source import ModelSource
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from tests.generate.test_scheduler import ends_with_colon
 from tests.toy import ToyChat, ToyEngine
 
@@ -26,7 +26,7 @@ card: {license: apache-2.0, pretty_name: "A: toy"}
 """
 
 
-def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2, name: str = "toy") -> Job:
+def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2, name: str = "toy") -> Run:
     """Generates so many rows; some are rejected on the way.
 
     Args:
@@ -40,16 +40,20 @@ def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2, name: st
     said = said.replace("name: toy", f"name: {name}", 1)
     recipe = parse_recipe(said + more, "toy")
     source = ModelSource("toy/model", "r1", "hub")
-    job = Job(recipe, source, home, build_gates())
-    with job.book(writable=True) as book:
-        if book.first.meta("chat") is None:
-            book.first.set_meta("chat", ToyChat().to_json())
-            book.first.begin_session(
+    run = Run(recipe, source, home, build_gates())
+    with run.row_store(writable=True) as row_store:
+        if row_store.first.meta("chat") is None:
+            row_store.first.set_meta("chat", ToyChat().to_json())
+            row_store.first.begin_session(
                 {"engine": "toy", "version": "1", "device": "x", "dtype": "y", "slots": 8}
             )
         engine = ToyEngine(ends_with_colon(4))
         rollouts = Rollouts(
-            Plan(recipe), ToyChat(), engine, job.gates, Book(book.first, book.later, turns)
+            Plan(recipe),
+            ToyChat(),
+            engine,
+            run.gates,
+            RowStore(row_store.first, row_store.later, turns),
         )
-        asyncio.run(grow(Ledger(book, rows), rollouts, engine))
-    return job
+        asyncio.run(run_rollouts(PrefixTracker(row_store, rows), rollouts, engine))
+    return run

@@ -16,10 +16,10 @@ import datasets
 
 from magpie_hub.errors import UserError
 from magpie_hub.recipe.load import RENAMED
-from magpie_hub.recipe.overrides import KNOBS
+from magpie_hub.recipe.overrides import OVERRIDES
 from magpie_hub.recipe.settings import NAME
 
-OURS = (*KNOBS, NAME)
+OURS = (*OVERRIDES, NAME)
 _THEIRS = set(inspect.signature(datasets.DatasetBuilder.__init__).parameters)
 
 
@@ -33,11 +33,11 @@ def check_call(keywords: Mapping[str, Any], configs: Sequence[str]) -> None:
     Raises:
         UserError: One line that names the keyword, and what to use instead.
     """
-    for name, knob in RENAMED.items():
+    for name, override in RENAMED.items():
         if _swallowed(name) or keywords.get(name):
             raise UserError(
                 f"{name}: datasets takes this for a dataset on the Hub, and it never reaches the "
-                f"recipe; the generator's is {knob}"
+                f"recipe; the generator's is {override}"
             )
     folder = str(keywords.get("base_path") or ".")
     if not folder.startswith((".", "/")):

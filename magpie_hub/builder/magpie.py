@@ -18,17 +18,20 @@ from magpie_hub.builder.call import check_call
 from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.pipeline.open import open_recipe
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.overrides import KNOBS
+from magpie_hub.recipe.overrides import OVERRIDES
 from magpie_hub.recipe.settings import NAME
 from magpie_hub.release.schema import Row, arrow_schema
 
 if TYPE_CHECKING:
-    from magpie_hub.pipeline.run import Job
+    from magpie_hub.pipeline.run import Run
 
 _Knobs = make_dataclass(
     "_Knobs",
     [
-        *((knob.name, knob.type | None, field(default=None)) for knob in KNOBS.values()),
+        *(
+            (override.name, override.type | None, field(default=None))
+            for override in OVERRIDES.values()
+        ),
         (NAME, Any, field(default=None)),
     ],
     bases=(datasets.BuilderConfig,),
@@ -37,7 +40,7 @@ _Knobs = make_dataclass(
 
 
 class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
-    """One config of a builder folder. Its keywords are the recipe's knobs."""
+    """One config of a builder folder. Its keywords are the recipe's overrides."""
 
     def recipe(self) -> Recipe:
         """The config's recipe file with keywords and MAGPIE_* variables applied.
@@ -48,7 +51,7 @@ class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
         files = [str(path) for paths in (self.data_files or {}).values() for path in paths]
         if len(files) != 1:
             raise UserError(f"config {self.name}: one recipe file is needed, found {len(files)}")
-        return open_recipe(files[0], {name: getattr(self, name) for name in (*KNOBS, NAME)})
+        return open_recipe(files[0], {name: getattr(self, name) for name in (*OVERRIDES, NAME)})
 
     def create_config_id(self, config_kwargs: Any, custom_features: Any = None) -> str:
         """Names the cache folder after everything that determines the rows."""
@@ -76,7 +79,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         """Prepares the dataset; errors of ours come through as they are.
 
         Raises:
-            MagpieError: See `magpie_hub.pipeline.run.Job.run`.
+            MagpieError: See `magpie_hub.pipeline.run.Run.complete`.
         """
         if num_proc is not None and num_proc > 1:
             raise UserError(
@@ -92,22 +95,22 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         from magpie_hub.builder.watch import complete
-        from magpie_hub.pipeline.run import Job
+        from magpie_hub.pipeline.run import Run
 
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
-        job = Job.open(recipe)
+        run = Run.open(recipe)
         if not dl_manager.is_streaming:
             # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
-            complete(job)
-        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"job": job})
+            complete(run)
+        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"job": run})
         # Known beforehand, so the progress bar has an end.
         split.split_info.num_examples = recipe.rows
         return [split]
 
-    def _generate_examples(self, job: Job) -> Iterator[tuple[int, Row]]:
+    def _generate_examples(self, run: Run) -> Iterator[tuple[int, Row]]:
         from magpie_hub.builder.watch import watching
         from magpie_hub.release.stream import stream_rows
 
-        for row in stream_rows(job, watching):
+        for row in stream_rows(run, watching):
             yield row["row_id"], row

@@ -15,7 +15,7 @@ from magpie_hub.api import to_log
 from magpie_hub.generate.scheduler import Progress
 from magpie_hub.pipeline.background import Background
 from magpie_hub.pipeline.progress import LiveLine
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 
 
 @contextmanager
@@ -31,15 +31,15 @@ def watching() -> Iterator[tuple[Callable[[str], None], Callable[[Progress], Non
         line.close()
 
 
-def complete(job: Job) -> None:
+def complete(run: Run) -> None:
     """Generates and judges what a job lacks, in sight.
 
     Raises:
-        MagpieError: See `Job.run`.
+        MagpieError: See `Run.complete`.
     """
-    if job.delivery() is not None:
+    if run.delivery() is not None:
         return
-    with watching() as (say, watch), Background(job, say) as run:
-        there = job.progress().passed
-        say(f"{job.recipe.name}: {there:,} of {job.wanted:,} rows are there; making the others")
-        run.follow(watch)
+    with watching() as (say, watch), Background(run, say) as background:
+        there = run.progress().passed
+        say(f"{run.recipe.name}: {there:,} of {run.wanted:,} rows are there; making the others")
+        background.follow(watch)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from magpie_hub.errors import MagpieError
 
 
-class Keeper:
+class Autosave:
     """Saves in the background, from `start` to `stop`.
 
     Args:

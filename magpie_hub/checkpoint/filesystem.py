@@ -34,7 +34,7 @@ first and writes then."""
 _ELSEWHERE = "name another place with --state or regenerate.state in the recipe"
 
 
-class Place:
+class Filesystem:
     """A folder at an fsspec URL. Paths are relative to it, with slashes.
 
     One thread uses it at a time; another thread takes a `twin`.
@@ -91,9 +91,9 @@ class Place:
         """Whether of two that `create` a file at once surely one is told so: the kernel decides."""
         return self._local
 
-    def twin(self) -> Place:
+    def twin(self) -> Filesystem:
         """The same place for another thread."""
-        return Place(self._url)
+        return Filesystem(self._url)
 
     def show(self, path: str) -> str:
         """A file's URL without credentials."""

@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from magpie_hub.checkpoint.filesystem import Place
+from magpie_hub.checkpoint.filesystem import Filesystem
 from magpie_hub.errors import OutputError, one_line
 
 TTL = 120.0
@@ -49,7 +49,7 @@ class Lease:
 
     def __init__(
         self,
-        place: Place,
+        place: Filesystem,
         path: str,
         *,
         ttl: float = TTL,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from magpie_hub.checkpoint import delta as news
 from magpie_hub.checkpoint import merge, segment
 from magpie_hub.checkpoint.files import files_in, holds_labels, open_file
-from magpie_hub.checkpoint.filesystem import NEW, Place
+from magpie_hub.checkpoint.filesystem import NEW, Filesystem
 from magpie_hub.errors import JournalError, one_line
 from magpie_hub.store.journal import FIRST, writer_lock
 from magpie_hub.store.sqlite import Database
@@ -78,7 +78,7 @@ class Checkpoint:
         self._number = 0
         self._meta: dict[str, Meta] = {}  # As the state has it, by file.
 
-    def save(self, place: Place) -> int:
+    def save(self, place: Filesystem) -> int:
         """Saves what is new since the last save; nothing is written if nothing is.
 
         Returns:
@@ -136,7 +136,7 @@ class Checkpoint:
                     news.copy_meta(self._db, file, meta)
             return _Made(segment.pack(path), copied, copied < taken, told)
 
-    def restore(self, place: Place, say: Callable[[str], None]) -> int:
+    def restore(self, place: Filesystem, say: Callable[[str], None]) -> int:
         """Merges what the state holds into the journal on this machine; what is there stays.
 
         Args:
@@ -178,7 +178,7 @@ class Checkpoint:
         self._number = max(self._number, _number(names[-1]))
         return len(found)
 
-    def _segments(self, place: Place) -> list[str]:
+    def _segments(self, place: Filesystem) -> list[str]:
         """Names of the segments, in the order in which they were made."""
         names = []
         for name in place.files(self._path):
@@ -189,7 +189,7 @@ class Checkpoint:
         return sorted(names, key=lambda name: (_number(name), name))
 
     def _merge(
-        self, place: Place, path: str, open_once: Callable[[str], Database], scratch: Path
+        self, place: Filesystem, path: str, open_once: Callable[[str], Database], scratch: Path
     ) -> set[int]:
         """Merges a segment's turns, and puts its labels by; returns rows brought back."""
         data, shown = place.read(path), place.show(path)

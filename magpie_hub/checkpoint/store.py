@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from magpie_hub.checkpoint.autosave import Keeper
-from magpie_hub.checkpoint.filesystem import Place
+from magpie_hub.checkpoint.autosave import Autosave
+from magpie_hub.checkpoint.filesystem import Filesystem
 from magpie_hub.checkpoint.lease import TTL, Lease, Say
 from magpie_hub.checkpoint.save import Checkpoint
 from magpie_hub.errors import UserError
@@ -21,7 +21,7 @@ _LEASE = "lease.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-class State:
+class CheckpointStore:
     """What is kept of one dataset beyond this machine.
 
     Args:
@@ -38,7 +38,7 @@ class State:
 
     def __init__(self, url: str, name: str) -> None:
         self._name = _checked(name, "the dataset's name")
-        self._place = Place(url)
+        self._place = Filesystem(url)
         self._writer = uuid.uuid4().hex[:12]
         self._checkpoints: dict[tuple[Path, str, int], Checkpoint] = {}
         self._lease: Lease | None = None
@@ -108,7 +108,7 @@ class State:
         """
         checkpoint = self._checkpoint(folder, tick, first_row)
         place = self._place.twin()
-        keeper = Keeper(lambda: checkpoint.save(place), every, say, str(folder))
+        keeper = Autosave(lambda: checkpoint.save(place), every, say, str(folder))
         keeper.start()
         try:
             yield

@@ -27,7 +27,7 @@ LOGGERS = (
 
 
 @contextlib.contextmanager
-def divert(path: Path) -> Iterator[TextIO]:
+def capture_output(path: Path) -> Iterator[TextIO]:
     """Sends everything that is written to stdout, stderr and the loggers to a file.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from magpie_hub.cli.options import SETTINGS, as_json, knob_options, live, log_path, yes_option
+from magpie_hub.cli.options import SETTINGS, as_json, live, log_path, override_options, yes_option
 from magpie_hub.errors import UserError
 from magpie_hub.shell import command
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     help="Release folder; ./NAME by default, or ./NAME-release beside the recipe's folder.",
 )
 @yes_option
-@knob_options()
+@override_options()
 @as_json
-def build(name: str, out: Path | None, yes: bool, as_json: bool, **knobs: Any) -> None:
+def build(name: str, out: Path | None, yes: bool, as_json: bool, **overrides: Any) -> None:
     """Build the release folder of NAME, generating the rows that the journal lacks.
 
     The options below, after --yes, are the recipe's settings for this run; each may also be given
     as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
     stopped.
     """
-    release, log = build_live(name, out, yes=yes, **knobs)
+    release, log = build_live(name, out, yes=yes, **overrides)
     if as_json:
         found = {
             "path": str(release.path),
@@ -55,7 +55,7 @@ def build(name: str, out: Path | None, yes: bool, as_json: bool, **knobs: Any) -
     click.echo(f"engine log: {log}", err=True)
 
 
-def build_live(name: str, out: Path | None, *, yes: bool, **knobs: Any) -> tuple[Release, Path]:
+def build_live(name: str, out: Path | None, *, yes: bool, **overrides: Any) -> tuple[Release, Path]:
     """Builds with a live line; the release, and the log that holds the engine's chatter.
 
     Raises:
@@ -63,11 +63,11 @@ def build_live(name: str, out: Path | None, *, yes: bool, **knobs: Any) -> tuple
     """
     from magpie_hub import api
 
-    job, folder = api.prepare(name, out, how="{option}", **knobs)
+    run, folder = api.prepare(name, out, how="{option}", **overrides)
     if not yes:
-        _ask(job.left_behind())
-    with live(job.recipe.name) as shown:
-        release = api.complete(job, folder, say=shown.say, watch=shown.watch, main_guarded=True)
+        _ask(run.left_behind())
+    with live(run.recipe.name) as shown:
+        release = api.complete(run, folder, say=shown.say, watch=shown.watch, main_guarded=True)
     return release, shown.log
 
 
@@ -144,16 +144,16 @@ def variants(as_json: bool) -> None:
 
 @click.command(context_settings=SETTINGS)
 @click.argument("name")
-@knob_options()
+@override_options()
 @as_json
-def check(name: str, as_json: bool, **knobs: Any) -> None:
+def check(name: str, as_json: bool, **overrides: Any) -> None:
     """Check the recipe NAME, and nothing else: no model is loaded, nothing is written.
 
     The options below are the recipe's settings for a run, as of build.
     """
     from magpie_hub import api
 
-    found = api.check(name, how="{option}", **knobs)
+    found = api.check(name, how="{option}", **overrides)
     if as_json:
         click.echo(json.dumps({"ok": True, **asdict(found)}, ensure_ascii=False))
     else:
@@ -167,19 +167,19 @@ def check(name: str, as_json: bool, **knobs: Any) -> None:
     "--samples", type=click.IntRange(1), default=16, show_default=True, help="Instructions drawn."
 )
 @click.option("--recipe", "name", help="Take chat overrides, sampling and gates from this recipe.")
-@knob_options("rows", "oversample", "turns", "min_yield", "model")
+@override_options("rows", "oversample", "turns", "min_yield", "model")
 @as_json
-def probe(model: str, samples: int, name: str | None, as_json: bool, **knobs: Any) -> None:
+def probe(model: str, samples: int, name: str | None, as_json: bool, **overrides: Any) -> None:
     """Show whether MODEL can be used: its chat format, some instructions, and two responses.
 
     MODEL is a Hub id or a folder.
     """
-    from magpie_hub.cli.log_capture import divert
+    from magpie_hub.cli.log_capture import capture_output
     from magpie_hub.pipeline.probe import choose_model, probe_model
 
-    recipe, source = choose_model(model, name, how="{option}", **knobs)
+    recipe, source = choose_model(model, name, how="{option}", **overrides)
     log = log_path("probe")
-    with divert(log) as terminal:
+    with capture_output(log) as terminal:
         found = probe_model(
             recipe, source, samples=samples, say=lambda text: print(text, file=terminal)
         )

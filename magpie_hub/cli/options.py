@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magpie_hub.errors import UserError
-from magpie_hub.recipe.overrides import KNOBS, Knob
+from magpie_hub.recipe.overrides import OVERRIDES, Override
 from magpie_hub.recipe.settings import NAME
 
 if TYPE_CHECKING:
@@ -49,29 +49,29 @@ variant_option = click.option(
 )
 
 
-def knob_options(*without: str) -> Callable[[Command], Command]:
-    """Adds an option for every knob of a recipe, but for those named, and one for any key."""
+def override_options(*without: str) -> Callable[[Command], Command]:
+    """Adds an option for every override of a recipe, but for those named, and one for any key."""
 
     def add(command: Command) -> Command:
         command = set_option(command)
-        for knob in reversed(KNOBS.values()):
-            if knob.name in without:
+        for override in reversed(OVERRIDES.values()):
+            if override.name in without:
                 continue
-            switch = f"/--no-{knob.name.replace('_', '-')}" if knob.type is bool else ""
+            switch = f"/--no-{override.name.replace('_', '-')}" if override.type is bool else ""
             command = click.option(
-                knob.option + switch,
-                knob.name,
-                type=_click_type(knob),
+                override.option + switch,
+                override.name,
+                type=_click_type(override),
                 default=None,
-                help=knob.help,
+                help=override.help,
             )(command)
         return command
 
     return add
 
 
-def _click_type(knob: Knob) -> Any:
-    return click.Choice(knob.choices) if knob.choices else knob.type
+def _click_type(override: Override) -> Any:
+    return click.Choice(override.choices) if override.choices else override.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +96,11 @@ def live(name: str) -> Iterator[Live]:
     Args:
         name: Of the recipe; the log is named after it.
     """
-    from magpie_hub.cli.log_capture import divert
+    from magpie_hub.cli.log_capture import capture_output
     from magpie_hub.pipeline.progress import LiveLine
 
     log = log_path(name)
-    with divert(log) as terminal:
+    with capture_output(log) as terminal:
         line = LiveLine(terminal)
         try:
             yield Live(line.say, line, log)

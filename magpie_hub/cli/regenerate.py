@@ -12,9 +12,9 @@ import click
 from magpie_hub.cli.options import (
     SETTINGS,
     as_json,
-    knob_options,
     lines,
     live,
+    override_options,
     repo_option,
     reviewed_option,
     variant_option,
@@ -38,7 +38,7 @@ from magpie_hub.cli.options import (
     help="The gates' figures, in Markdown; ./NAME-report.md by default.",
 )
 @reviewed_option
-@knob_options("rows")
+@override_options("rows")
 @as_json
 def regenerate(
     name: str,
@@ -52,7 +52,7 @@ def regenerate(
     report: Path | None,
     reviewed: Path | None,
     as_json: bool,
-    **knobs: Any,
+    **overrides: Any,
 ) -> None:
     """Add rows to a published dataset, or refuse to: one tick of a schedule.
 
@@ -68,7 +68,7 @@ def regenerate(
     from magpie_hub.regenerate.tick import Tick
 
     seen = lines(reviewed)
-    asked = Tick(name, repo_id, tick, grow, refresh, push, out, report, state, seen, knobs)
+    asked = Tick(name, repo_id, tick, grow, refresh, push, out, report, state, seen, overrides)
     with live(load_recipe(find_recipe(name)).name) as shown:
         done = run(asked, say=shown.say, watch=shown.watch, how="{option}", main_guarded=True)
     if as_json:

@@ -17,7 +17,7 @@ from magpie_hub.cli.options import as_json
 from magpie_hub.errors import UserError
 
 if TYPE_CHECKING:
-    from magpie_hub.hub.jobs.schedule import Scheduled
+    from magpie_hub.hub.jobs.client import Scheduled
 
 namespace_option = click.option(
     "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."

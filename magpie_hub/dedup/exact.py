@@ -13,7 +13,7 @@ _ROWS = 4096  # Rows whose bits are in memory as 64-bit numbers.
 
 
 @dataclass(frozen=True, slots=True)
-class Distinct:
+class ExactDuplicates:
     """Which vectors there are.
 
     Attributes:
@@ -27,7 +27,7 @@ class Distinct:
     group: Places
 
 
-def distinct(vectors: Vectors, order: Places) -> Distinct:
+def distinct(vectors: Vectors, order: Places) -> ExactDuplicates:
     """Groups vectors that are equal to the bit.
 
     Args:
@@ -49,7 +49,7 @@ def distinct(vectors: Vectors, order: Places) -> Distinct:
     of_place = np.empty(len(order), np.int64)
     of_place[by_hash] = head
     first, group, weight = np.unique(of_place, return_inverse=True, return_counts=True)
-    return Distinct(first, weight, group)
+    return ExactDuplicates(first, weight, group)
 
 
 def _hashes(vectors: Vectors, order: Places) -> NDArray[np.uint64]:

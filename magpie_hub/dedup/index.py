@@ -28,7 +28,7 @@ from magpie_hub.models.source import fetch, pin
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import Neighbors
-from magpie_hub.store.shards import Shelved
+from magpie_hub.store.shards import CachedShard
 
 if TYPE_CHECKING:
     from magpie_hub.dedup.distance import Vectors
@@ -47,7 +47,7 @@ Watch = Callable[[str, int, int], None]
 _DIM = "dim.json"
 
 
-class Closeness:
+class NeighborIndex:
     """The neighbours of one journal's rows.
 
     Args:
@@ -68,7 +68,7 @@ class Closeness:
         generator: str,
         folder: Path,
         home: Path,
-        published: Sequence[Shelved] = (),
+        published: Sequence[CachedShard] = (),
     ) -> None:
         self._plan = Plan(recipe)
         self._settings = settings
@@ -283,11 +283,11 @@ class Closeness:
     def _unread_sets(self) -> list[str]:
         return [name for name in self._settings.against if not self._names(name).exists()]
 
-    def _unread_shards(self) -> list[Shelved]:
+    def _unread_shards(self) -> list[CachedShard]:
         found = [(shard, self._shelved(shard)) for shard in self._published]
         return [shard for shard, store in found if store is None or len(store) < shard.rows]
 
-    def _shelved(self, shard: Shelved) -> EmbeddingStore | None:
+    def _shelved(self, shard: CachedShard) -> EmbeddingStore | None:
         return self._store(shard.sha256, self._shelf)
 
     def _names(self, name: str) -> Path:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magpie_hub.dedup.distance import Bounds, Places, Vectors, pairs_over, squared_distances
-from magpie_hub.dedup.partition import Cells, Placed
-from magpie_hub.dedup.projection import Sketcher
+from magpie_hub.dedup.partition import Partition, Placed
+from magpie_hub.dedup.projection import Projection
 
 BLOCK = 1024
 """Side of a tile of cosines: 4 MB, which stays in cache while it is read."""
@@ -23,7 +23,7 @@ _CROWDED = 0.02  # Share of a tile's pairs beyond which all cosines cost less th
 NOBODY = np.iinfo(np.int64).max
 
 
-class Tally:
+class PairCounts:
     """Vectors of one set, each compared with the others.
 
     Args:
@@ -49,7 +49,7 @@ class Tally:
         self.lowest = np.full(size, NOBODY)
         self._best = np.full(size, -np.inf, np.float32)  # The highest cosine seen by each.
 
-    def take(self, cells: Cells) -> None:
+    def take(self, cells: Partition) -> None:
         """Lets all meet who could be near-duplicates, and everybody meet somebody."""
         for cell in range(len(cells)):
             members = self._placed.members(cell)
@@ -75,9 +75,9 @@ class Tally:
             self._repeat(j[columns], i[rows])
             self._approach(j, i, cosines.T)
 
-    def _visit(self, cells: Cells) -> None:
+    def _visit(self, cells: Partition) -> None:
         """Finds the near-duplicates across cells, and likely nearest neighbours, by sketches."""
-        sketcher = Sketcher(self._vectors, np.arange(len(self._rank)))
+        sketcher = Projection(self._vectors, np.arange(len(self._rank)))
         sketches = sketcher.sketch(self._vectors)
         least = self._bounds.possible - sketcher.slack
         radius = self._bounds.threshold**0.5
@@ -123,7 +123,7 @@ class Tally:
         np.minimum.at(self.nearest, i, squared_distances(self._vectors, i, self._vectors, j))
 
 
-def first_near(cells: Cells, left: Placed, right: Placed, bounds: Bounds) -> Places:
+def first_near(cells: Partition, left: Placed, right: Placed, bounds: Bounds) -> Places:
     """Finds near-duplicates of vectors in another set.
 
     Args:
@@ -136,7 +136,7 @@ def first_near(cells: Cells, left: Placed, right: Placed, bounds: Bounds) -> Pla
         For each place on the left, the lowest `source` of its near-duplicates; NOBODY if none.
     """
     lowest = np.full(len(left.home), NOBODY)
-    sketcher = Sketcher(right.vectors, np.arange(len(right.home)))
+    sketcher = Projection(right.vectors, np.arange(len(right.home)))
     mine, theirs = sketcher.sketch(left.vectors), sketcher.sketch(right.vectors)
     least = bounds.possible - sketcher.slack
     for i, j in cells.visits(left, right, bounds.threshold**0.5, upwards=False):

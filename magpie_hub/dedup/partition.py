@@ -53,7 +53,7 @@ class Placed:
         return np.arange(self.starts[cell], self.starts[cell + 1])
 
 
-class Cells:
+class Partition:
     """Centroids.
 
     Args:
@@ -70,7 +70,7 @@ class Cells:
         return len(self.centroids)
 
     @classmethod
-    def train(cls, vectors: Vectors, rows: Places, count: int) -> Cells:
+    def train(cls, vectors: Vectors, rows: Places, count: int) -> Partition:
         """Makes cells by k-means on a sample: the same for the same rows.
 
         Args:

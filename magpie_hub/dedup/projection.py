@@ -20,7 +20,7 @@ _SAMPLE = 20_000  # Rows by which the axes are chosen.
 _ROWS = 4096  # Rows sketched at once.
 
 
-class Sketcher:
+class Projection:
     """The main axes of a set.
 
     Args:

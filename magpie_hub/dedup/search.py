@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from magpie_hub.dedup.distance import Bounds, Places, Vectors, length_error, product_error
 from magpie_hub.dedup.exact import distinct
-from magpie_hub.dedup.pairs import NOBODY, Tally, first_near
-from magpie_hub.dedup.partition import Cells
+from magpie_hub.dedup.pairs import NOBODY, PairCounts, first_near
+from magpie_hub.dedup.partition import Partition
 
 THRESHOLD = 0.05
 """Squared L2 under which two unit vectors are near-duplicates (cosine over 0.975), as in the
@@ -134,10 +134,10 @@ def _among(
         Of each: the distance to the nearest other row, the number of near-duplicate rows, and the
         lowest rank among its near-duplicates and itself.
     """
-    partition = Cells.train(vectors, rows, cells)
+    partition = Partition.train(vectors, rows, cells)
     placed = partition.place(vectors, rows)
     rank = placed.source
-    tally = Tally(placed, rank, weight[rank], bounds)
+    tally = PairCounts(placed, rank, weight[rank], bounds)
     tally.take(partition)
     nearest, repeats, lowest = np.empty(len(rows)), weight - 1, np.arange(len(rows))
     nearest[rank] = np.where(np.isinf(tally.nearest), np.nan, tally.nearest)
@@ -151,7 +151,7 @@ def _published(vectors: Vectors, rows: Places, earlier: Vectors, bounds: Bounds)
     """Returns of each row the first near-duplicate in the earlier set; NOBODY if none."""
     theirs = np.arange(len(earlier))
     small = len(rows) * len(theirs) <= EXACT_ROWS**2
-    partition = Cells.train(earlier, theirs, 1 if small else _cells(len(theirs)))
+    partition = Partition.train(earlier, theirs, 1 if small else _cells(len(theirs)))
     placed = partition.place(vectors, rows)
     first = np.empty(len(rows), np.int64)
     first[placed.source] = first_near(partition, placed, partition.place(earlier, theirs), bounds)

@@ -128,16 +128,16 @@ class ServerEngine:
             max_connections=slots, max_keepalive_connections=slots
         )
         # A request that waits for a free connection is not late yet, so `pool` has no limit.
-        patience = openai.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
+        retry = openai.Timeout(timeout, connect=min(timeout, 10.0), pool=None)
         client = openai.AsyncOpenAI(
             base_url=options.base_url,
             api_key=_key(),
             max_retries=max_retries,
-            timeout=patience,
+            timeout=retry,
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAsyncHttpxClient(
                 limits=limits,
-                timeout=patience,
+                timeout=retry,
                 follow_redirects=False,
                 event_hooks={"response": [keep_short]},
             ),

@@ -35,7 +35,7 @@ class _Left:
     tokens: int | None = None
 
 
-class Engines:
+class EnginePool:
     """Hands out the engines of a run; an async context manager that closes them.
 
     Args:
@@ -80,7 +80,7 @@ class Engines:
         self._left: dict[ModelSource, _Left] = {}
         self._other_ran_out = False
 
-    async def __aenter__(self) -> Engines:
+    async def __aenter__(self) -> EnginePool:
         return self
 
     async def __aexit__(self, *_: object) -> None:

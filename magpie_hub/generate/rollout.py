@@ -20,7 +20,7 @@ from magpie_hub.gates.base import Candidate, Role
 from magpie_hub.generate.plan import Plan, PlannedRow, turn_suffix
 from magpie_hub.recipe.config import Gates
 from magpie_hub.store.journal import OPEN, Journal, TurnRecord
-from magpie_hub.store.rows import DUPLICATE, Book, digest
+from magpie_hub.store.rows import DUPLICATE, RowStore, digest
 
 Ids = tuple[int, ...]
 
@@ -208,14 +208,14 @@ class Rollouts:
         chat: ChatFormat,
         engine: Engine,
         gates: GateSet,
-        book: Book,
+        row_store: RowStore,
         tag: Tag | None = None,
     ) -> None:
         self._plan = plan
         self._chat = chat
         self._engine = engine
         self._judge = GateJudge(chat, gates, plan.recipe.gates)
-        self._book = book
+        self._book = row_store
         self._tag = tag
         self._settings = plan.recipe.gates
         self.finished = 0
@@ -243,7 +243,7 @@ class Rollouts:
         history: list[tuple[Ids, Ids]] = []
         for turn in range(1, self._book.turns + 1):
             record = self._book.get(row_id, turn)
-            if record is None or self._book.waits(record.reason):
+            if record is None or self._book.is_deferred(record.reason):
                 record = await self._turn(row, turn, history, record)
             if record.reason is not None or record.response_ids is None:
                 return False
@@ -276,7 +276,7 @@ class Rollouts:
                 if not self._claim(mark, row.row_id):
                     reason = DUPLICATE
             if reason is None and turn == 1:
-                reason = await self._below_bar(row.row_id, query.text)
+                reason = await self._below_threshold(row.row_id, query.text)
             answer = said_by_assistant(known) if known else None
             if answer is None and self._judge.wants_answer(query, reason):
                 answer = await self._answer(row, turn, history, query)
@@ -286,18 +286,18 @@ class Rollouts:
             if known is None:
                 self._book.put(record)
             else:
-                self._book.put_back(record)
+                self._book.put_response(record)
             return record
         finally:
             if mark is not None and self._in_flight.get(mark) == row.row_id:
                 del self._in_flight[mark]
 
-    async def _below_bar(self, row_id: int, instruction: str) -> str | None:
+    async def _below_threshold(self, row_id: int, instruction: str) -> str | None:
         """Why a first instruction is not worth a response; None if it is."""
-        bar = self._book.bar
-        if bar is None or self._tag is None:
+        threshold = self._book.threshold
+        if threshold is None or self._tag is None:
             return None
-        return bar.reason(await self._tag(row_id, instruction))
+        return threshold.reason(await self._tag(row_id, instruction))
 
     def _claim(self, mark: bytes, row_id: int) -> bool:
         """Whether no lower row, finished or in flight, is known to hold the same instruction.

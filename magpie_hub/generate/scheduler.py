@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from magpie_hub.engines.base import Engine, EngineStats
 from magpie_hub.errors import YieldError
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.store.rows import Book, Outcome
+from magpie_hub.store.rows import RowStatus, RowStore
 
 WINDOW = 200
 """Rows by which the yield is judged."""
@@ -76,7 +76,7 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
-class Ledger:
+class PrefixTracker:
     """Which rows pass, how far the prefix is finished, and which row comes next.
 
     Memory is bounded by the rows in flight, not by the rows in the book.
@@ -86,22 +86,22 @@ class Ledger:
         wanted: Rows that must pass. Reading stops as soon as that many do.
     """
 
-    def __init__(self, book: Book, wanted: int) -> None:
-        self._book = book
+    def __init__(self, row_store: RowStore, wanted: int) -> None:
+        self._book = row_store
         self.wanted = wanted
-        self.settled = book.start
+        self.settled = row_store.start
         self.passed = 0
         self.reasons: Counter[str] = Counter()
-        self._next = book.start
-        self._last = book.last
+        self._next = row_store.start
+        self._last = row_store.last
         self._in_flight: set[int] = set()
         # Provisional outcomes of finished rows above the lowest unfinished one.
         self._above: dict[int, bool] = {}
         self._passed_above = 0
-        for outcome in book.outcomes():
-            if self.done or not outcome.finished:
+        for status in row_store.statuses():
+            if self.done or not status.finished:
                 break
-            self._settle(outcome.passed, outcome.reason)
+            self._settle(status.passed, status.reason)
         self._next = self.settled
 
     @property
@@ -117,8 +117,8 @@ class Ledger:
     @property
     def kept(self) -> int:
         """Rows that pass, all of the book's; what a run that was ended has shown last."""
-        above = self._book.outcomes(self.settled, max(self.settled, self._last + 1))
-        return self.passed + sum(outcome.finished and outcome.passed for outcome in above)
+        above = self._book.statuses(self.settled, max(self.settled, self._last + 1))
+        return self.passed + sum(status.finished and status.passed for status in above)
 
     @property
     def in_flight(self) -> int:
@@ -157,19 +157,19 @@ class Ledger:
         while not self.done:
             row_id = self._next
             self._next += 1
-            outcome = self._known(row_id)
-            if outcome is None or not outcome.finished:
+            status = self._known(row_id)
+            if status is None or not status.finished:
                 self._in_flight.add(row_id)
                 return row_id
-            self._put_above(row_id, outcome.passed)
+            self._put_above(row_id, status.passed)
             self._advance()
         return None
 
-    def _known(self, row_id: int) -> Outcome | None:
+    def _known(self, row_id: int) -> RowStatus | None:
         """What the book knew of a row when it was opened; None if nothing."""
         if row_id > self._last:
             return None
-        return next(self._book.outcomes(row_id, row_id + 1))
+        return next(self._book.statuses(row_id, row_id + 1))
 
     def finish(self, row_id: int, passed: bool) -> None:
         """Takes a finished row back."""
@@ -188,11 +188,11 @@ class Ledger:
             end += 1
         if end == self.settled:
             return
-        for outcome in self._book.outcomes(self.settled, end):
+        for status in self._book.statuses(self.settled, end):
             if self.done:
                 break
             self._passed_above -= self._above.pop(self.settled)
-            self._settle(outcome.passed, outcome.reason)
+            self._settle(status.passed, status.reason)
 
     def _settle(self, passed: bool, reason: str | None) -> None:
         self.settled += 1
@@ -201,8 +201,8 @@ class Ledger:
             self.reasons[reason] += 1
 
 
-async def grow(
-    ledger: Ledger,
+async def run_rollouts(
+    tracker: PrefixTracker,
     rollouts: Rollouts,
     engine: Engine,
     *,
@@ -234,14 +234,14 @@ async def grow(
     tasks: dict[asyncio.Task[bool], int] = {}
     changed = asyncio.Event()
     begun = time.monotonic()
-    progress = Progress(ledger.wanted, slots=slots, engine=engine.stats)
+    progress = Progress(tracker.wanted, slots=slots, engine=engine.stats)
 
     def look() -> Progress:
-        progress.passed = ledger.passing
-        progress.settled = ledger.settled
-        progress.in_flight = ledger.in_flight
-        progress.started = ledger.started
-        progress.reasons = ledger.reasons
+        progress.passed = tracker.passing
+        progress.settled = tracker.settled
+        progress.in_flight = tracker.in_flight
+        progress.started = tracker.started
+        progress.reasons = tracker.reasons
         progress.seconds = time.monotonic() - begun
         return progress
 
@@ -256,17 +256,17 @@ async def grow(
     ticker = asyncio.create_task(tick(watch)) if watch else None
     finished: list[asyncio.Task[bool]] = []
     try:
-        while not ledger.done:
+        while not tracker.done:
             share = (1 + sum(recent)) / (1 + len(recent))
-            while len(tasks) < cap and ledger.sure_to_pass(share) < ledger.wanted:
-                row_id = ledger.take()
+            while len(tasks) < cap and tracker.sure_to_pass(share) < tracker.wanted:
+                row_id = tracker.take()
                 if row_id is None:
                     break
                 task = asyncio.create_task(rollouts.run(row_id))
                 task.add_done_callback(collect)
                 task.add_done_callback(finished.append)
                 tasks[task] = row_id
-            if ledger.done:
+            if tracker.done:
                 break
             await changed.wait()
             changed.clear()
@@ -274,11 +274,11 @@ async def grow(
                 task = finished.pop()
                 row_id = tasks.pop(task)
                 passed = task.result()
-                ledger.finish(row_id, passed)
+                tracker.finish(row_id, passed)
                 recent.append(passed)
                 progress.finished += 1
-            if len(recent) == WINDOW and sum(recent) < min_yield * WINDOW and not ledger.done:
-                said = _give_up(recent, min_yield, ledger)
+            if len(recent) == WINDOW and sum(recent) < min_yield * WINDOW and not tracker.done:
+                said = _give_up(recent, min_yield, tracker)
                 raise YieldError("; ".join(filter(None, (said, no_room(rollouts, engine)))))
     finally:
         if ticker:
@@ -289,7 +289,7 @@ async def grow(
         # What a run that is ended has finished is committed, so it counts.
         for task, row_id in tasks.items():
             if not task.cancelled() and task.exception() is None:
-                ledger.finish(row_id, task.result())
+                tracker.finish(row_id, task.result())
         if ticker:
             with contextlib.suppress(asyncio.CancelledError):
                 await ticker
@@ -309,11 +309,11 @@ def no_room(rollouts: Rollouts, engine: Engine) -> str:
     )
 
 
-def _give_up(recent: deque[bool], min_yield: float, ledger: Ledger) -> str:
-    worst = ", ".join(f"{reason} {count}" for reason, count in ledger.reasons.most_common(4))
+def _give_up(recent: deque[bool], min_yield: float, tracker: PrefixTracker) -> str:
+    worst = ", ".join(f"{reason} {count}" for reason, count in tracker.reasons.most_common(4))
     return (
         f"only {sum(recent)} of the last {len(recent)} rows passed, under the recipe's min_yield "
-        f"of {min_yield:g}; {ledger.passing} of {ledger.wanted} rows are kept (rejects so far: "
+        f"of {min_yield:g}; {tracker.passing} of {tracker.wanted} rows are kept (rejects so far: "
         f"{worst or 'none settled'}); change the gates, the sampling or the model, or lower "
         "min_yield"
     )

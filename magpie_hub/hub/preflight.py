@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import clean
-from magpie_hub.hub.intent import File
 from magpie_hub.hub.remote import CARD, MANIFEST
+from magpie_hub.hub.target import File
 from magpie_hub.paths import home
 from magpie_hub.recipe.variants import variant_names
 from magpie_hub.release.documents import (
@@ -107,7 +107,7 @@ def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
     Raises:
         UserError: A reviewed line is not one, or there is something that cannot be scanned.
     """
-    from magpie_hub.scan.file_cache import Records
+    from magpie_hub.scan.file_cache import FileCache
     from magpie_hub.scan.scanner import scan_release
 
     files = {file.source: file for file in local.files.values()}
@@ -116,7 +116,7 @@ def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
         file = files.get(path)
         return None if file is None or file.was_touched else file.sha256
 
-    known = Records(home())
+    known = FileCache(home())
     return scan_release(local.folder, allow=tuple(reviewed), records=known, sha256=sha256)
 
 

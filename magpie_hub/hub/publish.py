@@ -17,17 +17,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.errors import HubError, Stale, UserError
+from magpie_hub.errors import HubError, StaleReleaseError, UserError
 from magpie_hub.hub.client import COMMITTING, DATASET, Busy, Moved, asking, connect
-from magpie_hub.hub.intent import Change, File, change
 from magpie_hub.hub.names import repo_of
-from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.hub.preflight import Local, check_release, scan_local
 from magpie_hub.hub.push import Published, Push, State
-from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.remote import CARD, MANIFEST, RemoteTree, read_manifest, read_remote, read_text
+from magpie_hub.hub.retry import ATTEMPTS, Retry
 from magpie_hub.hub.send import send
 from magpie_hub.hub.siblings import siblings
 from magpie_hub.hub.tags import check_tag, collect, tag_commit
+from magpie_hub.hub.target import File, TreeChange, change
 from magpie_hub.release.card.contents import card_data
 from magpie_hub.release.card.merge import keep_edits
 from magpie_hub.release.card.render import render_card
@@ -75,10 +75,10 @@ def publish(
         _scan(local, push.reviewed, say)
     api = api or connect()
     repo_id = repo_of(api, local.recipe, named)
-    patience = Patience(repo_id, say, sleep)
-    others = patience.ask(lambda: siblings(api, repo_id, push.name))
+    retry = Retry(repo_id, say, sleep)
+    others = retry.ask(lambda: siblings(api, repo_id, push.name))
     card = _card(local, repo_id, others)
-    return _Publisher(local, push, repo_id, api, say, patience, card).run()
+    return _Publisher(local, push, repo_id, api, say, retry, card).run()
 
 
 def _check_names(local: Local) -> None:
@@ -135,7 +135,7 @@ class _Publisher:
         repo_id: str,
         api: HfApi,
         say: Say,
-        patience: Patience,
+        retry: Retry,
         card: str,
     ) -> None:
         self._local = local
@@ -143,7 +143,7 @@ class _Publisher:
         self._repo_id = repo_id
         self._api = api
         self._say = say
-        self._patience = patience
+        self._patience = retry
         self._ours = card
         self._broken = False  # Whether a manifest of ours is there that nobody can read.
         self._tags = (local.manifest["tag"], *((push.tag,) if push.tag else ()))
@@ -194,9 +194,9 @@ class _Publisher:
                 exist_ok=True,
             )
 
-    def _plan(self, remote: Remote | None) -> Published:
-        intent, found, theirs = self._patience.ask(lambda: self._compare(remote))
-        ours = intent[CARD].source
+    def _plan(self, remote: RemoteTree | None) -> Published:
+        target, found, theirs = self._patience.ask(lambda: self._compare(remote))
+        ours = target[CARD].source
         assert isinstance(ours, bytes)
         diff = difflib.unified_diff(
             theirs.splitlines(), ours.decode().splitlines(), "there", "new", lineterm=""
@@ -205,7 +205,7 @@ class _Publisher:
             return self._outcome("unchanged", remote.head, found)
         return self._outcome("planned", None, found, card_diff="\n".join(diff))
 
-    def _compare(self, remote: Remote | None) -> tuple[dict[str, File], Change, str]:
+    def _compare(self, remote: RemoteTree | None) -> tuple[dict[str, File], TreeChange, str]:
         """What shall be there, what it takes, and the card that is there now."""
         card, owned, theirs = self._ours, (), ""
         if remote is not None:
@@ -216,8 +216,8 @@ class _Publisher:
             owned = tuple((manifest or {}).get("files", ()))
             theirs = read_text(self._api, remote, CARD) or ""
             card = keep_edits(card, theirs) if theirs else card
-        intent = {**self._local.files, CARD: File.of_text(CARD, card)}
-        found = change(intent, remote, owned)
+        target = {**self._local.files, CARD: File.of_text(CARD, card)}
+        found = change(target, remote, owned)
         if remote is not None:
             self._refuse_theirs(remote, found, owned)
         if lost := [file.path for file in found.add if file.source is None]:
@@ -225,9 +225,9 @@ class _Publisher:
                 f"{self._repo_id}: it does not hold {lost[0]}, which this release adds to; publish "
                 "the release where it was begun, or build a whole one"
             )
-        return intent, found, theirs
+        return target, found, theirs
 
-    def _refuse_foreign(self, remote: Remote, manifest: dict[str, Any] | None) -> None:
+    def _refuse_foreign(self, remote: RemoteTree, manifest: dict[str, Any] | None) -> None:
         name = self._local.manifest["name"]
         if manifest is not None and manifest.get("name") != name:
             raise UserError(
@@ -241,7 +241,7 @@ class _Publisher:
                 "repository (--repo-id), or empty its data folder first"
             )
 
-    def _manifest_there(self, remote: Remote) -> dict[str, Any] | None:
+    def _manifest_there(self, remote: RemoteTree) -> dict[str, Any] | None:
         """The manifest of the release that stands there; None for none, or one to be replaced.
 
         Raises:
@@ -258,7 +258,7 @@ class _Publisher:
                 f"{error}; look at what is there, and put this release in its place with --replace"
             ) from None
 
-    def _refuse_theirs(self, remote: Remote, found: Change, owned: Collection[str]) -> None:
+    def _refuse_theirs(self, remote: RemoteTree, found: TreeChange, owned: Collection[str]) -> None:
         """Makes sure that nothing is written over but what a release of ours has put there.
 
         The card is joined with the one that is there.
@@ -282,7 +282,7 @@ class _Publisher:
         if not history or ours == manifest:
             return
         if manifest is None or manifest["changelog"] != history:
-            raise Stale(
+            raise StaleReleaseError(
                 f"{self._repo_id}: another release has been published since this one was made for "
                 "it; run magpie-hub regenerate again, which goes on from what is there now"
             )
@@ -301,18 +301,18 @@ class _Publisher:
 
     # ---- the commit
 
-    def _look(self) -> tuple[Remote, dict[str, File], Change]:
+    def _look(self) -> tuple[RemoteTree, dict[str, File], TreeChange]:
         remote = read_remote(self._api, self._repo_id)
         if remote is None:
             raise HubError(f"{self._repo_id}: the repository is gone")
-        intent, found, _ = self._compare(remote)
-        return remote, intent, found
+        target, found, _ = self._compare(remote)
+        return remote, target, found
 
     def _commit_until_there(self) -> Published:
         """Commits until the tree is what it shall be, however the answers come."""
-        sent: Change | None = None
+        sent: TreeChange | None = None
         for attempt in range(ATTEMPTS + 1):
-            remote, intent, found = self._patience.ask(self._look)
+            remote, target, found = self._patience.ask(self._look)
             if found.nothing:
                 state: State = "published" if sent else "unchanged"
                 return self._outcome(state, remote.head, sent or found)
@@ -328,11 +328,11 @@ class _Publisher:
                 self._patience.wait(busy, attempt)
             else:
                 self._patience.holds = f"the new release, at commit {commit}"
-                self._read_back(intent, commit)
+                self._read_back(target, commit)
                 return self._outcome("published", commit, found)
         raise self._patience.give_up(f"{ATTEMPTS} commits did not go through")
 
-    def _commit(self, remote: Remote, found: Change, *, pull_request: bool = False) -> str:
+    def _commit(self, remote: RemoteTree, found: TreeChange, *, pull_request: bool = False) -> str:
         """Sends what is new, then commits; returns the commit's id, or the pull request's page."""
         from huggingface_hub import CommitOperationDelete
 
@@ -373,10 +373,10 @@ class _Publisher:
         manifest = self._local.manifest
         return f"{manifest['name']}: {manifest['rows']:,} rows, {manifest['tag']}"
 
-    def _read_back(self, intent: dict[str, File], commit: str) -> None:
+    def _read_back(self, target: dict[str, File], commit: str) -> None:
         """Makes sure that the commit holds what was sent."""
         written = self._patience.ask(lambda: read_remote(self._api, self._repo_id, commit))
-        if not change(intent, written).nothing:
+        if not change(target, written).nothing:
             raise HubError(
                 f"{self._repo_id}: commit {commit} does not hold what was sent; look at it with "
                 f"{command('verify', self._repo_id, '--revision', commit)}"
@@ -387,10 +387,10 @@ class _Publisher:
     def _propose(self) -> Published:
         """Opens a pull request, unless one that holds the release is open."""
         for attempt in range(ATTEMPTS):
-            remote, intent, found = self._patience.ask(self._look)
+            remote, target, found = self._patience.ask(self._look)
             if found.nothing:
                 return self._outcome("unchanged", remote.head, found)
-            if url := self._patience.ask(lambda: self._open_proposal(intent)):  # noqa: B023
+            if url := self._patience.ask(lambda: self._open_proposal(target)):  # noqa: B023
                 return self._outcome("proposed", None, found, url=url)
             try:
                 url = self._commit(remote, found, pull_request=True)
@@ -402,7 +402,7 @@ class _Publisher:
                 return self._outcome("proposed", None, found, url=url)
         raise self._patience.give_up("no pull request could be opened")
 
-    def _open_proposal(self, intent: dict[str, File]) -> str | None:
+    def _open_proposal(self, target: dict[str, File]) -> str | None:
         with asking(self._repo_id, "reading"):
             for found in self._api.get_repo_discussions(
                 self._repo_id,
@@ -412,7 +412,7 @@ class _Publisher:
             ):
                 if found.title == self._title:
                     proposed = read_remote(self._api, self._repo_id, f"refs/pr/{found.num}")
-                    if change(intent, proposed).nothing:
+                    if change(target, proposed).nothing:
                         return str(found.url)
         return None
 
@@ -420,7 +420,7 @@ class _Publisher:
         self,
         state: State,
         commit: str | None,
-        found: Change,
+        found: TreeChange,
         *,
         url: str | None = None,
         card_diff: str = "",

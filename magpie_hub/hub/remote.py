@@ -48,7 +48,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteTree:
     """A repository at one commit.
 
     Attributes:
@@ -64,7 +64,7 @@ class Remote:
     files: Mapping[str, Entry]
 
 
-def read_remote(api: HfApi, repo_id: str, revision: str | None = None) -> Remote | None:
+def read_remote(api: HfApi, repo_id: str, revision: str | None = None) -> RemoteTree | None:
     """Reads what a dataset's repository holds.
 
     Returns:
@@ -95,7 +95,7 @@ def read_remote(api: HfApi, repo_id: str, revision: str | None = None) -> Remote
             )
             if isinstance(entry, RepoFile)
         }
-    return Remote(repo_id, head, bool(info.private), files)
+    return RemoteTree(repo_id, head, bool(info.private), files)
 
 
 def _entry(file: RepoFile) -> Entry:
@@ -112,7 +112,7 @@ def _entry(file: RepoFile) -> Entry:
     return Entry(size, sha256, git)
 
 
-def read_bytes(api: HfApi, remote: Remote, path: str) -> bytes | None:
+def read_bytes(api: HfApi, remote: RemoteTree, path: str) -> bytes | None:
     """A small file, which is the one that the Hub lists; None if it is not there.
 
     Raises:
@@ -139,13 +139,13 @@ def read_bytes(api: HfApi, remote: Remote, path: str) -> bytes | None:
     raise Busy(f"reading {remote.repo_id}: what comes as {path} is not the file that the Hub lists")
 
 
-def read_text(api: HfApi, remote: Remote, path: str) -> str | None:
+def read_text(api: HfApi, remote: RemoteTree, path: str) -> str | None:
     """A small file's text; None if it is not there."""
     content = read_bytes(api, remote, path)
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def read_manifest(api: HfApi, remote: Remote) -> dict[str, Any] | None:
+def read_manifest(api: HfApi, remote: RemoteTree) -> dict[str, Any] | None:
     """The manifest of the release that stands there; None if none of ours does.
 
     Raises:

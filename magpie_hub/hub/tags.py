@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import DATASET, asking
-from magpie_hub.hub.intent import File, change
 from magpie_hub.hub.remote import read_remote
+from magpie_hub.hub.target import File, change
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

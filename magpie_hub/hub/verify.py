@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, asking, clean, connect
 from magpie_hub.hub.preflight import counted_rows
-from magpie_hub.hub.remote import CARD, MANIFEST, Remote, read_manifest, read_remote, read_text
+from magpie_hub.hub.remote import CARD, MANIFEST, RemoteTree, read_manifest, read_remote, read_text
 from magpie_hub.release.documents import config_of
 from magpie_hub.release.shards import count_rows
 
@@ -82,7 +82,7 @@ def verify(
     )
 
 
-def differences(remote: Remote, manifest: Mapping[str, Any]) -> list[str]:
+def differences(remote: RemoteTree, manifest: Mapping[str, Any]) -> list[str]:
     """Files that are missing there, or that the Hub lists otherwise than the manifest does.
 
     The card is a person's too. Of a small file the Hub lists no SHA-256; of a shard it has to, for
@@ -100,7 +100,7 @@ def differences(remote: Remote, manifest: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _compare(remote: Remote, manifest: dict[str, Any]) -> list[str]:
+def _compare(remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """`differences`, and data that the manifest does not name."""
     problems = differences(remote, manifest)
     problems += [
@@ -111,7 +111,7 @@ def _compare(remote: Remote, manifest: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _card(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+def _card(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """What the card counts otherwise than the manifest."""
     said = _said(manifest)
     try:
@@ -131,7 +131,7 @@ def _said(manifest: dict[str, Any]) -> dict[str, int]:
     return rows
 
 
-def _rows(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+def _rows(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """Parquet footers that count otherwise than the manifest."""
     from huggingface_hub import HfFileSystem
 
@@ -153,7 +153,7 @@ def _rows(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _loads(api: HfApi, remote: Remote, manifest: dict[str, Any]) -> list[str]:
+def _loads(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """Configs whose first row `load_dataset` does not give."""
     import datasets
 

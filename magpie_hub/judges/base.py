@@ -15,7 +15,7 @@ from magpie_hub.store.labels import Label
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class JudgeInput:
     """What a judge looks at: the words of one row.
 
     Attributes:
@@ -63,7 +63,7 @@ class Judge(Protocol):
         """
         ...
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Labels every subject.
 
         Args:

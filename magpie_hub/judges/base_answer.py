@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.engines.base import Engine, LoopDetection, Sampling
-from magpie_hub.judges.base import Save, Subject
+from magpie_hub.judges.base import JudgeInput, Save
 from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.model_files import ModelFiles
-from magpie_hub.judges.sanitize import defuse, special_marks
+from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, generation_eos, load_tokenizer
 from magpie_hub.store.labels import Label
 
@@ -102,28 +102,28 @@ class BaseAnswerJudge:
         """
         self._open()
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Has every subject's instruction answered, as many at once as the engine has slots.
 
         Raises:
             ModelError: As `check`.
             EngineError: The engine failed.
         """
-        if not subjects:
+        if not items:
             return
         source, codec = await asyncio.to_thread(self._open)
         marks, eos = special_marks(codec), generation_eos(source)
         async with self._start() as engine:
 
-            async def one(subject: Subject) -> None:
-                prompt = codec.encode_prompt(render(defuse(subject.instruction, marks)))
+            async def one(item: JudgeInput) -> None:
+                prompt = codec.encode_prompt(render(escape_special_tokens(item.instruction, marks)))
                 if len(prompt) + self._max_tokens > engine.info.max_model_len:
-                    save([Label(subject.row_id, failure="too_long")])
+                    save([Label(item.row_id, failure="too_long")])
                     return
                 text = await _answer(engine, codec, prompt, eos, self._max_tokens)
-                save([Label(subject.row_id, {"base_output": text})])
+                save([Label(item.row_id, {"base_output": text})])
 
-            await each(subjects, one, engine)
+            await each(items, one, engine)
 
     def _open(self) -> tuple[ModelSource, Codec]:
         source = self._files.described()

@@ -12,7 +12,7 @@ from magpie_hub.chat.codec import Codec, Ids, one_line
 from magpie_hub.chat.format import ChatOptions
 from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError, ModelError
-from magpie_hub.judges.sanitize import defuse, special_marks
+from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, load_tokenizer
 
 _PROBE = ("first 1v1 user", "first 2v2 answer")
@@ -70,7 +70,9 @@ class Conversations:
         Raises:
             ChatFormatError: The template refuses these very words.
         """
-        question, answer = (defuse(text, self._marks) for text in (instruction, response))
+        question, answer = (
+            escape_special_tokens(text, self._marks) for text in (instruction, response)
+        )
         return self._codec.encode_prompt(self._render(question, answer, ask=ask), question)
 
     def decode(self, ids: Ids) -> str:

@@ -49,7 +49,7 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
     """Leaves out the judges that cannot work.
 
     Args:
-        recipe: With this run's knobs, and the judges as they are written.
+        recipe: With this run's overrides, and the judges as they are written.
         own: The recipe's own model, for which they were chosen.
     """
     judges = recipe.judges

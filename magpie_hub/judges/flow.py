@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from magpie_hub.engines.base import Engine
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 
 StartEngine = Callable[[], AbstractAsyncContextManager[Engine]]
 """Hands out a running engine of the judge's model, and takes it back."""
@@ -17,7 +17,7 @@ SPARE = 4
 
 
 async def each(
-    subjects: Sequence[Subject], do: Callable[[Subject], Awaitable[None]], engine: Engine
+    items: Sequence[JudgeInput], do: Callable[[JudgeInput], Awaitable[None]], engine: Engine
 ) -> None:
     """Does something for every subject; the first failure ends the rest.
 
@@ -26,13 +26,13 @@ async def each(
         do: What is done; it asks the engine.
         engine: Whose slots are to be full.
     """
-    waiting = iter(subjects)
+    waiting = iter(items)
 
     async def work() -> None:
-        for subject in waiting:
-            await do(subject)
+        for item in waiting:
+            await do(item)
 
-    at_once = min(engine.info.slots + SPARE, len(subjects))
+    at_once = min(engine.info.slots + SPARE, len(items))
     tasks = [asyncio.create_task(work()) for _ in range(at_once)]
     try:
         await asyncio.gather(*tasks)

@@ -14,16 +14,16 @@ from typing import Any
 
 from magpie_hub.dedup.table import NO_LEADER, NeighborTable
 from magpie_hub.gates.colon import ends_with_colon
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.store.labels import Label, Labels
-from magpie_hub.store.rows import Book, Outcome
+from magpie_hub.store.rows import RowStatus, RowStore
 
 UNSCORED = "unscored"
 """Why a row with a base answer has no base reward: the answer is over the reward model's context,
 or its reward is no number."""
 
 
-class Verdicts:
+class JoinedLabels:
     """Open labels of all judges.
 
     Args:
@@ -37,14 +37,14 @@ class Verdicts:
         self._stores = stores
         self._neighbors = neighbors
 
-    def reader(self, book: Book, *, texts: bool = False) -> Reader:
+    def reader(self, row_store: RowStore, *, texts: bool = False) -> Reader:
         """Reads what selection needs, for rows in rising order.
 
         Args:
             book: Where the rows' words are.
             texts: Whether the words are looked at too, which takes longer.
         """
-        return Reader(book, self._stores, self._neighbors, texts=texts)
+        return Reader(row_store, self._stores, self._neighbors, texts=texts)
 
     def columns(self, row_ids: range) -> list[dict[str, Any]]:
         """Everything that is published of the labels of neighbouring rows, with what failed.
@@ -74,31 +74,31 @@ class Verdicts:
         return found
 
 
-NONE = Verdicts({})
+NONE = JoinedLabels({})
 """The verdicts of a recipe without judges."""
 
 
 class Reader:
-    """Joins a row's labels; see `Verdicts.reader`."""
+    """Joins a row's labels; see `JoinedLabels.reader`."""
 
     def __init__(
         self,
-        book: Book,
+        row_store: RowStore,
         stores: Mapping[str, Labels | None],
         neighbors: NeighborTable | None,
         *,
         texts: bool = False,
     ) -> None:
-        self._book = book if texts else None
+        self._book = row_store if texts else None
         self._streams = {
-            judge: _Peekable(store.all(book.start) if store is not None else iter(()))
+            judge: _Peekable(store.all(row_store.start) if store is not None else iter(()))
             for judge, store in stores.items()
         }
         self._neighbors = neighbors
 
-    def take(self, outcome: Outcome) -> Labelled | None:
+    def take(self, status: RowStatus) -> LabeledRow | None:
         """A row's labels, of rows that come in rising order; None if one is missing."""
-        row_id = outcome.row_id
+        row_id = status.row_id
         values: dict[str, Any] = {}
         failures: dict[str, str] = {}
         for judge, stream in self._streams.items():
@@ -122,10 +122,10 @@ class Reader:
         if self._book is not None:
             record = self._book.get(row_id, 1)
             colon = record is not None and ends_with_colon(record.instruction)
-        return Labelled(
+        return LabeledRow(
             row_id=row_id,
             instruction_ends_with_colon=colon,
-            response_chars=outcome.response_chars,
+            response_chars=status.response_chars,
             input_quality=values.get("input_quality"),
             difficulty=values.get("difficulty"),
             instruct_reward=values.get("instruct_reward"),

@@ -10,7 +10,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class LabeledRow:
     """A finished row that no gate rejected, with its labels.
 
     A label is None where its judge is off or failed; `failures` tells which.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Save, Subject
+from magpie_hub.judges.base import JudgeInput, Save
 from magpie_hub.models.langid import DETECTOR, MISSING, detect, is_installed, prose, two_letters
 from magpie_hub.store.labels import Label
 
@@ -56,11 +56,11 @@ class LanguageJudge:
         if not is_installed():
             raise UserError(f"the judge language needs {MISSING}, or set judges.language: false")
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Labels every subject."""
-        for start in range(0, len(subjects), BATCH):
-            save(await asyncio.to_thread(_labels, subjects[start : start + BATCH]))
+        for start in range(0, len(items), BATCH):
+            save(await asyncio.to_thread(_labels, items[start : start + BATCH]))
 
 
-def _labels(subjects: Sequence[Subject]) -> list[Label]:
-    return [Label(one.row_id, {"language": language_of(one.instruction)}) for one in subjects]
+def _labels(items: Sequence[JudgeInput]) -> list[Label]:
+    return [Label(one.row_id, {"language": language_of(one.instruction)}) for one in items]

@@ -16,7 +16,7 @@ from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import JudgeModel, Neighbors
 from magpie_hub.recipe.judges import Tags as TagsSection
 from magpie_hub.recipe.selection import Quality
-from magpie_hub.store.rows import Bar
+from magpie_hub.store.rows import QualityThreshold
 
 REVISIONS = "judges"
 """The journal's meta key of the judges' pinned revisions."""
@@ -49,14 +49,14 @@ def tags_itself(recipe: Recipe) -> bool:
     )
 
 
-def bar_of(recipe: Recipe, generator: ModelSource) -> Bar | None:
+def quality_threshold(recipe: Recipe, generator: ModelSource) -> QualityThreshold | None:
     """What a first instruction must reach before it is answered, by the recipe."""
     tags, least = recipe.judges.tags, recipe.selection.min_quality
     if tags is None or not tags.before_responding or least is None:
         return None
     levels = get_args(Quality)
     judge = tag_settings(generator.name, generator.revision, tags.mode)
-    return Bar(frozenset(levels[levels.index(least) :]), fingerprint(judge))
+    return QualityThreshold(frozenset(levels[levels.index(least) :]), fingerprint(judge))
 
 
 def pin_judges(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:

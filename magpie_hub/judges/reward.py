@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from magpie_hub.chat.codec import Ids, one_line
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import Save, Subject
+from magpie_hub.judges.base import JudgeInput, Save
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.model_files import ModelFiles
 from magpie_hub.judges.scorers.base import (
@@ -127,14 +127,14 @@ class RewardJudge:
         check_scorer(source, self._options)
         Conversations.of(source, trust_remote_code=self._options.trust_remote_code)
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Scores every subject and saves batch by batch.
 
         Raises:
             UserError: As `check`.
             EngineError: The scorer failed.
         """
-        if not subjects:
+        if not items:
             return
         source = await asyncio.to_thread(self._files.whole)
         trust = self._options.trust_remote_code
@@ -143,9 +143,9 @@ class RewardJudge:
             lambda: self._scorer(source, self._options, self._max_tokens)
         ) as scorer:
             tokens = self._batch_tokens or scorer.batch_tokens
-            for start in range(0, len(subjects), WINDOW):
+            for start in range(0, len(items), WINDOW):
                 # Subjects and base answers may be read from a database, which wants this thread.
-                window = subjects[start : start + WINDOW]
+                window = items[start : start + WINDOW]
                 answers = self._answers(window)
                 requests, failed = await asyncio.to_thread(
                     self._prepare, conversations, window, answers
@@ -162,26 +162,26 @@ class RewardJudge:
         limit = self._options.max_model_len or MAX_TOKENS
         return min(self._files.pinned.context_length or limit, limit)
 
-    def _answers(self, subjects: Sequence[Subject]) -> list[str | None]:
+    def _answers(self, items: Sequence[JudgeInput]) -> list[str | None]:
         answer = self._base_answer
         if answer is None:
-            return [None] * len(subjects)
-        return [answer(subject.row_id) for subject in subjects]
+            return [None] * len(items)
+        return [answer(item.row_id) for item in items]
 
     def _prepare(
         self,
         conversations: Conversations,
-        subjects: Sequence[Subject],
+        items: Sequence[JudgeInput],
         answers: Sequence[str | None],
     ) -> tuple[list[_Request], list[Label]]:
         """The requests of some subjects, and the labels of those that cannot be scored."""
         requests: list[_Request] = []
         failed: list[Label] = []
-        for subject, answer in zip(subjects, answers, strict=True):
-            row = _Row(subject.row_id)
-            found = self._encode(conversations, subject)
+        for item, answer in zip(items, answers, strict=True):
+            row = _Row(item.row_id)
+            found = self._encode(conversations, item)
             if isinstance(found, str):
-                failed.append(Label(subject.row_id, failure=found))
+                failed.append(Label(item.row_id, failure=found))
                 continue
             requests.append(_Request(row, "instruct_reward", found))
             row.due = 1
@@ -189,16 +189,16 @@ class RewardJudge:
                 continue
             row.rewards["base_reward"] = None
             if answer is not None:
-                found = self._encode(conversations, replace(subject, response=answer))
+                found = self._encode(conversations, replace(item, response=answer))
                 if not isinstance(found, str):
                     requests.append(_Request(row, "base_reward", found))
                     row.due = 2
         return requests, failed
 
-    def _encode(self, conversations: Conversations, subject: Subject) -> Ids | str:
+    def _encode(self, conversations: Conversations, item: JudgeInput) -> Ids | str:
         """Token ids of a row, or why it has none."""
         try:
-            ids = conversations.encode(subject.instruction, subject.response)
+            ids = conversations.encode(item.instruction, item.response)
         except ChatFormatError as error:
             return f"unrenderable:{one_line(error, 80)}"
         return ids if len(ids) <= self._max_tokens else "too_long"

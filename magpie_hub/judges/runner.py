@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.dedup.index import Closeness
+from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.generate.rollout import Tag
-from magpie_hub.judges.base import Judge, Subject
+from magpie_hub.judges.base import Judge, JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge
-from magpie_hub.judges.join import Verdicts, open_labels
+from magpie_hub.judges.join import JoinedLabels, open_labels
 from magpie_hub.judges.language import LanguageJudge
 from magpie_hub.judges.models import judge_models, said, tags_itself
 from magpie_hub.judges.reward import RewardJudge
@@ -30,14 +30,14 @@ from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import JudgeModel, Neighbors
 from magpie_hub.recipe.judges import Tags as TagsSection
 from magpie_hub.store.labels import Label, Labels
-from magpie_hub.store.rows import Book
-from magpie_hub.store.shards import Shelved
-from magpie_hub.store.usage import Meter, Use
+from magpie_hub.store.rows import RowStore
+from magpie_hub.store.shards import CachedShard
+from magpie_hub.store.usage import UsageMeter, Use
 
 if TYPE_CHECKING:
     from magpie_hub.chat.format import ChatFormat
     from magpie_hub.engines.base import Engine
-    from magpie_hub.engines.pool import Engines
+    from magpie_hub.engines.pool import EnginePool
 
 ENGINE_JUDGES = ("tags", "base", "safety")
 """Judges whose model runs in an engine."""
@@ -49,7 +49,7 @@ ChatOf = Callable[[ModelSource], "ChatFormat"]
 """Derives a model's chat format."""
 
 
-class Judging:
+class JudgeRunner:
     """A recipe's judges, at pinned revisions.
 
     Args:
@@ -68,7 +68,7 @@ class Judging:
         folder: Path,
         home: Path,
         revisions: Mapping[str, str],
-        published: Sequence[Shelved] = (),
+        published: Sequence[CachedShard] = (),
     ) -> None:
         self._recipe = recipe
         self._generator = generator
@@ -79,10 +79,10 @@ class Judging:
         models = judge_models(recipe)
         names = [name for name in recipe.judges.names if name != "neighbors"]
         self._judges = {name: self._make(name, models.get(name)) for name in names}
-        self.closeness: Closeness | None = None
+        self.neighbor_index: NeighborIndex | None = None
         if near := recipe.judges.neighbors:
             revision = revisions[said(near)]
-            self.closeness = Closeness(
+            self.neighbor_index = NeighborIndex(
                 recipe, near, revision, generator.identity, self._folder, home, published
             )
 
@@ -127,14 +127,14 @@ class Judging:
                 assert not isinstance(model, Neighbors)
                 source = pin(str(model.model), self._revisions[said(model)])
                 plan_engine(source, self._options(model), constrained=name == "tags")
-        if self.closeness is not None:
-            self.closeness.check()
+        if self.neighbor_index is not None:
+            self.neighbor_index.check()
 
     async def label(
         self,
-        book: Book,
+        row_store: RowStore,
         rows: Sequence[int],
-        engines: Engines,
+        engines: EnginePool,
         chat_of: ChatOf,
         say: Callable[[str], None],
         watch: Watch | None = None,
@@ -152,7 +152,7 @@ class Judging:
         Raises:
             UserError, RunError: As `Judge.label`; what was labelled is kept.
         """
-        paths, meter = self.paths, Meter(book.first)
+        paths, meter = self.paths, UsageMeter(row_store.first)
         for name, judge in self._judges.items():
             with Labels(paths[name]) as store:
                 todo = store.missing(rows)
@@ -169,18 +169,22 @@ class Judging:
                 try:
                     with meter.stage(name, self._model_name(name), partial(len, store)) as use:
                         self._run = _Run(engines, chat_of, use, base)
-                        await judge.label(_Subjects(book, todo), counted.save)
+                        await judge.label(_Subjects(row_store, todo), counted.save)
                 finally:
                     self._run = None
                     if base is not None:
                         base.close()
-        if self.closeness is not None and self.closeness.lacks(rows):
+        if self.neighbor_index is not None and self.neighbor_index.lacks(rows):
             await engines.rest()
-            near, closeness = judge_models(self._recipe)["neighbors"], self.closeness
-            fresh = len(closeness.missing(rows))
+            near, neighbor_index = judge_models(self._recipe)["neighbors"], self.neighbor_index
+            fresh = len(neighbor_index.missing(rows))
             say(f"neighbors: {fresh} of {len(rows)} rows to embed")
-            with meter.stage("neighbors", str(near.model), lambda: -len(closeness.missing(rows))):
-                await closeness.embed(rows, lambda row: _subject(book, row).instruction, watch)
+            with meter.stage(
+                "neighbors", str(near.model), lambda: -len(neighbor_index.missing(rows))
+            ):
+                await neighbor_index.embed(
+                    rows, lambda row: _subject(row_store, row).instruction, watch
+                )
 
     @contextmanager
     def tagging(self, engine: Engine, chat: ChatFormat) -> Iterator[Tag | None]:
@@ -200,7 +204,7 @@ class Judging:
             async def tag(row_id: int, instruction: str) -> str | None:
                 label = store.get(row_id)
                 if label is None:
-                    label = await judge.of(Subject(row_id, instruction))
+                    label = await judge.of(JudgeInput(row_id, instruction))
                     store.put([label])
                 quality = label.values.get("input_quality")
                 return None if quality is None else str(quality)
@@ -208,7 +212,7 @@ class Judging:
             yield tag
 
     @contextmanager
-    def verdicts(self, pool: Sequence[int]) -> Iterator[Verdicts]:
+    def labels(self, pool: Sequence[int]) -> Iterator[JoinedLabels]:
         """Opens all labels for reading.
 
         Args:
@@ -216,8 +220,8 @@ class Judging:
                 were judged.
         """
         with open_labels(self.paths) as stores:
-            table = self.closeness.table(pool) if self.closeness is not None else None
-            yield Verdicts(stores, table)
+            table = self.neighbor_index.table(pool) if self.neighbor_index is not None else None
+            yield JoinedLabels(stores, table)
 
     def _make(self, name: str, model: JudgeModel | TagsSection | Neighbors | None) -> Judge:
         if name == "language":
@@ -311,18 +315,18 @@ class Judging:
 class _Run:
     """What the judges work with while they label."""
 
-    def __init__(self, engines: Engines, chat_of: ChatOf, use: Use, base: Labels | None) -> None:
+    def __init__(self, engines: EnginePool, chat_of: ChatOf, use: Use, base: Labels | None) -> None:
         self.engines = engines
         self.chat_of = chat_of
         self.use = use
         self.base = base
 
 
-class _Subjects(Sequence[Subject]):
+class _Subjects(Sequence[JudgeInput]):
     """Rows as subjects, each read from the journal when it is looked at."""
 
-    def __init__(self, book: Book, rows: Sequence[int]) -> None:
-        self._book = book
+    def __init__(self, row_store: RowStore, rows: Sequence[int]) -> None:
+        self._book = row_store
         self._rows = rows
 
     def __len__(self) -> int:
@@ -334,10 +338,10 @@ class _Subjects(Sequence[Subject]):
         return _subject(self._book, self._rows[place])
 
 
-def _subject(book: Book, row_id: int) -> Subject:
-    record = book.get(row_id, 1)
+def _subject(row_store: RowStore, row_id: int) -> JudgeInput:
+    record = row_store.get(row_id, 1)
     assert record is not None
-    return Subject(row_id, record.instruction, record.response or "")
+    return JudgeInput(row_id, record.instruction, record.response or "")
 
 
 class _Counted:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from magpie_hub.chat.codec import one_line
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import Save, Subject
+from magpie_hub.judges.base import JudgeInput, Save
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.flow import StartEngine, each
 from magpie_hub.judges.model_files import ModelFiles
@@ -100,23 +100,23 @@ class GuardJudge:
         """
         self._open()
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Asks about every subject, as many at once as the engine has slots.
 
         Raises:
             ModelError: As `check`.
             EngineError: The engine failed.
         """
-        if not subjects:
+        if not items:
             return
         conversations, eos = await asyncio.to_thread(self._open)
         sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0, stop_ids=eos)
         async with self._start() as engine:
 
-            async def one(subject: Subject) -> None:
-                save([await _ask(engine, conversations, sampling, subject)])
+            async def one(item: JudgeInput) -> None:
+                save([await _ask(engine, conversations, sampling, item)])
 
-            await each(subjects, one, engine)
+            await each(items, one, engine)
 
     def _open(self) -> tuple[Conversations, tuple[int, ...]]:
         source = self._files.described()
@@ -125,21 +125,21 @@ class GuardJudge:
 
 
 async def _ask(
-    engine: Engine, conversations: Conversations, sampling: Sampling, subject: Subject
+    engine: Engine, conversations: Conversations, sampling: Sampling, item: JudgeInput
 ) -> Label:
     try:
-        prompt = conversations.encode(subject.instruction, subject.response, ask=True)
+        prompt = conversations.encode(item.instruction, item.response, ask=True)
     except ChatFormatError as error:
-        return Label(subject.row_id, failure=f"unrenderable:{one_line(error, 80)}")
+        return Label(item.row_id, failure=f"unrenderable:{one_line(error, 80)}")
     if len(prompt) + sampling.max_tokens > engine.info.max_model_len:
-        return Label(subject.row_id, failure="too_long")
+        return Label(item.row_id, failure="too_long")
     completion = await engine.generate(prompt, sampling)
     text = conversations.decode(completion.ids)
     verdict = read_verdict(text)
     if verdict is None or completion.finish_reason != "stop":
-        return Label(subject.row_id, failure=f"unparsable:{one_line(text, 60)}")
+        return Label(item.row_id, failure=f"unparsable:{one_line(text, 60)}")
     return Label(
-        subject.row_id,
+        item.row_id,
         {
             "llama_guard_2": text,
             "safe": verdict.safe,

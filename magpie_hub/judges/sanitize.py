@@ -19,7 +19,7 @@ def special_marks(codec: Codec) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, marks))) if marks else None
 
 
-def defuse(text: str, marks: re.Pattern[str] | None) -> str:
+def escape_special_tokens(text: str, marks: re.Pattern[str] | None) -> str:
     """Foreign words as plain text.
 
     Args:

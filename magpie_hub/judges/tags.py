@@ -21,10 +21,10 @@ from typing import Any, Literal, get_args
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.judges.base import Save, Subject
+from magpie_hub.judges.base import JudgeInput, Save
 from magpie_hub.judges.explanation import Explanations
 from magpie_hub.judges.flow import StartEngine, each
-from magpie_hub.judges.sanitize import defuse, special_marks
+from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.store.labels import Label
 
@@ -133,15 +133,15 @@ class TagsJudge:
     def check(self) -> None:
         """Nothing to look at: the tagger's model is pinned and its engine planned by the caller."""
 
-    async def label(self, subjects: Sequence[Subject], save: Save) -> None:
+    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
         """Tags every subject, as many at once as the engine has slots."""
         async with self._start() as engine:
             tags = Tags(engine, self._chat(), self._model, self._mode)
 
-            async def one(subject: Subject) -> None:
-                save([await tags.of(subject)])
+            async def one(item: JudgeInput) -> None:
+                save([await tags.of(item)])
 
-            await each(subjects, one, engine)
+            await each(items, one, engine)
 
 
 def tag_settings(model: str, revision: str, mode: Mode) -> dict[str, Any]:
@@ -174,29 +174,29 @@ class Tags:
         self._model = model
         self._mode: Mode = mode
 
-    async def of(self, subject: Subject) -> Label:
+    async def of(self, item: JudgeInput) -> Label:
         """A row's tags, or why there are none.
 
         Raises:
             EngineError: The engine failed.
         """
-        prompt = self._prompt(subject.instruction)
+        prompt = self._prompt(item.instruction)
         room = self._engine.info.max_model_len - len(prompt)
         if room < LEAST_TOKENS[self._mode]:
-            return Label(subject.row_id, failure="too_long")
+            return Label(item.row_id, failure="too_long")
         sampling = Sampling(
             max_tokens=min(room, MAX_TOKENS[self._mode]),
             temperature=0.0,
             stop_ids=self._chat.stop_ids,
             pattern=reply_pattern(self._mode),
         )
-        return self._read(subject, await self._engine.generate(prompt, sampling))
+        return self._read(item, await self._engine.generate(prompt, sampling))
 
     def _prompt(self, instruction: str) -> list[int]:
         head, tail = self._static
         codec = self._chat.codec
         # The head has ids of its own, whatever follows it: equal ids are what the cache serves.
-        words = codec.encode(defuse(instruction, self._marks))
+        words = codec.encode(escape_special_tokens(instruction, self._marks))
         return self._chat.answer_prompt((), (*head, *words, *tail))
 
     @cached_property
@@ -214,8 +214,8 @@ class Tags:
     def _explanations(self) -> Explanations:
         return Explanations(render(self._mode, ""))
 
-    def _read(self, subject: Subject, completion: Completion) -> Label:
-        row_id = subject.row_id
+    def _read(self, item: JudgeInput, completion: Completion) -> Label:
+        row_id = item.row_id
         if completion.finish_reason != "stop":
             return Label(row_id, failure="cut_off")
         text = self._chat.decode(completion.ids)
@@ -224,7 +224,7 @@ class Tags:
             return Label(row_id, failure=f"unparsable:{text[:60]!r}")
         said = {key: " ".join(value.split()) for key, value in found.groupdict().items()}
         explained = {line: said[line] for line in EXPLAINED if line in said}
-        if failure := self._explanations.failure(explained, subject.instruction):
+        if failure := self._explanations.failure(explained, item.instruction):
             return Label(row_id, failure=failure)
         category = said["category"]
         others = said.get("others", "none").split(", ")

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from magpie_hub.chat.trial import give_up
 from magpie_hub.generate.scheduler import Progress, Watcher
-from magpie_hub.pipeline.run import Job, Say
+from magpie_hub.pipeline.run import Run, Say
 
 
 class Background:
@@ -24,11 +24,11 @@ class Background:
     Args:
         job: What to run.
         say: Told what is going on; called on the thread.
-        main_guarded: See `Job.run`.
+        main_guarded: See `Run.complete`.
     """
 
-    def __init__(self, job: Job, say: Say, *, main_guarded: bool = False) -> None:
-        self._job = job
+    def __init__(self, run: Run, say: Say, *, main_guarded: bool = False) -> None:
+        self._target = run
         self._say = say
         self._main_guarded = main_guarded
         self._news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
@@ -67,7 +67,9 @@ class Background:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.ensure_future(
-            self._job.run(say=self._say, watch=self._news.put, main_guarded=self._main_guarded)
+            self._target.complete(
+                say=self._say, watch=self._news.put, main_guarded=self._main_guarded
+            )
         )
         if self._cancelled:
             self._task.cancel()

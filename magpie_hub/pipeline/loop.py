@@ -19,24 +19,31 @@ from pathlib import Path
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine
-from magpie_hub.engines.pool import Engines
+from magpie_hub.engines.pool import EnginePool
 from magpie_hub.errors import EngineError, OutOfMemory, YieldError
 from magpie_hub.gates import GateSet
 from magpie_hub.generate.generator import engine_options, load_chat, row_tokens
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import WINDOW, Ledger, Progress, Watcher, grow, no_room
+from magpie_hub.generate.scheduler import (
+    WINDOW,
+    PrefixTracker,
+    Progress,
+    Watcher,
+    no_room,
+    run_rollouts,
+)
 from magpie_hub.judges.models import judge_models, tags_itself
-from magpie_hub.judges.runner import Judging
+from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Chat, Recipe
-from magpie_hub.selection.deliver import Survey, survey, wanted_rows
-from magpie_hub.store.rows import Book
-from magpie_hub.store.usage import Meter
+from magpie_hub.selection.deliver import SelectionProgress, evaluate, wanted_rows
+from magpie_hub.store.rows import RowStore
+from magpie_hub.store.usage import UsageMeter
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
+class BuildLoop:
     """One run over an open book, by whoever holds its lock.
 
     Attributes:
@@ -56,8 +63,8 @@ class Rounds:
     source: ModelSource
     chat: ChatFormat
     gates: GateSet
-    judging: Judging
-    book: Book
+    judge_runner: JudgeRunner
+    row_store: RowStore
     home: Path
     say: Callable[[str], None]
     watch: Watcher | None = None
@@ -71,10 +78,10 @@ class Rounds:
             RunError: The run had to stop; finished turns and labels are kept.
         """
         enough = wanted_rows(self.recipe)
-        if begun := min(Ledger(self.book, enough).kept, enough):
+        if begun := min(PrefixTracker(self.row_store, enough).kept, enough):
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
-        begin = partial(_begin_session, self.book)
-        async with Engines(
+        begin = partial(_begin_session, self.row_store)
+        async with EnginePool(
             self.source,
             engine_options(self.recipe),
             self.home,
@@ -96,20 +103,22 @@ class Rounds:
                     return
                 enough = more
 
-    async def _round(self, enough: int, engines: Engines) -> int | None:
+    async def _round(self, enough: int, engines: EnginePool) -> int | None:
         """Generates and judges until `enough` rows have passed the gates.
 
         Returns:
             How many it takes for the next round; None if this was the last.
         """
-        ledger = Ledger(self.book, enough)
-        if not ledger.done:
-            await self._grow(ledger, engines)
-        pool = passing(self.book, enough)
+        tracker = PrefixTracker(self.row_store, enough)
+        if not tracker.done:
+            await self._grow(tracker, engines)
+        pool = passing(self.row_store, enough)
         chat_of = partial(chat_of_judge, self.recipe, self.chat, self.source, self.home)
-        await self.judging.label(self.book, pool, engines, chat_of, self.say, _stages(self.watch))
-        with self.judging.verdicts(pool) as verdicts:
-            found = survey(self.book, self.recipe, verdicts)
+        await self.judge_runner.label(
+            self.row_store, pool, engines, chat_of, self.say, _stages(self.watch)
+        )
+        with self.judge_runner.labels(pool) as labels:
+            found = evaluate(self.row_store, self.recipe, labels)
         if not found.missing:
             return None
         if len(found.pool) < len(pool):
@@ -121,20 +130,20 @@ class Rounds:
         )
         return more
 
-    async def _grow(self, ledger: Ledger, engines: Engines) -> None:
+    async def _grow(self, tracker: PrefixTracker, engines: EnginePool) -> None:
         """Generates until the ledger is done."""
         finished = 0
-        meter = Meter(self.book.later or self.book.first)
+        meter = UsageMeter(self.row_store.later or self.row_store.first)
         with meter.stage("generate", self.source.name, lambda: finished) as use:
             engine = await engines.generator()
             use.engine(engine)
-            with self.judging.tagging(engine, self.chat) as tag:
+            with self.judge_runner.tagging(engine, self.chat) as tag:
                 rollouts = Rollouts(
-                    Plan(self.recipe), self.chat, engine, self.gates, self.book, tag
+                    Plan(self.recipe), self.chat, engine, self.gates, self.row_store, tag
                 )
                 try:
-                    await grow(
-                        ledger,
+                    await run_rollouts(
+                        tracker,
                         rollouts,
                         engine,
                         min_yield=self.recipe.min_yield,
@@ -145,7 +154,7 @@ class Rounds:
                 if advice := no_room(rollouts, engine):
                     self.say(advice)
 
-    def _more(self, found: Survey) -> int:
+    def _more(self, found: SelectionProgress) -> int:
         """Rows that must pass the gates so that enough of them will be kept, a few to spare.
 
         Raises:
@@ -164,18 +173,18 @@ class Rounds:
         return pool + math.ceil(more + math.sqrt(more * (1 - share)))
 
 
-def passing(book: Book, most: int | None = None) -> array[int]:
+def passing(row_store: RowStore, most: int | None = None) -> array[int]:
     """Rows that passed the gates, in order, below the first unfinished one; `most` at most."""
     found = array("q")
-    for outcome in book.outcomes():
-        if not outcome.finished or (most is not None and len(found) >= most):
+    for status in row_store.statuses():
+        if not status.finished or (most is not None and len(found) >= most):
             break
-        if outcome.passed:
-            found.append(outcome.row_id)
+        if status.passed:
+            found.append(status.row_id)
     return found
 
 
-def _begin_session(book: Book, engine: Engine) -> None:
+def _begin_session(row_store: RowStore, engine: Engine) -> None:
     """Writes down which engine the turns that follow are drawn with."""
     info = engine.info
     session = {
@@ -187,7 +196,7 @@ def _begin_session(book: Book, engine: Engine) -> None:
         "max_model_len": info.max_model_len,
         "settings": info.settings,
     }
-    for journal in filter(None, (book.first, book.later)):
+    for journal in filter(None, (row_store.first, row_store.later)):
         journal.begin_session(session)
 
 

@@ -1,4 +1,4 @@
-"""The recipe of one run: found by name, its keys set, its knobs turned, everything in it checked.
+"""The recipe of one run: found by name, its keys set, its overrides applied, all of it checked.
 
 Apart from `magpie_hub.pipeline.run`: a builder whose rows are cached reads the recipe and imports
 nothing that generates rows.
@@ -19,7 +19,7 @@ from magpie_hub.recipe.as_run import SPOKEN_OF, in_true_words
 from magpie_hub.recipe.blocks import block_faults, template_fault
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import apply, load_recipe
-from magpie_hub.recipe.overrides import KNOBS, turn_knobs, warn_of_typos
+from magpie_hub.recipe.overrides import OVERRIDES, apply_overrides, warn_of_typos
 from magpie_hub.recipe.settings import NAME, Setting, read_settings
 from magpie_hub.recipe.variants import find_recipe
 
@@ -28,49 +28,49 @@ log = logging.getLogger("magpie_hub")
 
 def open_recipe(
     name: str | Path,
-    knobs: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",
 ) -> Recipe:
-    """A variant's or a path's recipe, with this run's knobs turned and everything checked.
+    """A variant's or a path's recipe, with this run's overrides applied and everything checked.
 
     Args:
         name: Variant name, recipe path, or a folder with one recipe in it.
-        knobs: Keywords or options by name; None values are not given. `settings` holds any other
+        overrides: Keywords or options by name; None values are not given. `settings` holds other
             keys of the recipe: see `magpie_hub.recipe.settings`.
         environment: For ``MAGPIE_*`` variables; this process's by default.
-        how: How the caller spells a knob in messages: "{name}" or "{option}".
+        how: How the caller spells an override in messages: "{name}" or "{option}".
 
     Raises:
-        UserError: No such recipe, or something in it or in the knobs is refused.
+        UserError: No such recipe, or something in it or in the overrides is refused.
     """
     path = find_recipe(name)
-    return set_up(partial(load_recipe, path), str(path), knobs, environment, how)
+    return set_up(partial(load_recipe, path), str(path), overrides, environment, how)
 
 
 def set_up(
     read: Callable[[Sequence[Setting]], Recipe],
     origin: str,
-    knobs: Mapping[str, Any] | None,
+    overrides: Mapping[str, Any] | None,
     environment: Mapping[str, str] | None,
     how: str,
 ) -> Recipe:
-    """A recipe from wherever it is read, with this run's knobs turned and everything checked.
+    """A recipe from wherever it is read, with this run's overrides applied and everything checked.
 
     Args:
         read: Reads it, with settings as if it said so.
         origin: What to call it in messages.
-        knobs: See `open_recipe`, as for the others.
+        overrides: See `open_recipe`, as for the others.
 
     Raises:
         UserError: See `open_recipe`.
     """
-    given = dict(knobs or {})
+    given = dict(overrides or {})
     environment = os.environ if environment is None else environment
     warn_of_typos(environment)
     settings = read_settings(given.pop(NAME, None), environment, how)
-    recipe = read([one for one in settings.values() if one.key not in KNOBS])
-    run = turn_knobs(recipe, given, environment, how, settings)
+    recipe = read([one for one in settings.values() if one.key not in OVERRIDES])
+    run = apply_overrides(recipe, given, environment, how, settings)
     faults = [*_gate_faults(recipe), *block_faults(run.card.blocks, run.turns)]
     if run.chat.template and (fault := template_fault(run.chat.template)):
         faults.append(fault)

@@ -160,7 +160,7 @@ def _line(sample: Sample) -> str:
 
 
 def choose_model(
-    model: str, recipe: str | Path | None = None, *, how: str = "{name}", **knobs: Any
+    model: str, recipe: str | Path | None = None, *, how: str = "{name}", **overrides: Any
 ) -> tuple[Recipe, ModelSource]:
     """Finds the model and decides how it is probed; loads and writes nothing.
 
@@ -168,14 +168,14 @@ def choose_model(
         model: A Hub id or a folder.
         recipe: Whose chat overrides, sampling and gates to take; defaults otherwise.
         how: How the caller spells a setting in messages.
-        **knobs: Settings of the run, by the recipe's names.
+        **overrides: Settings of the run, by the recipe's names.
 
     Raises:
         UserError: No such model, or a setting that is refused.
     """
-    knobs["model"] = model
+    overrides["model"] = model
     if recipe is not None:
-        chosen = open_recipe(recipe, knobs, how=how)
+        chosen = open_recipe(recipe, overrides, how=how)
     else:
         base = {
             "name": "probe",
@@ -185,7 +185,7 @@ def choose_model(
             "respond": {"max_tokens": 1024},
         }
         read = partial(parse_recipe, yaml.safe_dump(base), "probe")
-        chosen = set_up(read, "probe", knobs, os.environ, how)
+        chosen = set_up(read, "probe", overrides, os.environ, how)
     return chosen, pin(chosen.model, chosen.model_revision)
 
 

@@ -1,8 +1,8 @@
-"""A job: a recipe opened for one run, and the one function that all doors generate through.
+"""A run: one recipe with its generator pinned and its journals found.
 
-The command line, the Python API, the `datasets` builder and a schedule all open a `Job`, `run` it,
-and read its `book` and `verdicts`. What is there already is never generated or judged again; when
-enough rows pass, neither model nor engine is touched.
+The command line, the Python API, the `datasets` builder and a schedule all open a `Run`, complete
+it, and read its rows and labels. What is there already is never generated or judged again; when
+enough rows pass, neither model nor engine is loaded.
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ from magpie_hub.gates import GateSet, build_gates
 from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.generate.generator import check_memory, engine_options, load_chat
 from magpie_hub.generate.rollout import GateJudge, judge_again
-from magpie_hub.generate.scheduler import Ledger, Progress, Watcher
-from magpie_hub.judges.models import REVISIONS, bar_of, judges_pinned, pin_judges, tags_itself
-from magpie_hub.judges.runner import Judging
+from magpie_hub.generate.scheduler import PrefixTracker, Progress, Watcher
+from magpie_hub.judges.models import (
+    REVISIONS,
+    judges_pinned,
+    pin_judges,
+    quality_threshold,
+    tags_itself,
+)
+from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource, is_remote, pin
 from magpie_hub.paths import home as default_home
-from magpie_hub.pipeline.loop import Rounds, passing
+from magpie_hub.pipeline.loop import BuildLoop, passing
 from magpie_hub.pipeline.open import open_recipe as open_recipe
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.selection.deliver import Delivery, deliver, wanted_rows
-from magpie_hub.store.baseline import Past
+from magpie_hub.store.baseline import Baseline
 from magpie_hub.store.journal import FIRST as FIRST
 from magpie_hub.store.journal import Journal, writer_lock
 from magpie_hub.store.orphans import NAMES, Orphans, find_orphans
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from magpie_hub.store.sqlite import IN_MEMORY
 
 PRE_QUERIES = "pre_queries"
@@ -46,11 +52,11 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Run:
     """A recipe with its generator pinned and its journals found.
 
     Attributes:
-        recipe: With this run's knobs.
+        recipe: With this run's overrides.
         source: The generator at a pinned revision.
         home: The folder of all journals and packaged models.
         gates: The recipe's gates.
@@ -61,17 +67,19 @@ class Job:
     source: ModelSource
     home: Path
     gates: GateSet
-    past: Past | None = None
+    baseline: Baseline | None = None
 
     @classmethod
-    def open(cls, recipe: Recipe, home: Path | None = None, past: Past | None = None) -> Job:
+    def open(
+        cls, recipe: Recipe, home: Path | None = None, baseline: Baseline | None = None
+    ) -> Run:
         """Pins the generator and finds the journals. Loads nothing heavy, writes nothing.
 
         A recipe that names no revision goes on with the revision that its rows were begun with,
         so that a commit to the model's repository does not orphan them.
 
         Args:
-            recipe: With this run's knobs; its rows are those of the increment, if there is a past.
+            recipe: With this run's overrides; its rows are the increment's, if there is a baseline.
             home: The folder of all journals; the environment's by default.
             past: What is published already, if these rows are to be added to it.
 
@@ -88,7 +96,7 @@ class Job:
             else:
                 revision = begun.revision
         source = pin(recipe.model, revision)
-        return cls(recipe, source, home, build_gates(recipe.gates.rules), past)
+        return cls(recipe, source, home, build_gates(recipe.gates.rules), baseline)
 
     @property
     def folder(self) -> Path:
@@ -112,7 +120,7 @@ class Job:
         return self.wanted == self.recipe.rows and not self.recipe.judges.names
 
     @contextmanager
-    def book(self, *, writable: bool = False) -> Iterator[Book]:
+    def row_store(self, *, writable: bool = False) -> Iterator[RowStore]:
         """The job's rows, read from (or opened for writing in) its journals.
 
         Raises:
@@ -128,65 +136,67 @@ class Job:
                     later = stack.enter_context(Journal(path, gates, readonly=not writable))
                 else:
                     later = stack.enter_context(Journal(IN_MEMORY, gates))
-            bar = bar_of(self.recipe, self.source)
-            if self.past is None:
-                yield Book(first, later, self.recipe.turns, bar)
+            threshold = quality_threshold(self.recipe, self.source)
+            if self.baseline is None:
+                yield RowStore(first, later, self.recipe.turns, threshold)
                 return
-            taken = self.past.digests if self.recipe.gates.duplicate else ()
-            yield Book(first, later, self.recipe.turns, bar, start=self.past.start, taken=taken)
+            taken = self.baseline.digests if self.recipe.gates.duplicate else ()
+            yield RowStore(
+                first, later, self.recipe.turns, threshold, start=self.baseline.start, taken=taken
+            )
 
     def progress(self) -> Progress:
         """What the journals hold for this recipe; no rows at all if nobody has begun."""
         progress = Progress(self.wanted)
         if (self.folder / FIRST).exists():
-            with self.book() as book:
-                ledger = Ledger(book, self.wanted)
-                progress.passed, progress.settled = ledger.passed, ledger.settled
-                progress.reasons = ledger.reasons
+            with self.row_store() as row_store:
+                tracker = PrefixTracker(row_store, self.wanted)
+                progress.passed, progress.settled = tracker.passed, tracker.settled
+                progress.reasons = tracker.reasons
         return progress
 
-    def judging(self, book: Book) -> Judging | None:
+    def judge_runner(self, row_store: RowStore) -> JudgeRunner | None:
         """The judges that have labelled this journal's rows, at the revisions it names.
 
         Returns:
             None if one of the recipe's judges is not pinned there, so that it has judged nothing.
         """
-        revisions = book.first.meta(REVISIONS) or {}
+        revisions = row_store.first.meta(REVISIONS) or {}
         if not judges_pinned(self.recipe, revisions):
             return None
         return self._judges(revisions)
 
-    def _judges(self, revisions: Mapping[str, str]) -> Judging:
-        published = self.past.shards if self.past else ()
-        return Judging(self.recipe, self.source, self.folder, self.home, revisions, published)
+    def _judges(self, revisions: Mapping[str, str]) -> JudgeRunner:
+        published = self.baseline.shards if self.baseline else ()
+        return JudgeRunner(self.recipe, self.source, self.folder, self.home, revisions, published)
 
     def _pin_judges(self) -> dict[str, str]:
         """Revisions of the judges' models; those that the journal does not name are looked up."""
         known: dict[str, str] = {}
         if (self.folder / FIRST).exists():
-            with self.book() as book:
-                known = book.first.meta(REVISIONS) or {}
-        return pin_judges(self.recipe, known | self._past_judges)
+            with self.row_store() as row_store:
+                known = row_store.first.meta(REVISIONS) or {}
+        return pin_judges(self.recipe, known | self._baseline_judges)
 
     @property
-    def _past_judges(self) -> dict[str, str]:
+    def _baseline_judges(self) -> dict[str, str]:
         """Revisions that published rows were judged with, which an increment keeps to."""
-        return dict(self.past.judges) if self.past else {}
+        return dict(self.baseline.judges) if self.baseline else {}
 
     def delivery(self) -> Delivery | None:
         """The dataset's rows, if all that it takes is in the journals and labelled."""
         if not (self.folder / FIRST).exists():
             return None
-        with self.book() as book:
-            judging = self.judging(book)
-            if judging is None:
+        with self.row_store() as row_store:
+            judge_runner = self.judge_runner(row_store)
+            if judge_runner is None:
                 return None
             # Only neighbours ask for the pool, which takes a look at every row to find.
-            pool = passing(book) if judging.closeness is not None else ()
-            with judging.verdicts(pool) as verdicts:
-                return deliver(book, self.recipe, verdicts)
+            pool = passing(row_store) if judge_runner.neighbor_index is not None else ()
+            with judge_runner.labels(pool) as labels:
+                return deliver(row_store, self.recipe, labels)
 
-    async def run(
+    async def complete(
         self, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
     ) -> None:
         """Generates and judges what is missing. The one way in which rows come to be.
@@ -213,8 +223,8 @@ class Job:
         if self._unjudged():
             # Takes no engine, and may be all that there is to do.
             chat = load_chat(self.recipe, self.source, self.home)
-            with writer_lock(self.folder, say), self.book(writable=True) as book:
-                self._judge_again(book, chat, say)
+            with writer_lock(self.folder, say), self.row_store(writable=True) as row_store:
+                self._judge_again(row_store, chat, say)
             if self.delivery() is not None:
                 return
         if orphans := self.left_behind():
@@ -228,20 +238,20 @@ class Job:
             assert chat.next_query
         revisions = self._pin_judges()
         self._judges(revisions).check()
-        with writer_lock(self.folder, say), self.book(writable=True) as book:
-            self._describe(book, chat)
-            self._judge_again(book, chat, say)
+        with writer_lock(self.folder, say), self.row_store(writable=True) as row_store:
+            self._describe(row_store, chat)
+            self._judge_again(row_store, chat, say)
             # Who held the lock until now may have pinned them first.
-            revisions |= (book.first.meta(REVISIONS) or {}) | self._past_judges
-            book.first.set_meta(REVISIONS, revisions)
-            book.begin()
-            rounds = Rounds(
+            revisions |= (row_store.first.meta(REVISIONS) or {}) | self._baseline_judges
+            row_store.first.set_meta(REVISIONS, revisions)
+            row_store.begin()
+            rounds = BuildLoop(
                 self.recipe,
                 self.source,
                 chat,
                 self.gates,
                 self._judges(revisions),
-                book,
+                row_store,
                 self.home,
                 say,
                 watch,
@@ -254,7 +264,7 @@ class Job:
 
         Gates, rows, turns, judges and thresholds leave nothing behind.
         """
-        name, start = self.recipe.name, self.past.start if self.past else 0
+        name, start = self.recipe.name, self.baseline.start if self.baseline else 0
         if not (self.folder / FIRST).exists():
             paths = journals(self.home).glob(f"{model_slug(self.recipe.model)}-*/{FIRST}")
             settings = first_turn_settings(self.recipe, self.source.revision)
@@ -269,32 +279,32 @@ class Job:
         """Whether these gates have not been asked about some journaled turn."""
         if not (self.folder / FIRST).exists():
             return False
-        with self.book() as book:
-            return any(journal.unjudged() for journal in book.journals)
+        with self.row_store() as row_store:
+            return any(journal.unjudged() for journal in row_store.journals)
 
-    def _judge_again(self, book: Book, chat: ChatFormat, say: Say) -> None:
-        judge_again(book.journals, GateJudge(chat, self.gates, self.recipe.gates), say)
+    def _judge_again(self, row_store: RowStore, chat: ChatFormat, say: Say) -> None:
+        judge_again(row_store.journals, GateJudge(chat, self.gates, self.recipe.gates), say)
 
-    def _describe(self, book: Book, chat: ChatFormat) -> None:
+    def _describe(self, row_store: RowStore, chat: ChatFormat) -> None:
         """Writes down what the journals hold, so that they can be found again and explained.
 
         The rows of one journal are drawn with one chat format.
         """
         derived = json.loads(json.dumps(chat.to_json()))
-        known = book.first.meta("chat") or (self.past.chat if self.past else None)
+        known = row_store.first.meta("chat") or (self.baseline.chat if self.baseline else None)
         if known is not None and known != derived:
             raise JournalError(
-                f"{book.first.path}: these rows were drawn with another chat format than the one "
-                "derived now (another version of transformers, most likely); use that version, or "
+                f"{row_store.first.path}: these rows were drawn with another chat format than the "
+                "one derived now (another version of transformers?); use that version, or "
                 "set another seed to begin a new set"
             )
-        book.first.set_meta("chat", derived)
-        book.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
+        row_store.first.set_meta("chat", derived)
+        row_store.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
         settings = [
             first_turn_settings(self.recipe, self.source.revision),
             later_turn_settings(self.recipe),
         ]
-        for journal, said in zip(book.journals, settings, strict=False):
+        for journal, said in zip(row_store.journals, settings, strict=False):
             # Recipes that draw the same go on with each other's rows.
             names = {self.recipe.name, *(journal.meta(NAMES) or ())}
             journal.set_meta(NAMES, sorted(names))
@@ -327,20 +337,20 @@ def model_slug(model: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "-" for c in base) or "model"
 
 
-class Found(NamedTuple):
+class JournalFolder(NamedTuple):
     """A journal folder, and the generator's revision that its rows were drawn with."""
 
     folder: Path
     revision: str
 
 
-def find_journal(recipe: Recipe, home: Path) -> Found | None:
+def find_journal(recipe: Recipe, home: Path) -> JournalFolder | None:
     """The newest journal that holds just what this recipe draws, at whatever revision."""
-    found: list[tuple[float, Found]] = []
+    found: list[tuple[float, JournalFolder]] = []
     for path in journals(home).glob(f"{model_slug(recipe.model)}-*/{FIRST}"):
         settings = journaled_settings(path)
         if settings and settings == first_turn_settings(recipe, settings["revision"]):
-            found.append((path.stat().st_mtime, Found(path.parent, settings["revision"])))
+            found.append((path.stat().st_mtime, JournalFolder(path.parent, settings["revision"])))
     return max(found)[1] if found else None
 
 

@@ -20,7 +20,7 @@ def in_true_words(written: Recipe, run: Recipe) -> Recipe:
 
     Args:
         written: As it stands in its file.
-        run: With the run's knobs.
+        run: With the run's overrides.
     """
     changed = {key for key in SPOKEN_OF if getattr(written, key) != getattr(run, key)}
     if not changed:

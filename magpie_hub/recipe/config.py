@@ -2,8 +2,8 @@
 
 Every model here is frozen and strict: an unknown key, a wrong type or numbers that do not add up
 are refused (`magpie_hub.recipe.load` turns pydantic's findings into one line). A field whose
-schema says ``knob`` may be changed for one run: it bears the same name as a command-line option,
-a builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.overrides`).
+schema says ``override`` may be changed for one run: it bears the same name as a command-line
+option, a builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.overrides`).
 """
 
 from __future__ import annotations
@@ -290,71 +290,79 @@ class Hub(Section):
         return said and check_repo_id(said)
 
 
-def _knob(default: Any, help: str, **limits: Any) -> Any:
-    return Field(default, description=help, json_schema_extra={"knob": True}, **limits)
+def _overridable(default: Any, help: str, **limits: Any) -> Any:
+    return Field(default, description=help, json_schema_extra={"override": True}, **limits)
 
 
 class Recipe(Section):
     """Everything that determines a dataset.
 
     Sections follow the flow: instruct, respond, later turns, gates, judges, selection, card, hub,
-    regenerate. Top-level scalars marked as knobs may be overridden for one run.
+    regenerate. Top-level scalars marked as overrides may be overridden for one run.
     """
 
     name: Name
     description: Words
 
-    rows: int = _knob(1000, "Rows delivered, exactly.", ge=1, le=MOST)
-    oversample: float = _knob(
+    rows: int = _overridable(1000, "Rows delivered, exactly.", ge=1, le=MOST)
+    oversample: float = _overridable(
         1.0, "Passing rows per delivered row; the longest responses of them are kept.", ge=1, le=100
     )
-    turns: int = _knob(1, "User turns of each conversation.", ge=1, le=8)
-    seed: int = _knob(42, "Seed of the whole recipe.", ge=0, lt=2**63)
-    min_yield: float = _knob(
+    turns: int = _overridable(1, "User turns of each conversation.", ge=1, le=8)
+    seed: int = _overridable(42, "Seed of the whole recipe.", ge=0, lt=2**63)
+    min_yield: float = _overridable(
         0.05, "Give up when a smaller share of the last 200 rows passes.", ge=0, le=1
     )
 
-    model: Line = _knob(..., "The generator: a Hub id or a folder.")
-    model_name: PublicName | None = _knob(
+    model: Line = _overridable(..., "The generator: a Hub id or a folder.")
+    model_name: PublicName | None = _overridable(
         None,
         "What the generator is called in rows and on the card, where it is a folder of this "
         "machine; a push asks for it.",
     )
-    model_revision: Line | None = _knob(None, "Commit, branch or tag of the generator.")
+    model_revision: Line | None = _overridable(None, "Commit, branch or tag of the generator.")
     memory_gib: float | None = Field(
         None,
         gt=0,
         description="Device memory that the generator needs; checked before it is fetched.",
     )
-    trust_model_code: bool = _knob(False, "Let the model's repository run its own code.")
+    trust_model_code: bool = _overridable(False, "Let the model's repository run its own code.")
 
-    judging: Literal["auto", "on", "off"] = _knob(
+    judging: Literal["auto", "on", "off"] = _overridable(
         "auto",
         "off leaves judges and selection out; auto does so, when a run names another model, with "
         "the judges that cannot work here; on insists on all of them.",
     )
 
-    engine: Literal["auto", "vllm", "transformers", "server"] = _knob(
+    engine: Literal["auto", "vllm", "transformers", "server"] = _overridable(
         "auto", "auto takes vLLM if it can run here, else transformers."
     )
-    base_url: Address | None = _knob(
+    base_url: Address | None = _overridable(
         None, "OpenAI-compatible server of the generator, with engine server.", repr=False
     )
-    max_num_seqs: int | None = _knob(None, "Slots: sequences decoded at once.", ge=1, le=MOST)
-    max_model_len: int | None = _knob(None, "Context length in tokens.", ge=16, le=MOST)
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = _knob("auto", "Weights' dtype.")
-    quantization: Line | None = _knob(None, "vLLM quantization method, for example fp8.")
-    tensor_parallel_size: int | None = _knob(None, "GPUs for one copy of the model.", ge=1, le=MOST)
-    data_parallel_size: int = _knob(1, "Copies of the model.", ge=1, le=MOST)
-    gpu_memory_utilization: float | None = _knob(
+    max_num_seqs: int | None = _overridable(
+        None, "Slots: sequences decoded at once.", ge=1, le=MOST
+    )
+    max_model_len: int | None = _overridable(None, "Context length in tokens.", ge=16, le=MOST)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = _overridable(
+        "auto", "Weights' dtype."
+    )
+    quantization: Line | None = _overridable(None, "vLLM quantization method, for example fp8.")
+    tensor_parallel_size: int | None = _overridable(
+        None, "GPUs for one copy of the model.", ge=1, le=MOST
+    )
+    data_parallel_size: int = _overridable(1, "Copies of the model.", ge=1, le=MOST)
+    gpu_memory_utilization: float | None = _overridable(
         None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
     )
-    enforce_eager: bool | None = _knob(None, "Skip compilation: a sooner start, slower decoding.")
-    batch_invariant: bool = _knob(
+    enforce_eager: bool | None = _overridable(
+        None, "Skip compilation: a sooner start, slower decoding."
+    )
+    batch_invariant: bool = _overridable(
         False,
         "vLLM's mode whose tokens do not depend on what else is in the batch: on GPUs, slower.",
     )
-    in_process: bool | None = _knob(None, "Run vLLM's core in the calling process.")
+    in_process: bool | None = _overridable(None, "Run vLLM's core in the calling process.")
     engine_args: dict[str, JsonValue] = Field(
         default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."
     )

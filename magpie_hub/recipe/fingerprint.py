@@ -40,7 +40,7 @@ def first_turn_settings(recipe: Recipe, revision: str) -> dict[str, Any]:
     """What determines first turns, as plain data.
 
     Args:
-        recipe: The recipe with this run's knobs.
+        recipe: The recipe with this run's overrides.
         revision: The generator's pinned revision.
     """
     return {
@@ -80,5 +80,5 @@ def fingerprint(*settings: dict[str, Any]) -> str:
 
 
 def recipe_fingerprint(recipe: Recipe) -> str:
-    """16 hexadecimal digits of everything that a recipe says, this run's knobs included."""
+    """16 hexadecimal digits of everything that a recipe says, this run's overrides included."""
     return fingerprint({"method": METHOD, "recipe": recipe.model_dump(mode="json")})

@@ -16,7 +16,7 @@ from magpie_hub.recipe.settings import Setting, put
 from magpie_hub.recipe.strict_yaml import MOST_CHARACTERS, NotYaml, read_yaml
 
 RENAMED = {"revision": "model_revision", "trust_remote_code": "trust_model_code"}
-"""What people call knobs that are called otherwise here, since `load_dataset` takes these names."""
+"""Keys by the names that people expect; `load_dataset` takes those names for itself."""
 
 MOST_FINDINGS = 12
 """Findings that are told in one line; a recipe with more is no recipe."""

@@ -1,4 +1,4 @@
-"""One name for one knob: recipe field, command-line option, builder keyword, MAGPIE_* variable.
+"""One name for one override: recipe field, command-line option, builder keyword, MAGPIE_* variable.
 
 The nearest wins: keyword or option over environment over recipe. The environment is read here and
 only here, at the door, by whoever opens a recipe.
@@ -29,7 +29,7 @@ PREFIX = "MAGPIE_"
 
 
 @dataclass(frozen=True, slots=True)
-class Knob:
+class Override:
     """A recipe field that one run may change.
 
     Attributes:
@@ -55,15 +55,15 @@ class Knob:
         return "--" + self.name.replace("_", "-")
 
 
-def _knobs() -> dict[str, Knob]:
-    knobs = {}
+def _overrides() -> dict[str, Override]:
+    overrides = {}
     for name, field in Recipe.model_fields.items():
         extra = field.json_schema_extra
-        if not (isinstance(extra, dict) and extra.get("knob")):
+        if not (isinstance(extra, dict) and extra.get("override")):
             continue
         kind, choices = _type_of(field.annotation)
-        knobs[name] = Knob(name, kind, choices, field.description or "")
-    return knobs
+        overrides[name] = Override(name, kind, choices, field.description or "")
+    return overrides
 
 
 def _type_of(annotation: Any) -> tuple[type, tuple[str, ...]]:
@@ -75,27 +75,27 @@ def _type_of(annotation: Any) -> tuple[type, tuple[str, ...]]:
     for argument in arguments:
         if argument is not type(None):
             return _type_of(argument)
-    raise TypeError(f"a knob of type {annotation!r}")  # pragma: no cover - a mistake of ours
+    raise TypeError(f"an override of type {annotation!r}")  # pragma: no cover - a mistake of ours
 
 
-KNOBS: dict[str, Knob] = _knobs()
+OVERRIDES: dict[str, Override] = _overrides()
 
 
-def turn_knobs(
+def apply_overrides(
     recipe: Recipe,
     given: Mapping[str, Any],
     environment: Mapping[str, str],
     how: str = "{name}",
     settings: Mapping[str, Setting] | None = None,
 ) -> Recipe:
-    """Applies one run's knobs to a recipe.
+    """Applies one run's overrides to a recipe.
 
     Args:
         recipe: As read from its file.
         given: Keywords or options by name; None means not given.
-        environment: Usually `os.environ`; only ``MAGPIE_*`` names of knobs are read.
+        environment: Usually `os.environ`; only ``MAGPIE_*`` names of overrides are read.
         how: How the caller writes a keyword, for messages: "{name}" or "{option}".
-        settings: The run's settings by key; those that are knobs count as such.
+        settings: The run's settings by key; those that are overrides count as such.
 
     Returns:
         The recipe with the changed fields, validated again.
@@ -105,17 +105,17 @@ def turn_knobs(
             option or variable.
     """
     for name in given:
-        if name not in KNOBS:
+        if name not in OVERRIDES:
             near = nearest_keys(name)
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise UserError(
-                f"{name}: no such setting; {hint}there are {', '.join(sorted(KNOBS))}, and "
+                f"{name}: no such setting; {hint}there are {', '.join(sorted(OVERRIDES))}, and "
                 "settings for any other key of a recipe"
             )
     data = recipe.model_dump()
     labels: dict[str, str] = {}
-    for name, knob in KNOBS.items():
-        found = _given(knob, given, environment, how, settings or {})
+    for name, override in OVERRIDES.items():
+        found = _given(override, given, environment, how, settings or {})
         if found is not None:
             labels[name], data[name] = found
     if not labels and recipe.judging != "off":
@@ -142,40 +142,40 @@ def turn_knobs(
 
 
 def _given(
-    knob: Knob,
+    override: Override,
     given: Mapping[str, Any],
     environment: Mapping[str, str],
     how: str,
     settings: Mapping[str, Setting],
 ) -> tuple[str, Any] | None:
-    """How a knob was given to this run, and its value; None if it was not."""
-    name, text = knob.name, environment.get(knob.variable)
+    """How an override was given to this run, and its value; None if it was not."""
+    name, text = override.name, environment.get(override.variable)
     setting = settings.get(name)
     value = None
     if setting is not None:
         # A text is taken as written, but for the words by which YAML says that there is none.
         written = setting.text if setting.value is not None else None
-        value = setting.value if written is None else _parse(knob, written)
+        value = setting.value if written is None else _parse(override, written)
         said = f"{setting.label} {name}"
     if given.get(name) is not None:
-        label = how.format(name=name, option=knob.option)
+        label = how.format(name=name, option=override.option)
         if setting is not None and setting.near and value != given[name]:
             raise UserError(f"{label}: given twice, as {given[name]!r} and as {value!r} ({said})")
         return label, given[name]
     if setting is not None and setting.near:
         return said, value
     if text:
-        parsed = _parse(knob, text)
+        parsed = _parse(override, text)
         if setting is not None and value != parsed:
             raise UserError(
-                f"{knob.variable}: given twice, as {parsed!r} and as {value!r} ({said})"
+                f"{override.variable}: given twice, as {parsed!r} and as {value!r} ({said})"
             )
-        return knob.variable, parsed
+        return override.variable, parsed
     return None if setting is None else (said, value)
 
 
 KNOWN_VARIABLES = (
-    *(knob.variable for knob in KNOBS.values()),
+    *(override.variable for override in OVERRIDES.values()),
     *(VARIABLE, HOME),
     # Of the tests, and of the jobs that a schedule starts.
     *("MAGPIE_TEST_MODELS", "MAGPIE_SCHEDULE", "MAGPIE_SCHEDULE_CONTENT"),
@@ -199,13 +199,13 @@ def _warn_of(variable: str) -> None:
     log.warning("%s: no variable of magpie-hub; it is not read (%s)", variable, hint)
 
 
-def _parse(knob: Knob, text: str) -> Any:
-    if knob.type is str:
+def _parse(override: Override, text: str) -> Any:
+    if override.type is str:
         return text
     try:
         value = read_yaml(text).data
     except NotYaml:
         value = text
-    if knob.type is bool and value in (0, 1):
+    if override.type is bool and value in (0, 1):
         return bool(value)
     return value

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import asking
-from magpie_hub.hub.remote import MANIFEST, Remote, read_bytes, read_manifest, read_remote
+from magpie_hub.hub.remote import MANIFEST, RemoteTree, read_bytes, read_manifest, read_remote
 from magpie_hub.hub.verify import differences
 from magpie_hub.release.documents import parse_stats
 from magpie_hub.release.documents import read_manifest as read_manifest_of
@@ -21,7 +21,7 @@ from magpie_hub.release.schema import RAW as RAW_ROWS
 from magpie_hub.release.shards import reading
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.shell import command
-from magpie_hub.store.shards import NAMES, Shelf, Shelved
+from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -30,7 +30,7 @@ STATS = "stats.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PublishedRelease:
     """A published release.
 
     Attributes:
@@ -39,7 +39,7 @@ class Standing:
         stats: Its statistics.
     """
 
-    remote: Remote
+    remote: RemoteTree
     manifest: Mapping[str, Any]
     stats: Mapping[str, Any]
 
@@ -59,7 +59,9 @@ class Standing:
         return [(p, files[p]["sha256"]) for p in paths if p.startswith(f"data/{config}/")]
 
 
-def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None = None) -> Standing:
+def read_standing(
+    api: HfApi, repo_id: str, name: str, given: str | Path | None = None
+) -> PublishedRelease:
     """Reads what is published.
 
     Args:
@@ -99,7 +101,7 @@ def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None 
             f"{repo_id}: {apart}: {STATS} is not the file that the manifest names; {mend}"
         )
     stats = parse_stats(content, f"{repo_id}: {STATS}", manifest)
-    standing = Standing(remote, manifest, stats)
+    standing = PublishedRelease(remote, manifest, stats)
     if not all(standing.shards(config) for config in (DEFAULT, RAW_ROWS)):
         raise UserError(f"{repo_id}: its manifest names no data; {mend}")
     return standing
@@ -107,11 +109,11 @@ def read_standing(api: HfApi, repo_id: str, name: str, given: str | Path | None 
 
 def shelve(
     api: HfApi,
-    standing: Standing,
-    shelf: Shelf,
+    standing: PublishedRelease,
+    shard_cache: ShardCache,
     beside: Iterable[Path],
     say: Callable[[str], None],
-) -> dict[str, tuple[Shelved, ...]]:
+) -> dict[str, tuple[CachedShard, ...]]:
     """Brings what is wanted of the published shards here.
 
     What is on the shelf stays there; what a release folder of this machine holds is taken from it;
@@ -132,21 +134,21 @@ def shelve(
     """
     local = _local_shards(beside)
     turns = int(standing.stats["turns"])
-    found: dict[str, tuple[Shelved, ...]] = {}
+    found: dict[str, tuple[CachedShard, ...]] = {}
     repo_id, there = standing.remote.repo_id, standing.manifest["columns"]
     counted = [name for name in counted_columns(turns) if name.partition(".")[0] in there]
     for config, columns in ((DEFAULT, (*NAMES, *counted)), (RAW_ROWS, RAW)):
         shards = []
         for path, sha256 in standing.shards(config):
             rows = int(standing.manifest["files"][path]["rows"])
-            shard = shelf.find(sha256, columns, rows)
+            shard = shard_cache.find(sha256, columns, rows)
             if shard is None and (here := local.get(sha256)) and _is(here, sha256):
-                shard = shelf.put(sha256, here, columns)
+                shard = shard_cache.put(sha256, here, columns)
             if shard is None:
                 say(f"reading {path} of {standing.remote.repo_id}: the columns that are counted")
-                shard = _read(api, standing.remote, path, sha256, shelf, columns)
-            if shard.rows != rows or shelf.find(sha256, columns, rows) is None:
-                shelf.drop(sha256)
+                shard = _read(api, standing.remote, path, sha256, shard_cache, columns)
+            if shard.rows != rows or shard_cache.find(sha256, columns, rows) is None:
+                shard_cache.drop(sha256)
                 raise UserError(
                     f"{repo_id}: {path} has other rows or columns than its manifest says; see "
                     f"{command('verify', repo_id)}, and mend it by a push of a whole release"
@@ -157,8 +159,13 @@ def shelve(
 
 
 def _read(
-    api: HfApi, remote: Remote, path: str, sha256: str, shelf: Shelf, columns: Iterable[str]
-) -> Shelved:
+    api: HfApi,
+    remote: RemoteTree,
+    path: str,
+    sha256: str,
+    shard_cache: ShardCache,
+    columns: Iterable[str],
+) -> CachedShard:
     from huggingface_hub import HfFileSystem
 
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
@@ -169,7 +176,7 @@ def _read(
         reading(f"{remote.repo_id}: {path}", remote=True),
         files.open(place, cache_type="none") as file,
     ):
-        return shelf.put(sha256, file, columns)
+        return shard_cache.put(sha256, file, columns)
 
 
 def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:

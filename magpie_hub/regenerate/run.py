@@ -21,35 +21,35 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.checkpoint.store import State
-from magpie_hub.errors import DriftError, MagpieError, Stale, UserError, YieldError
+from magpie_hub.checkpoint.store import CheckpointStore
+from magpie_hub.errors import DriftError, MagpieError, StaleReleaseError, UserError, YieldError
 from magpie_hub.generate.scheduler import Watcher
 from magpie_hub.hub.client import connect
 from magpie_hub.hub.names import repo_of
-from magpie_hub.hub.patience import ATTEMPTS, Patience
 from magpie_hub.hub.publish import publish
 from magpie_hub.hub.push import Push
+from magpie_hub.hub.retry import ATTEMPTS, Retry
 from magpie_hub.hub.tags import known_tags, tag_commit
 from magpie_hub.models.source import is_remote, pin
 from magpie_hub.paths import home
 from magpie_hub.pipeline.background import Background
-from magpie_hub.pipeline.run import Job, Say, open_recipe
+from magpie_hub.pipeline.run import Run, Say, open_recipe
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.regenerate.drift.examine import Examination, examine
+from magpie_hub.regenerate.drift.examine import DriftReport, examine
 from magpie_hub.regenerate.drift.report import report
-from magpie_hub.regenerate.published import Standing, read_standing, shelve, today
+from magpie_hub.regenerate.published import PublishedRelease, read_standing, shelve, today
 from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, check_report, day_of, tag_of
 from magpie_hub.release.documents import read_manifest
 from magpie_hub.release.folder import write_release
-from magpie_hub.release.increment import Growth
+from magpie_hub.release.increment import Increment
 from magpie_hub.release.output import check_output, default_output
 from magpie_hub.release.published_names import PublicNames
 from magpie_hub.release.schema import arrow_schema
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.shell import command
-from magpie_hub.store.baseline import Past
+from magpie_hub.store.baseline import Baseline
 from magpie_hub.store.lock import locked
-from magpie_hub.store.shards import NAMES, Shelf
+from magpie_hub.store.shards import NAMES, ShardCache
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -76,7 +76,7 @@ def regenerate(
         sleep: Waits so many seconds.
         environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a setting in messages.
-        main_guarded: See `Job.run`.
+        main_guarded: See `Run.complete`.
 
     Raises:
         UserError: Something that was asked for cannot be; nothing was sent.
@@ -84,7 +84,7 @@ def regenerate(
         RunError: The run had to stop; run the same tick again to go on.
     """
     check_asked(tick)
-    recipe = open_recipe(tick.name, tick.knobs, environment, how)
+    recipe = open_recipe(tick.name, tick.overrides, environment, how)
     out = tick.out or Path(f"{recipe.name}-next")
     report = tick.report or Path(f"{recipe.name}-report.md")
     check_output(out)
@@ -92,8 +92,10 @@ def regenerate(
     api = api or connect()
     repo_id = repo_of(api, recipe, tick.repo_id)
     url = tick.state or recipe.regenerate.state
-    state = State(url, repo_id.replace("/", "--")) if url else None
-    run = _Run(tick, recipe, repo_id, out, report, state, api, say, watch, sleep, main_guarded)
+    state = CheckpointStore(url, repo_id.replace("/", "--")) if url else None
+    run = _Regeneration(
+        tick, recipe, repo_id, out, report, state, api, say, watch, sleep, main_guarded
+    )
     with _alone(out, say), state.lease(say) if state else contextlib.nullcontext():
         return run.until_published()
 
@@ -106,7 +108,7 @@ def _alone(out: Path, say: Say) -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _Regeneration:
     """One tick, on its way."""
 
     tick: Tick
@@ -114,7 +116,7 @@ class _Run:
     repo_id: str
     out: Path
     report: Path
-    state: State | None
+    state: CheckpointStore | None
     api: HfApi
     say: Say
     watch: Watcher | None
@@ -122,12 +124,12 @@ class _Run:
     main_guarded: bool
 
     @property
-    def patience(self) -> Patience:
-        return Patience(self.repo_id, self.say, self.sleep)
+    def retry(self) -> Retry:
+        return Retry(self.repo_id, self.say, self.sleep)
 
     def until_published(self) -> Regenerated:
         """Goes on from what stands, again and again while others publish in between."""
-        ask = self.patience.ask
+        ask = self.retry.ask
         day = ask(lambda: today(self.api))
         name = self.tick.tick or day.isoformat()
         for _ in range(ATTEMPTS):
@@ -136,28 +138,28 @@ class _Run:
             )
             if (done := standing.find(name)) is not None:
                 return self._done_before(standing, done)
-            with contextlib.suppress(Stale):
+            with contextlib.suppress(StaleReleaseError):
                 return self._once(standing, name, day_of(name, day))
             self.say("another release was published in between; going on from that")
-        raise Stale(
+        raise StaleReleaseError(
             f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
             "the newest of them; run again"
         )
 
-    def _done_before(self, standing: Standing, done: Mapping[str, Any]) -> Regenerated:
+    def _done_before(self, standing: PublishedRelease, done: Mapping[str, Any]) -> Regenerated:
         """A tick that is published already; its tag may have been missed."""
         head = standing.remote.head
         if done["tag"] == standing.manifest["tag"] and self.tick.push:
-            self.patience.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
+            self.retry.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
         self._clear(done["tick"])
         return self._outcome("unchanged", standing.manifest, done, head)
 
-    def _once(self, standing: Standing, name: str, day: date) -> Regenerated:
+    def _once(self, standing: PublishedRelease, name: str, day: date) -> Regenerated:
         """Builds on what stands, and publishes it there."""
-        tags = self.patience.ask(lambda: known_tags(self.api, self.repo_id))
+        tags = self.retry.ask(lambda: known_tags(self.api, self.repo_id))
         tag = tag_of(day, tags)
-        job, kept = self._job(standing)
-        warnings = _changes(job, standing)
+        run, kept = self._open_run(standing)
+        warnings = _changes(run, standing)
         notes: list[str] = []
 
         def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
@@ -165,19 +167,19 @@ class _Run:
             warnings.extend(check.says for check in found.warnings)
             return found.to_json(), warnings
 
-        growth = Growth(
+        growth = Increment(
             standing.manifest, standing.stats, kept, name, tag, day.isoformat(), examine
         )
-        with self._kept(job, name):
-            if orphans := job.left_behind():
+        with self._kept(run, name):
+            if orphans := run.left_behind():
                 notes.append(str(orphans))
             try:
-                self._generate(job)
+                self._generate(run)
             except YieldError:
                 least = max(self.recipe.min_yield, self.recipe.regenerate.drift.min_yield or 0)
-                self._examine(standing, _so_far(job), name, tag, notes, min_yield=least)
+                self._examine(standing, _so_far(run), name, tag, notes, min_yield=least)
                 raise
-            release = write_release(job, self.out, growth)
+            release = write_release(run, self.out, growth)
         manifest, added = read_manifest(release.path), release.funnel.delivered
         increment = manifest["increments"][-1]
         commit = None
@@ -202,42 +204,44 @@ class _Run:
             built=True,
         )
 
-    def _job(self, standing: Standing) -> tuple[Job, dict[str, tuple[Path, ...]]]:
+    def _open_run(self, standing: PublishedRelease) -> tuple[Run, dict[str, tuple[Path, ...]]]:
         """The rows to be made, and the shards that stay."""
         if self.tick.refresh:
             # The newest revision that the recipe allows, whatever a journal was begun with.
-            rows = standing.manifest["rows"] if "rows" not in self.tick.knobs else self.recipe.rows
+            rows = (
+                standing.manifest["rows"] if "rows" not in self.tick.overrides else self.recipe.rows
+            )
             source = pin(self.recipe.model, self.recipe.model_revision)
             changed = {"rows": rows, "model_revision": source.revision}
-            return Job.open(self.recipe.model_copy(update=changed)), {}
+            return Run.open(self.recipe.model_copy(update=changed)), {}
         _check_recipe(self.tick.name, self.recipe, standing)
         beside = [default_output(self.tick.name, self.recipe.name), self.out]
-        shards = self.patience.ask(
-            lambda: shelve(self.api, standing, Shelf(home()), beside, self.say)
+        shards = self.retry.ask(
+            lambda: shelve(self.api, standing, ShardCache(home()), beside, self.say)
         )
         manifest = standing.manifest
         judges = PublicNames(self.recipe).judges_here(manifest["judges"])
-        past = Past(standing.end, shards["default"], judges, manifest["chat"])
+        baseline = Baseline(standing.end, shards["default"], judges, manifest["chat"])
         changed = {
             "rows": self.tick.grow or self.recipe.regenerate.grow,
             "model_revision": manifest["model"]["revision"],
         }
-        job = Job.open(self.recipe.model_copy(update=changed), past=past)
+        run = Run.open(self.recipe.model_copy(update=changed), baseline=baseline)
         kept = {config: tuple(one.path for one in found) for config, found in shards.items()}
-        return job, kept
+        return run, kept
 
     @contextmanager
-    def _kept(self, job: Job, name: str) -> Iterator[None]:
+    def _kept(self, run: Run, name: str) -> Iterator[None]:
         """Brings back what another machine has made for this tick, and saves what is made here."""
         state = self.state
         if state is None:
             yield
             return
-        start = job.past.start if job.past else 0
-        if found := state.restore(job.folder, name, start):
+        start = run.baseline.start if run.baseline else 0
+        if found := state.restore(run.folder, name, start):
             self.say(f"{found:,} rows of this tick were made elsewhere; going on from there")
         every = self.recipe.regenerate.checkpoint_seconds
-        with state.keeping(job.folder, name, start, every=every, say=self.say):
+        with state.keeping(run.folder, name, start, every=every, say=self.say):
             yield
 
     def _clear(self, name: str) -> None:
@@ -248,19 +252,19 @@ class _Run:
             except MagpieError as error:
                 self.say(f"{error}; what is left there of this tick is needed no more")
 
-    def _generate(self, job: Job) -> None:
-        with Background(job, self.say, main_guarded=self.main_guarded) as run:
-            run.follow(self.watch)
+    def _generate(self, run: Run) -> None:
+        with Background(run, self.say, main_guarded=self.main_guarded) as background:
+            background.follow(self.watch)
 
     def _examine(
         self,
-        standing: Standing,
+        standing: PublishedRelease,
         fresh: Mapping[str, Any],
         name: str,
         tag: str,
         notes: Sequence[str],
         **bounds: float,
-    ) -> Examination:
+    ) -> DriftReport:
         """Compares new rows with the published ones, and writes the report.
 
         Raises:
@@ -290,11 +294,11 @@ class _Run:
 
     def _shelve(self, folder: Path, increment: Mapping[str, Any], turns: int) -> None:
         """Puts the new shards on the shelf, so that the next tick need not read them again."""
-        shelf, files = Shelf(home()), read_manifest(folder)["files"]
+        shard_cache, files = ShardCache(home()), read_manifest(folder)["files"]
         for path in increment["files"]:
             raw = path.startswith("data/raw/")
             columns = RAW if raw else (*NAMES, *counted_columns(turns))
-            shelf.put(files[path]["sha256"], folder / path, columns)
+            shard_cache.put(files[path]["sha256"], folder / path, columns)
 
     def _outcome(
         self,
@@ -321,7 +325,7 @@ class _Run:
         )
 
 
-def _check_recipe(name: str | Path, recipe: Recipe, standing: Standing) -> None:
+def _check_recipe(name: str | Path, recipe: Recipe, standing: PublishedRelease) -> None:
     """Whether rows of this recipe may stand beside the published ones.
 
     Raises:
@@ -356,18 +360,18 @@ def _check_recipe(name: str | Path, recipe: Recipe, standing: Standing) -> None:
         )
 
 
-def _changes(job: Job, standing: Standing) -> list[str]:
+def _changes(run: Run, standing: PublishedRelease) -> list[str]:
     """What a reader of the changelog should know of the recipe, beside what the rows show."""
-    draws = PublicNames(job.recipe).draws(job.recipe, job.source.revision)
-    if job.past is None or draws == standing.manifest["increments"][-1]["draws"]:
+    draws = PublicNames(run.recipe).draws(run.recipe, run.source.revision)
+    if run.baseline is None or draws == standing.manifest["increments"][-1]["draws"]:
         return []
     return ["the recipe's sampling, seed or gates are not those of the rows before"]
 
 
-def _so_far(job: Job) -> dict[str, Any]:
+def _so_far(run: Run) -> dict[str, Any]:
     """What can be counted of an increment that too few rows pass to be finished."""
-    progress = job.progress()
-    start = job.past.start if job.past else 0
+    progress = run.progress()
+    start = run.baseline.start if run.baseline else 0
     planned = progress.settled - start
     return {
         "rows": progress.passed,

@@ -34,7 +34,7 @@ class Tick:
         report: Where the figures go, side by side; None for ``./<recipe's name>-report.md``.
         state: Where what must survive this machine is kept; None for what the recipe says.
         reviewed: Findings of the scan that a person has let pass, beside the recipe's.
-        knobs: This run's settings, by the recipe's names.
+        overrides: This run's settings, by the recipe's names.
     """
 
     name: str | Path
@@ -47,7 +47,7 @@ class Tick:
     report: Path | None = None
     state: str | None = None
     reviewed: tuple[str, ...] = ()
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ it is the same to the byte. What `build --out DIR` leaves is what a push would s
 
 The config `raw` holds every planned row: the delivered ones, and the rejected ones with reason;
 `sharegpt` the delivered rows' turns under the names that ShareGPT has for them.
-A release that adds to a published one (`Growth`) holds its own shards alone.
+A release that adds to a published one (`Increment`) holds its own shards alone.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from typing import Any
 
 import yaml
 
-from magpie_hub.judges.join import Verdicts
+from magpie_hub.judges.join import JoinedLabels
 from magpie_hub.judges.models import REVISIONS
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.card.contents import card_data
 from magpie_hub.release.card.render import render_card
 from magpie_hub.release.dataset_info import content_bytes
-from magpie_hub.release.increment import Growth, begin, follow
+from magpie_hub.release.increment import Increment, begin, follow
 from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
 from magpie_hub.release.plots import draw
@@ -52,7 +52,7 @@ from magpie_hub.release.schema import (
 )
 from magpie_hub.release.stats import describe
 from magpie_hub.selection.deliver import Delivery, Funnel
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from magpie_hub.store.usage import total
 
 MAPPED = 2_000  # Instructions of each set on the coverage map.
@@ -82,7 +82,7 @@ class Release:
         return self.path / "README.md"
 
 
-def write_release(job: Job, out: Path, growth: Growth | None = None) -> Release:
+def write_release(run: Run, out: Path, growth: Increment | None = None) -> Release:
     """Writes the release of a job whose rows are all in its journals.
 
     An earlier release in the same place is replaced in one step; on any failure it stays.
@@ -96,33 +96,33 @@ def write_release(job: Job, out: Path, growth: Growth | None = None) -> Release:
         OutputError: As in `taking`.
         JournalError: Rows are missing.
     """
-    with taking(out, job.home) as folder:
-        release = _write(job, folder, growth)
+    with taking(out, run.home) as folder:
+        release = _write(run, folder, growth)
     return replace(release, path=out.absolute())
 
 
-def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
-    recipe = job.recipe
-    with opened(job) as (book, verdicts, delivery):
-        shards = _write_data(job, book, verdicts, delivery, folder, growth)
+def _write(run: Run, folder: Path, growth: Increment | None) -> Release:
+    recipe = run.recipe
+    with opened(run) as (row_store, labels, delivery):
+        shards = _write_data(run, row_store, labels, delivery, folder, growth)
         public = PublicNames(recipe)
-        sessions: list[Any] = [_published_session(one) for one in book.first.sessions()]
-        chat, given = book.first.meta("chat"), given_first(job, book)
-        judges = book.first.meta(REVISIONS) or {}
-        costs = total(replace(one, model=public.of(one.model)) for one in book.spent())
-        coverage = _coverage(job, book, delivery, public)
+        sessions: list[Any] = [_published_session(one) for one in row_store.first.sessions()]
+        chat, given = row_store.first.meta("chat"), given_first(run, row_store)
+        judges = row_store.first.meta(REVISIONS) or {}
+        costs = total(replace(one, model=public.of(one.model)) for one in row_store.usage())
+        coverage = _coverage(run, row_store, delivery, public)
     mine = [shard for config in shards.values() for shard in config]
     hashes = _hashes(mine)
     stats = describe(shards[DEFAULT], shards[RAW], costs)
     increment = {
         "tag": _data_tag(hashes.values()),
         "date": max(session["started"] for session in sessions)[:10],
-        "first_row": book.start,
-        "end_row": book.start + delivery.funnel.planned,
+        "first_row": row_store.start,
+        "end_row": row_store.start + delivery.funnel.planned,
         "rows": len(delivery.row_ids),
         "funnel": delivery.funnel.to_json(),
-        "revision": job.source.revision,
-        "draws": public.draws(recipe, job.source.revision),
+        "revision": run.source.revision,
+        "draws": public.draws(recipe, run.source.revision),
         "files": [shard.relative_to(folder).as_posix() for shard in mine],
     }
     if growth is None:
@@ -135,7 +135,7 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
             stats = describe(both[DEFAULT], both[RAW], growth.costs(costs))
     stats["changelog"] = issue.figures
     pictures = draw(stats, folder / "assets", coverage=coverage)
-    recipe_text = _recipe_text(job, stats["rows"], public)
+    recipe_text = _recipe_text(run, stats["rows"], public)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
         "version": version("magpie-hub"),
@@ -148,8 +148,8 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
         "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
         "model": {
             "name": public.generator,
-            "revision": job.source.revision,
-            "license": job.source.license,
+            "revision": run.source.revision,
+            "license": run.source.license,
         },
         "unnamed": list(public.unnamed),
         "judges": public.judges(judges),
@@ -178,15 +178,15 @@ def _write(job: Job, folder: Path, growth: Growth | None) -> Release:
 
 
 def _write_data(
-    job: Job,
-    book: Book,
-    verdicts: Verdicts,
+    run: Run,
+    row_store: RowStore,
+    labels: JoinedLabels,
     delivery: Delivery,
     folder: Path,
-    growth: Growth | None,
+    growth: Increment | None,
 ) -> dict[str, list[Path]]:
     """Writes the shards of all configs in one pass; returns them by config."""
-    turns, judges = job.recipe.turns, job.recipe.judges.names
+    turns, judges = run.recipe.turns, run.recipe.judges.names
     schemas = {
         DEFAULT: arrow_schema(turns, judges),
         RAW: arrow_schema(turns, judges, raw=True),
@@ -198,7 +198,7 @@ def _write_data(
             before = 0 if growth is None else growth.shards_before(config)
             shards = Shards(schema, folder / "data" / config, before=before)
             writers[config] = stack.enter_context(shards)
-        for table in Rows(job, book, verdicts).planned(delivery):
+        for table in Rows(run, row_store, labels).planned(delivery):
             rows = delivered(table)
             writers[RAW].add(table)
             writers[DEFAULT].add(rows)
@@ -212,22 +212,27 @@ def _data_tag(hashes: Iterable[str]) -> str:
     return f"data-{digest.hexdigest()[:12]}"
 
 
-def _coverage(job: Job, book: Book, delivery: Delivery, public: PublicNames) -> dict[str, Any]:
+def _coverage(
+    run: Run, row_store: RowStore, delivery: Delivery, public: PublicNames
+) -> dict[str, Any]:
     """Points of the coverage map; none without embeddings, or without what draws them."""
-    judging = job.judging(book)
-    if judging is None or judging.closeness is None or find_spec("sklearn") is None:
+    judge_runner = run.judge_runner(row_store)
+    if judge_runner is None or judge_runner.neighbor_index is None or find_spec("sklearn") is None:
         return {}
-    closeness, name = judging.closeness, job.recipe.card.pretty_name or job.recipe.name
-    sets = {name: closeness.sample(delivery.row_ids, MAPPED)}
-    for other in job.recipe.card.beside:
-        sets[public.of(other)] = closeness.sample_beside(other, MAPPED)
+    neighbor_index, name = (
+        judge_runner.neighbor_index,
+        run.recipe.card.pretty_name or run.recipe.name,
+    )
+    sets = {name: neighbor_index.sample(delivery.row_ids, MAPPED)}
+    for other in run.recipe.card.beside:
+        sets[public.of(other)] = neighbor_index.sample_beside(other, MAPPED)
     return project(sets, most=MAPPED)
 
 
-def _recipe_text(job: Job, rows: int, public: PublicNames) -> str:
-    data = public.recipe(job.recipe.model_dump(mode="json", exclude_unset=True))
+def _recipe_text(run: Run, rows: int, public: PublicNames) -> str:
+    data = public.recipe(run.recipe.model_dump(mode="json", exclude_unset=True))
     data["rows"] = rows
-    data["model_revision"] = job.source.revision
+    data["model_revision"] = run.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
     # A server's address is nobody's business, and without it there is no engine server.

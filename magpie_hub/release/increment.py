@@ -12,17 +12,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.store.usage import Spent, total
+from magpie_hub.store.usage import Usage, total
 
 Stats = Mapping[str, Any]
 
 FIRST_EDITION = "1.0"
 
-_COST = tuple(field.name for field in fields(Spent))
+_COST = tuple(field.name for field in fields(Usage))
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class Increment:
     """What is published, and what comes to it.
 
     Attributes:
@@ -57,13 +57,13 @@ class Growth:
         paths = [path for one in self.manifest["increments"] for path in one["files"]]
         return sum(path.startswith(f"data/{config}/") for path in paths)
 
-    def costs(self, fresh: Sequence[Spent]) -> list[Spent]:
+    def costs(self, fresh: Sequence[Usage]) -> list[Usage]:
         """What all rows have cost."""
         old = (
             []
             if self.anew
             else [
-                Spent(**{key: cost[key] for key in _COST if key in cost})
+                Usage(**{key: cost[key] for key in _COST if key in cost})
                 for cost in self.stats["spent"]
             ]
         )
@@ -79,7 +79,7 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
-class Issue:
+class ReleaseHistory:
     """A release's place in the history of its dataset.
 
     Attributes:
@@ -110,7 +110,7 @@ class Issue:
         ]
 
 
-def begin(increment: Mapping[str, Any]) -> Issue:
+def begin(increment: Mapping[str, Any]) -> ReleaseHistory:
     """The first release of a dataset."""
     line = {
         "tag": increment["tag"],
@@ -120,12 +120,14 @@ def begin(increment: Mapping[str, Any]) -> Issue:
         "rows": increment["rows"],
         "text": f"{increment['rows']:,} rows.",
     }
-    return Issue(increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {})
+    return ReleaseHistory(
+        increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {}
+    )
 
 
 def follow(
-    growth: Growth, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
-) -> Issue:
+    growth: Increment, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
+) -> ReleaseHistory:
     """The release that comes after what is published.
 
     Args:
@@ -152,7 +154,7 @@ def follow(
         "rows": rows,
         "text": " ".join([text, *(f"Warning: {warning}." for warning in warnings)]),
     }
-    return Issue(
+    return ReleaseHistory(
         growth.tag,
         edition,
         [*older, {**increment, **named, "drift": drift}],

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from magpie_hub.errors import JournalError
 from magpie_hub.generate.generator import load_chat
 from magpie_hub.generate.plan import Plan
-from magpie_hub.judges.join import NONE, Verdicts
-from magpie_hub.pipeline.run import PRE_QUERIES, Job, pre_queries
+from magpie_hub.judges.join import NONE, JoinedLabels
+from magpie_hub.pipeline.run import PRE_QUERIES, Run, pre_queries
 from magpie_hub.release.published_names import PublicNames
 from magpie_hub.release.schema import REASON, Row, to_table
 from magpie_hub.selection.deliver import Delivery
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,20 +29,20 @@ BATCH = 1_000
 
 
 @contextmanager
-def opened(job: Job) -> Iterator[tuple[Book, Verdicts, Delivery]]:
+def opened(run: Run) -> Iterator[tuple[RowStore, JoinedLabels, Delivery]]:
     """A finished job's journals, its delivery, and the labels of the delivery's own pool.
 
     Raises:
         JournalError: Rows or labels are missing.
     """
-    delivery = job.delivery()
+    delivery = run.delivery()
     if delivery is None:
-        raise JournalError(f"{job.folder}: rows of {job.recipe.name} are missing; build it first")
-    with job.book() as book:
-        judging = job.judging(book)
-        assert judging is not None
-        with judging.verdicts(delivery.pool) as verdicts:
-            yield book, verdicts, delivery
+        raise JournalError(f"{run.folder}: rows of {run.recipe.name} are missing; build it first")
+    with run.row_store() as row_store:
+        judge_runner = run.judge_runner(row_store)
+        assert judge_runner is not None
+        with judge_runner.labels(delivery.pool) as labels:
+            yield row_store, labels, delivery
 
 
 class Rows:
@@ -54,12 +54,12 @@ class Rows:
         verdicts: Its judges' labels.
     """
 
-    def __init__(self, job: Job, book: Book, verdicts: Verdicts = NONE) -> None:
-        self._job = job
-        self._plan = Plan(job.recipe)
-        self._book = book
-        self._verdicts = verdicts
-        self._public = PublicNames(job.recipe)
+    def __init__(self, run: Run, row_store: RowStore, labels: JoinedLabels = NONE) -> None:
+        self._run = run
+        self._plan = Plan(run.recipe)
+        self._book = row_store
+        self._verdicts = labels
+        self._public = PublicNames(run.recipe)
 
     def table(self, row_ids: range, reasons: Sequence[str | None]) -> pa.Table:
         """Neighbouring rows, with the columns of the config `raw`.
@@ -72,11 +72,11 @@ class Rows:
             list(map(self._plan.row, row_ids)),
             self._book.conversations(row_ids),
             list(map(self._public.label, self._verdicts.columns(row_ids))),
-            self._job.recipe,
+            self._run.recipe,
             self._public.generator,
             self._pre_queries,
             reasons,
-            identity=self._job.source.identity,
+            identity=self._run.source.identity,
         )
 
     def planned(self, delivery: Delivery) -> Iterator[pa.Table]:
@@ -88,16 +88,16 @@ class Rows:
 
     @functools.cached_property
     def _pre_queries(self) -> dict[str | None, str]:
-        return {name or None: text for name, text in given_first(self._job, self._book).items()}
+        return {name or None: text for name, text in given_first(self._run, self._book).items()}
 
 
-def given_first(job: Job, book: Book) -> dict[str, str]:
+def given_first(run: Run, row_store: RowStore) -> dict[str, str]:
     """See `pipeline.run.pre_queries`; an old journal's are derived again."""
-    if said := book.first.meta(PRE_QUERIES):
+    if said := row_store.first.meta(PRE_QUERIES):
         return dict(said)
-    if not job.recipe.instruct.systems:
-        return {"": book.first.meta("chat")["pre_query"]["text"]}
-    return pre_queries(job.recipe, load_chat(job.recipe, job.source, job.home))
+    if not run.recipe.instruct.systems:
+        return {"": row_store.first.meta("chat")["pre_query"]["text"]}
+    return pre_queries(run.recipe, load_chat(run.recipe, run.source, run.home))
 
 
 def delivered(table: pa.Table) -> pa.Table:
@@ -107,12 +107,12 @@ def delivered(table: pa.Table) -> pa.Table:
     return table.filter(pc.is_null(table[REASON])).drop_columns(REASON)
 
 
-def delivered_rows(job: Job) -> Iterator[Row]:
+def delivered_rows(run: Run) -> Iterator[Row]:
     """The dataset's rows, in the order of their ids.
 
     Raises:
         JournalError: Rows or labels are missing.
     """
-    with opened(job) as (book, verdicts, delivery):
-        for table in Rows(job, book, verdicts).planned(delivery):
+    with opened(run) as (row_store, labels, delivery):
+        for table in Rows(run, row_store, labels).planned(delivery):
             yield from delivered(table).to_pylist()

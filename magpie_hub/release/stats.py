@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.generate.plan import turn_suffix
-from magpie_hub.store.usage import Spent
+from magpie_hub.store.usage import Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def counted_columns(turns: int) -> tuple[str, ...]:
 
 
 def describe(
-    default: Sequence[Path], raw: Sequence[Path], costs: Iterable[Spent] = ()
+    default: Sequence[Path], raw: Sequence[Path], costs: Iterable[Usage] = ()
 ) -> dict[str, Any]:
     """Counts a release.
 

@@ -9,10 +9,10 @@ from itertools import islice
 
 from magpie_hub.generate.scheduler import Watcher
 from magpie_hub.pipeline.background import Background
-from magpie_hub.pipeline.run import FIRST, Job, Say
+from magpie_hub.pipeline.run import FIRST, Run, Say
 from magpie_hub.release.rows import BATCH, Rows, delivered, delivered_rows
 from magpie_hub.release.schema import Row
-from magpie_hub.store.rows import Outcome
+from magpie_hub.store.rows import RowStatus
 
 log = logging.getLogger("magpie_hub")
 
@@ -29,7 +29,7 @@ def _unseen() -> Iterator[tuple[Say, Watcher]]:
     yield log.warning, lambda progress: None
 
 
-def stream_rows(job: Job, watching: Watching = _unseen) -> Iterator[Row]:
+def stream_rows(run: Run, watching: Watching = _unseen) -> Iterator[Row]:
     """Yields exactly the recipe's rows, in the order of their ids.
 
     A row is yielded as soon as it and all lower row ids are finished. Where rows are judged, or the
@@ -40,19 +40,19 @@ def stream_rows(job: Job, watching: Watching = _unseen) -> Iterator[Row]:
         watching: Shows the run while no row can be known.
 
     Raises:
-        MagpieError: The run had to stop; see `Job.run`.
+        MagpieError: The run had to stop; see `Run.complete`.
     """
-    if job.delivery() is not None:
-        yield from delivered_rows(job)
+    if run.delivery() is not None:
+        yield from delivered_rows(run)
         return
-    if not job.streams:
-        with watching() as (say, watch), Background(job, say) as run:
-            run.follow(watch)
-        yield from delivered_rows(job)
+    if not run.streams:
+        with watching() as (say, watch), Background(run, say) as background:
+            background.follow(watch)
+        yield from delivered_rows(run)
         return
-    with Background(job, say=log.warning) as run:
-        reader = _Reader(job)
-        for _ in run.updates(timeout=POLL):
+    with Background(run, say=log.warning) as background:
+        reader = _Reader(run)
+        for _ in background.updates(timeout=POLL):
             yield from reader.settled()
         yield from reader.settled()
 
@@ -60,28 +60,28 @@ def stream_rows(job: Job, watching: Watching = _unseen) -> Iterator[Row]:
 class _Reader:
     """Reads a job's rows in the order of their ids, each once, as far as they are settled."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._next = 0
-        self._left = job.recipe.rows
+        self._left = run.recipe.rows
 
     def settled(self) -> Iterator[Row]:
         """Yields the rows that have passed since the last call, up to the first unfinished one."""
-        if not (self._job.folder / FIRST).exists():
+        if not (self._run.folder / FIRST).exists():
             return
-        with self._job.book() as book:
-            rows = Rows(self._job, book)
-            outcomes = self._take(book.outcomes(self._next))
-            while batch := list(islice(outcomes, BATCH)):
+        with self._run.row_store() as row_store:
+            rows = Rows(self._run, row_store)
+            statuses = self._take(row_store.statuses(self._next))
+            while batch := list(islice(statuses, BATCH)):
                 row_ids = range(batch[0].row_id, batch[-1].row_id + 1)
-                table = rows.table(row_ids, [outcome.reason for outcome in batch])
+                table = rows.table(row_ids, [status.reason for status in batch])
                 yield from delivered(table).to_pylist()
 
-    def _take(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    def _take(self, statuses: Iterator[RowStatus]) -> Iterator[RowStatus]:
         """Takes finished rows until enough have passed."""
-        for outcome in outcomes:
-            if not outcome.finished or not self._left:
+        for status in statuses:
+            if not status.finished or not self._left:
                 return
-            self._next = outcome.row_id + 1
-            self._left -= outcome.passed
-            yield outcome
+            self._next = status.row_id + 1
+            self._left -= status.passed
+            yield status

@@ -23,7 +23,7 @@ from magpie_hub.scan.paths import own_places
 _LIBRARIES = ("detect-secrets", "phonenumbers", "python-stdnum", "pyarrow")
 
 
-class Records:
+class FileCache:
     """The folder of all records.
 
     Args:

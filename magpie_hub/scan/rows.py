@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from magpie_hub.scan.same_columns import columns_to_read
 from magpie_hub.scan.text import find, scan_text, suspects
-from magpie_hub.scan.text_cache import Seen
+from magpie_hub.scan.text_cache import TextCache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ def scan_header(path: Path) -> Iterator[Found]:
         yield Found("header", kind, value)
 
 
-def scan_rows(part: Part, seen: Seen | None = None) -> Iterator[Found]:
+def scan_rows(part: Part, seen: TextCache | None = None) -> Iterator[Found]:
     """Scans rows.
 
     Args:
@@ -116,7 +116,7 @@ def scan_rows(part: Part, seen: Seen | None = None) -> Iterator[Found]:
     """
     import pyarrow.parquet as pq
 
-    seen = Seen() if seen is None else seen
+    seen = TextCache() if seen is None else seen
     held: list[_Batch] = []
     kept: list[_Text] = []
     batch_rows = max(1, min(BATCH, BATCH_BYTES * part.rows // max(1, part.size)))
@@ -183,7 +183,7 @@ class _Batch:
         return int(self.texts.nbytes)
 
 
-def _take(batch: pa.RecordBatch, first: int, seen: Seen) -> _Batch:
+def _take(batch: pa.RecordBatch, first: int, seen: TextCache) -> _Batch:
     """What of a batch is to be looked at."""
     import numpy as np
     import pyarrow as pa
@@ -225,7 +225,7 @@ def _take(batch: pa.RecordBatch, first: int, seen: Seen) -> _Batch:
     )
 
 
-def _suspects(held: list[_Batch], seen: Seen) -> list[_Text]:
+def _suspects(held: list[_Batch], seen: TextCache) -> list[_Text]:
     """The texts that may hold something, row by row, each text of a row once."""
     import numpy as np
     import pyarrow as pa

@@ -25,11 +25,11 @@ import yaml
 
 from magpie_hub.errors import UserError, one_line
 from magpie_hub.scan.allowlist import Allowed, read_allowed
-from magpie_hub.scan.file_cache import Records
+from magpie_hub.scan.file_cache import FileCache
 from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
 from magpie_hub.scan.rows import Found, Part, may_be_shown, parts, scan_header, scan_rows
 from magpie_hub.scan.text import find, rules, rules_of_files
-from magpie_hub.scan.text_cache import Seen
+from magpie_hub.scan.text_cache import TextCache
 
 Watch = Callable[[int, int], None]
 """Told how many rows are scanned, of how many."""
@@ -46,7 +46,7 @@ def scan_release(
     allow: Iterable[str] = (),
     watch: Watch | None = None,
     threads: int | None = None,
-    records: Records | None = None,
+    records: FileCache | None = None,
     sha256: Callable[[Path], str | None] = lambda path: None,
 ) -> Report:
     """Looks for credentials and personal data in a release.
@@ -84,7 +84,7 @@ def scan_release(
         if tally.can_tell(found)
     }
     todo = [part for table in tables if table not in known for part in cut[table]]
-    work = partial(_scan_part, folder, Seen())
+    work = partial(_scan_part, folder, TextCache())
     executor = ThreadPoolExecutor(threads or min(_MOST_THREADS, _processors()))
     try:
         scanned = executor.map(work, todo)  # begun here
@@ -200,7 +200,7 @@ def _header(path: Path) -> list[Found]:
     return list(scan_header(path))
 
 
-def _scan_part(folder: Path, seen: Seen, part: Part) -> list[Found]:
+def _scan_part(folder: Path, seen: TextCache, part: Part) -> list[Found]:
     return _read(folder, part.path, lambda _: list(scan_rows(part, seen)))
 
 

@@ -19,7 +19,7 @@ MOST = 2_000_000
 """Hashes that are kept, in some 200 MB."""
 
 
-class Seen:
+class TextCache:
     """Harmless texts."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -28,6 +28,6 @@ class Rule(Protocol):
         """The rule as a recipe sets it, or None where it is off."""
         ...
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None to pass, or the reason: the rule's name, or `unjudged.judge`."""
         ...

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -26,6 +26,6 @@ class Colon:
         """On with `drop_colon`."""
         return cls() if selection.drop_colon else None
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, or "colon"."""
         return self.name if row.instruction_ends_with_colon else None

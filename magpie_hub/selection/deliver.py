@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from magpie_hub.judges.join import NONE, Verdicts
+from magpie_hub.judges.join import NONE, JoinedLabels
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.selection.select import Selected, Selector
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 
 
 def wanted_rows(recipe: Recipe) -> int:
@@ -48,7 +48,7 @@ class Funnel:
 
 
 @dataclass(slots=True)
-class Survey:
+class SelectionProgress:
     """What a look through the book found, up to its first open question or the last row needed.
 
     Attributes:
@@ -104,34 +104,36 @@ class Delivery:
         return found
 
 
-def survey(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Survey:
+def evaluate(row_store: RowStore, recipe: Recipe, labels: JoinedLabels = NONE) -> SelectionProgress:
     """Looks through the book until enough rows pass, or something is missing."""
     selector = Selector(recipe.selection, recipe.rows, recipe.oversample)
-    reader = verdicts.reader(book, texts=recipe.selection.drop_colon)
+    reader = labels.reader(row_store, texts=recipe.selection.drop_colon)
     pool, planned = array("q"), 0
     gated: dict[str, array[int]] = {}
-    for outcome in book.outcomes():
-        if not selector.missing or not outcome.finished:
+    for status in row_store.statuses():
+        if not selector.missing or not status.finished:
             break
-        if outcome.reason is not None:
-            gated.setdefault(outcome.reason, array("q")).append(outcome.row_id)
+        if status.reason is not None:
+            gated.setdefault(status.reason, array("q")).append(status.row_id)
         else:
-            labelled = reader.take(outcome)
+            labelled = reader.take(status)
             if labelled is None:
                 break
-            pool.append(outcome.row_id)
+            pool.append(status.row_id)
             selector.add(labelled)
         planned += 1
-    return Survey(planned, pool, gated, selector.passed, selector.missing, selector.result())
+    return SelectionProgress(
+        planned, pool, gated, selector.passed, selector.missing, selector.result()
+    )
 
 
-def deliver(book: Book, recipe: Recipe, verdicts: Verdicts = NONE) -> Delivery | None:
+def deliver(row_store: RowStore, recipe: Recipe, labels: JoinedLabels = NONE) -> Delivery | None:
     """Chooses the rows of the dataset.
 
     Returns:
         The delivery, or None while too few rows are there and labelled.
     """
-    found = survey(book, recipe, verdicts)
+    found = evaluate(row_store, recipe, labels)
     if found.missing:
         return None
     kept = found.selected.kept

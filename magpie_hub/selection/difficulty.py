@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self, get_args
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe import selection as section
 from magpie_hub.recipe.selection import Selection
 
@@ -36,7 +36,7 @@ class Difficulty:
         least = "easy" if selection.difficulty_mix else selection.min_difficulty
         return None if least is None else cls(LEVELS[LEVELS.index(least) :])
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "difficulty" or "unjudged.tags"."""
         if row.difficulty is None:
             return "unjudged.tags"

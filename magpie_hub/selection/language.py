@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -33,7 +33,7 @@ class Language:
             return None
         return cls(frozenset(code.upper() for code in selection.languages))
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "language" or "unjudged.language"."""
         if row.language is not None:
             return None if row.language.upper() in self.codes else self.name

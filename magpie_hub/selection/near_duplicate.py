@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -27,7 +27,7 @@ class NearDuplicate:
         """On with `drop_near_duplicates`."""
         return cls() if selection.drop_near_duplicates else None
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "near_duplicate", "published" or "unjudged.neighbors"."""
         if "neighbors" in row.failures:
             return "unjudged.neighbors"

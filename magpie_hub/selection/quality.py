@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self, get_args
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe import selection as section
 from magpie_hub.recipe.selection import Selection
 
@@ -37,7 +37,7 @@ class Quality:
             return None
         return cls(LEVELS[LEVELS.index(selection.min_quality) :])
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "quality" or "unjudged.tags"."""
         if row.input_quality is None:
             return "unjudged.tags"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -35,7 +35,7 @@ class Reward:
             return cls(selection.reward_at_least, inclusive=True)
         return None if selection.reward_above is None else cls(selection.reward_above)
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "reward" or "unjudged.reward"."""
         reward = row.instruct_reward
         if reward is None:

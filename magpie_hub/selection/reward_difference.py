@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -31,7 +31,7 @@ class RewardDifference:
         threshold = selection.reward_difference_above
         return None if threshold is None else cls(threshold)
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "reward_difference", "unjudged.reward" or "unjudged.base"."""
         if row.reward_difference is None:
             return "unjudged.reward" if row.instruct_reward is None else "unjudged.base"

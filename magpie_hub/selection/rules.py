@@ -8,7 +8,7 @@ difficulties) is no rule's business: see `selection/shortlist.py`.
 
 from __future__ import annotations
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.selection.base import Rule
 from magpie_hub.selection.colon import Colon
@@ -38,7 +38,7 @@ def build_rules(selection: Selection) -> tuple[Rule, ...]:
     return tuple(rule for cls in RULES if (rule := cls.of(selection)) is not None)
 
 
-def first_reason(rules: tuple[Rule, ...], row: Labelled) -> str | None:
+def first_reason(rules: tuple[Rule, ...], row: LabeledRow) -> str | None:
     """Returns "selection." and the first rule's reason, or None if all let the row pass.
 
     Example:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 
@@ -25,7 +25,7 @@ class Safety:
         """On with `require_safe`."""
         return cls() if selection.require_safe else None
 
-    def __call__(self, row: Labelled) -> str | None:
+    def __call__(self, row: LabeledRow) -> str | None:
         """Returns None, "safety" or "unjudged.safety"."""
         if row.safe is None:
             return "unjudged.safety"

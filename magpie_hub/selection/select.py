@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 from magpie_hub.selection.rules import build_rules, first_reason
-from magpie_hub.selection.shortlist import Shortlist
+from magpie_hub.selection.shortlist import TopK
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,10 @@ class Selector:
         self, selection: Selection, wanted: int | None = None, oversample: float = 1.0
     ) -> None:
         self._rules = build_rules(selection)
-        self._shortlist = Shortlist(selection, wanted, oversample)
+        self._shortlist = TopK(selection, wanted, oversample)
         self._rejected: dict[str, array[int]] = {}
 
-    def add(self, row: Labelled) -> str | None:
+    def add(self, row: LabeledRow) -> str | None:
         """Takes a row, each row id once.
 
         Returns:
@@ -103,7 +103,7 @@ class Selector:
         return Selected(kept, rejected)
 
 
-def select(rows: Iterable[Labelled], selection: Selection, wanted: int | None = None) -> Selected:
+def select(rows: Iterable[LabeledRow], selection: Selection, wanted: int | None = None) -> Selected:
     """Selects from all of the rows.
 
     Args:

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
 
 SHORTER = "selection.shorter"
@@ -40,7 +40,7 @@ class _Part:
         return order
 
 
-class Shortlist:
+class TopK:
     """Rows that passed every rule.
 
     Args:
@@ -61,7 +61,7 @@ class Shortlist:
     def __len__(self) -> int:
         return sum(len(part.row_ids) for part in self._parts)
 
-    def add(self, row: Labelled) -> None:
+    def add(self, row: LabeledRow) -> None:
         """Takes a row that passed every rule; the difficulty rule keeps what fits no part."""
         part = self._parts[1 if self._mixed and row.difficulty != "easy" else 0]
         part.row_ids.append(row.row_id)

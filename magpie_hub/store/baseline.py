@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from magpie_hub.store.shards import Digests, Shelved
+from magpie_hub.store.shards import CachedShard, Digests
 
 
 @dataclass(frozen=True)
-class Past:
+class Baseline:
     """What is published.
 
     Attributes:
@@ -27,7 +27,7 @@ class Past:
     """
 
     start: int
-    shards: tuple[Shelved, ...] = ()
+    shards: tuple[CachedShard, ...] = ()
     judges: Mapping[str, str] = field(default_factory=dict)
     chat: Mapping[str, Any] | None = None
 

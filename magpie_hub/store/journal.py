@@ -116,7 +116,7 @@ class Words(NamedTuple):
     response_tokens: int | None
 
 
-class Mark(NamedTuple):
+class TurnIndex(NamedTuple):
     """What is known of a turn without reading its text.
 
     `holder` is the lowest row with the same digest, for a turn that has one.
@@ -275,7 +275,7 @@ class Journal(Database):
         with self._guard():
             yield from map(Words._make, self._db.execute(_WORDS, (first, end)))
 
-    def marks(self, first: int = 0, since: int = 0) -> Iterator[Mark]:
+    def marks(self, first: int = 0, since: int = 0) -> Iterator[TurnIndex]:
         """Marks of all turns of the rows from `first` on, by row id and turn.
 
         Args:
@@ -283,7 +283,7 @@ class Journal(Database):
             since: Row id from which on holders are looked for.
         """
         with self._guard():
-            yield from map(Mark._make, self._db.execute(_MARKS, (since, self._gates, first)))
+            yield from map(TurnIndex._make, self._db.execute(_MARKS, (since, self._gates, first)))
 
     def size(self, start: int = 0) -> tuple[int, int]:
         """How many turns there are of the rows from `start` on, and how many tokens they were."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.store.journal import Journal
-from magpie_hub.store.usage import spent
+from magpie_hub.store.usage import usage_of
 
 NAMES = "names"
 """A journal's meta key of the recipes that have drawn its rows."""
@@ -113,7 +113,7 @@ def find_orphans(
                 known = journal.meta(NAMES) or [journal.meta("name")]
                 then = _flat(journal.meta("settings") or {})
                 turns, tokens = journal.size(start)
-                costs = [cost for cost in spent(journal) if cost.stage == "generate"]
+                costs = [cost for cost in usage_of(journal) if cost.stage == "generate"]
         except (JournalError, OutputError):
             continue
         if not turns or name not in known:

@@ -20,20 +20,20 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from magpie_hub.store.journal import OPEN, Journal, Mark, TurnRecord, Words
-from magpie_hub.store.usage import Spent, since, spent, total
+from magpie_hub.store.journal import OPEN, Journal, TurnIndex, TurnRecord, Words
+from magpie_hub.store.usage import Usage, since, total, usage_of
 
 DUPLICATE = "instruction.duplicate"
 """The reason of a row whose first instruction a lower row id, or a published row, has."""
 
 
-SHELVED = "instruction.quality"
+DEFERRED = "instruction.quality"
 """The reason of a row whose first instruction was not worth a response. After it stand the label
 and who gave it: "instruction.quality:poor@0123456789abcdef"."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class QualityThreshold:
     """What a first instruction must reach before its response is paid for.
 
     Attributes:
@@ -46,15 +46,15 @@ class Bar:
 
     def reason(self, label: str | None) -> str | None:
         """Why a row with this label is shelved; None if it is not. No label reaches nothing."""
-        return None if label in self.enough else f"{SHELVED}:{label or 'unjudged'}@{self.tagger}"
+        return None if label in self.enough else f"{DEFERRED}:{label or 'unjudged'}@{self.tagger}"
 
     def stands(self, reason: str) -> bool:
         """Whether a row that was shelved for this reason would be shelved again."""
-        label, _, tagger = reason.removeprefix(f"{SHELVED}:").partition("@")
+        label, _, tagger = reason.removeprefix(f"{DEFERRED}:").partition("@")
         return tagger == self.tagger and label not in self.enough
 
 
-class Outcome(NamedTuple):
+class RowStatus(NamedTuple):
     """What became of a row.
 
     Attributes:
@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
         return self.finished and self.reason is None
 
 
-class Book:
+class RowStore:
     """Rows of `turns` turns, in a journal of first turns and one of later turns.
 
     Args:
@@ -92,7 +92,7 @@ class Book:
         first: Journal,
         later: Journal | None,
         turns: int,
-        bar: Bar | None = None,
+        threshold: QualityThreshold | None = None,
         *,
         start: int = 0,
         taken: Container[bytes] = (),
@@ -102,7 +102,7 @@ class Book:
         self.first = first
         self.later = later
         self.turns = turns
-        self.bar = bar
+        self.threshold = threshold
         self.start = start
         self._taken = taken
 
@@ -119,17 +119,17 @@ class Book:
         """Commits a finished turn."""
         self._journal(record.turn).put(record)
 
-    def put_back(self, record: TurnRecord) -> None:
+    def put_response(self, record: TurnRecord) -> None:
         """Commits a turn that has waited until now."""
         self._journal(record.turn).amend(record)
 
-    def waits(self, reason: str | None) -> bool:
+    def is_deferred(self, reason: str | None) -> bool:
         """Whether a turn is open, or was shelved for a reason that no longer holds."""
         if reason == OPEN:
             return True
-        if reason is None or not reason.startswith(SHELVED):
+        if reason is None or not reason.startswith(DEFERRED):
             return False
-        return self.bar is None or not self.bar.stands(reason)
+        return self.threshold is None or not self.threshold.stands(reason)
 
     def _journal(self, turn: int) -> Journal:
         if turn == 1:
@@ -149,7 +149,7 @@ class Book:
         """The highest row id that is journaled; one below the book's first if none is."""
         return max(self.start - 1, self.first.last())
 
-    def outcomes(self, first: int | None = None, end: int | None = None) -> Iterator[Outcome]:
+    def statuses(self, first: int | None = None, end: int | None = None) -> Iterator[RowStatus]:
         """Outcomes of the rows first, first + 1, …, without a gap.
 
         Args:
@@ -161,37 +161,37 @@ class Book:
         expected = first
         for mark in self.first.marks(first, self.start):
             while expected < mark.row_id and (end is None or expected < end):
-                yield Outcome(expected, False, None, 0)
+                yield RowStatus(expected, False, None, 0)
                 expected += 1
             if end is not None and mark.row_id >= end:
                 return
-            yield self._outcome(mark, later.take(mark.row_id))
+            yield self._status(mark, later.take(mark.row_id))
             expected = mark.row_id + 1
         while end is not None and expected < end:
-            yield Outcome(expected, False, None, 0)
+            yield RowStatus(expected, False, None, 0)
             expected += 1
 
-    def _outcome(self, mark: Mark, later: list[Mark]) -> Outcome:
+    def _status(self, mark: TurnIndex, later: list[TurnIndex]) -> RowStatus:
         row_id = mark.row_id
         # Before what else is said of it: then it is no matter which of the two came first.
         if mark.digest is not None and (
             (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken
         ):
-            return Outcome(row_id, True, DUPLICATE, 0)
-        if self.waits(mark.reason):
-            return Outcome(row_id, False, None, 0)
+            return RowStatus(row_id, True, DUPLICATE, 0)
+        if self.is_deferred(mark.reason):
+            return RowStatus(row_id, False, None, 0)
         if mark.reason is not None:
-            return Outcome(row_id, True, _name(mark.reason), 0)
+            return RowStatus(row_id, True, _name(mark.reason), 0)
         chars = mark.response_chars
         by_turn = {found.turn: found for found in later}
         for turn in range(2, self.turns + 1):
             found = by_turn.get(turn)
-            if found is None or self.waits(found.reason):
-                return Outcome(row_id, False, None, 0)
+            if found is None or self.is_deferred(found.reason):
+                return RowStatus(row_id, False, None, 0)
             if found.reason is not None:
-                return Outcome(row_id, True, _name(found.reason), 0)
+                return RowStatus(row_id, True, _name(found.reason), 0)
             chars += found.response_chars
-        return Outcome(row_id, True, None, chars)
+        return RowStatus(row_id, True, None, chars)
 
     def begin(self) -> None:
         """Notes what the journals' rows have cost so far, if this book is the first to start here.
@@ -201,17 +201,17 @@ class Book:
         if self.start and self.first.meta(self._before) is None:
             self.first.set_meta(self._before, [cost.to_json() for cost in self._spent()])
 
-    def spent(self) -> list[Spent]:
+    def usage(self) -> list[Usage]:
         """What the book's rows have cost, those below its first row left out."""
         before = self.first.meta(self._before) if self.start else None
-        return since(self._spent(), [Spent(**cost) for cost in before or ()])
+        return since(self._spent(), [Usage(**cost) for cost in before or ()])
 
     @property
     def _before(self) -> str:
         return f"spent before row {self.start}"
 
-    def _spent(self) -> list[Spent]:
-        return total(cost for one in (self.first, self.later) if one for cost in spent(one))
+    def _spent(self) -> list[Usage]:
+        return total(cost for one in (self.first, self.later) if one for cost in usage_of(one))
 
     def conversation(self, row_id: int) -> list[TurnRecord]:
         """The turns of a passed row, in order."""
@@ -237,11 +237,11 @@ class Book:
 class _Peekable:
     """Marks in row order, taken row by row."""
 
-    def __init__(self, marks: Iterator[Mark]) -> None:
+    def __init__(self, marks: Iterator[TurnIndex]) -> None:
         self._marks = marks
         self._next = next(marks, None)
 
-    def take(self, row_id: int) -> list[Mark]:
+    def take(self, row_id: int) -> list[TurnIndex]:
         """All marks of a row; those of lower rows are passed over."""
         taken = []
         while self._next is not None and self._next.row_id <= row_id:

@@ -28,7 +28,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class CachedShard:
     """A shard on the shelf.
 
     Attributes:
@@ -51,7 +51,7 @@ class Shelved:
                 yield from zip(uuids, texts, strict=True)
 
 
-class Shelf:
+class ShardCache:
     """The folder of all shards on the shelf.
 
     Args:
@@ -63,7 +63,7 @@ class Shelf:
 
     def find(
         self, sha256: str, columns: Iterable[str] = (), rows: int | None = None
-    ) -> Shelved | None:
+    ) -> CachedShard | None:
         """A shard by its hash, if it is here.
 
         Args:
@@ -87,7 +87,7 @@ class Shelf:
             return None
         if not all(any(_within(leaf, (name,)) for leaf in leaves) for name in columns):
             return None
-        return Shelved(path, sha256, found.num_rows)
+        return CachedShard(path, sha256, found.num_rows)
 
     def drop(self, sha256: str) -> None:
         """Takes a shard off the shelf."""
@@ -98,7 +98,7 @@ class Shelf:
         assert _SHA256.fullmatch(sha256), "a shard's name is its hash"
         return self.folder / f"{sha256}.parquet"
 
-    def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> Shelved:
+    def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> CachedShard:
         """Takes what is wanted of a shard.
 
         Args:
@@ -123,7 +123,7 @@ class Shelf:
                     writer.write_table(file.read_row_group(group, kept))
             rows = file.metadata.num_rows
         partial.replace(path)
-        return Shelved(path, sha256, rows)
+        return CachedShard(path, sha256, rows)
 
 
 class Digests:
@@ -133,7 +133,7 @@ class Digests:
         shards: Shards with instructions.
     """
 
-    def __init__(self, shards: Sequence[Shelved]) -> None:
+    def __init__(self, shards: Sequence[CachedShard]) -> None:
         import numpy as np
 
         packed = b"".join(digest(text) for shard in shards for _, text in shard.instructions())

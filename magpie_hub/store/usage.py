@@ -19,7 +19,7 @@ _KEY = "spent"
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Usage:
     """What one stage has cost with one model.
 
     Attributes:
@@ -40,7 +40,7 @@ class Spent:
     prompt_tokens: int = 0
     cached_tokens: int = 0
 
-    def __add__(self, other: Spent) -> Spent:
+    def __add__(self, other: Usage) -> Usage:
         return replace(
             self,
             rows=self.rows + other.rows,
@@ -55,7 +55,7 @@ class Spent:
         return asdict(self)
 
 
-class Meter:
+class UsageMeter:
     """Adds up what stages cost in a journal that is open for writing."""
 
     def __init__(self, journal: Journal) -> None:
@@ -66,8 +66,8 @@ class Meter:
         """Counts a stage, however it ends.
 
         Args:
-            stage: See `Spent`.
-            model: See `Spent`.
+            stage: See `Usage`.
+            model: See `Usage`.
             rows: Rows finished so far; what it returns at the end less what it returned at the
                 beginning is counted.
         """
@@ -76,9 +76,9 @@ class Meter:
             yield use
         finally:
             seconds = round(time.monotonic() - begun, 3)
-            cost = replace(use.tokens(Spent(stage, model)), rows=rows() - before, seconds=seconds)
+            cost = replace(use.tokens(Usage(stage, model)), rows=rows() - before, seconds=seconds)
             self._journal.set_meta(
-                _KEY, [one.to_json() for one in total([*spent(self._journal), cost])]
+                _KEY, [one.to_json() for one in total([*usage_of(self._journal), cost])]
             )
 
 
@@ -92,10 +92,10 @@ class Use:
         """Counts an engine's tokens from now on."""
         self._used.append((engine.stats, replace(engine.stats)))
 
-    def tokens(self, cost: Spent) -> Spent:
+    def tokens(self, cost: Usage) -> Usage:
         """Adds the engines' tokens."""
         for now, then in self._used:
-            cost += Spent(
+            cost += Usage(
                 cost.stage,
                 cost.model,
                 decoded_tokens=now.decoded_tokens - then.decoded_tokens,
@@ -105,17 +105,17 @@ class Use:
         return cost
 
 
-def spent(journal: Journal) -> list[Spent]:
+def usage_of(journal: Journal) -> list[Usage]:
     """What a journal's rows have cost."""
-    return [Spent(**one) for one in journal.meta(_KEY) or ()]
+    return [Usage(**one) for one in journal.meta(_KEY) or ()]
 
 
-def since(costs: Iterable[Spent], before: Iterable[Spent]) -> list[Spent]:
+def since(costs: Iterable[Usage], before: Iterable[Usage]) -> list[Usage]:
     """What has been spent since it stood otherwise, by stage and model."""
     then = {(cost.stage, cost.model): cost for cost in before}
     fresh = []
     for cost in costs:
-        old = then.get((cost.stage, cost.model), Spent(cost.stage, cost.model))
+        old = then.get((cost.stage, cost.model), Usage(cost.stage, cost.model))
         less = replace(
             cost,
             rows=cost.rows - old.rows,
@@ -124,14 +124,14 @@ def since(costs: Iterable[Spent], before: Iterable[Spent]) -> list[Spent]:
             prompt_tokens=cost.prompt_tokens - old.prompt_tokens,
             cached_tokens=cost.cached_tokens - old.cached_tokens,
         )
-        if less != Spent(cost.stage, cost.model):
+        if less != Usage(cost.stage, cost.model):
             fresh.append(less)
     return fresh
 
 
-def total(costs: Iterable[Spent]) -> list[Spent]:
+def total(costs: Iterable[Usage]) -> list[Usage]:
     """Sums by stage and model, in the order in which they first come."""
-    sums: dict[tuple[str, str], Spent] = {}
+    sums: dict[tuple[str, str], Usage] = {}
     for cost in costs:
         key = (cost.stage, cost.model)
         sums[key] = sums[key] + cost if key in sums else cost

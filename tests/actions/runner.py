@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(slots=True)
-class Job:
+class Run:
     """What came of one job."""
 
     result: str
@@ -99,9 +99,9 @@ class Runner:
             },
         }
 
-    def run(self) -> dict[str, Job]:
+    def run(self) -> dict[str, Run]:
         """Runs every job whose condition holds; jobs by their ids."""
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, Run] = {}
         for name, job in self.workflow["jobs"].items():
             needs = job.get("needs", [])
             needs = [needs] if isinstance(needs, str) else needs
@@ -112,7 +112,7 @@ class Runner:
         """What a value of the workflow's own keys (`runs-on`, `concurrency`) means in this run."""
         return fill(text, self.contexts)
 
-    def _job(self, job: Mapping[str, Any], needs: Mapping[str, Job]) -> Job:
+    def _job(self, job: Mapping[str, Any], needs: Mapping[str, Run]) -> Run:
         contexts = {
             **self.contexts,
             "status": _status(each.result for each in needs.values()),
@@ -122,9 +122,9 @@ class Runner:
             },
         }
         if not holds(job.get("if"), contexts):
-            return Job("skipped")
+            return Run("skipped")
         place = _Place(self, job)
-        done = Job("success")
+        done = Run("success")
         steps: dict[str, Any] = {}
         for step in job["steps"]:
             contexts |= {

@@ -1,4 +1,4 @@
-"""No knob bears a name that `load_dataset` takes for itself: it would never reach the recipe."""
+"""No override bears a name that `load_dataset` takes for itself: it would not reach the recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import inspect
 import datasets
 import pytest
 
-from magpie_hub.recipe.overrides import KNOBS
+from magpie_hub.recipe.overrides import OVERRIDES
 
 TAKEN_BEFORE = {"trust_remote_code", "task", "ignore_verifications", "use_auth_token"}
 """Keywords of older versions; 4.0 and later still take the first out of what is left."""
@@ -26,9 +26,9 @@ TAKEN_BEFORE = {"trust_remote_code", "task", "ignore_verifications", "use_auth_t
 def test_datasets_takes_no_knob_for_itself(call: object) -> None:
     taken = set(inspect.signature(call).parameters) | TAKEN_BEFORE  # type: ignore[arg-type]
     assert "revision" in taken or "name" in taken or "hash" in taken
-    assert not taken & set(KNOBS)
+    assert not taken & set(OVERRIDES)
 
 
 def test_datasets_leaves_every_field_of_ours_alone() -> None:
     fields = {field.name for field in dataclasses.fields(datasets.BuilderConfig)}
-    assert not fields & set(KNOBS)
+    assert not fields & set(OVERRIDES)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-Outcome = tuple[str, str | None]
+RowStatus = tuple[str, str | None]
 """What is left of a completion, and its fault."""
 
 
@@ -50,8 +50,8 @@ class Shape:
     system_pre: str | None = None
     switch: dict[str, Any] = field(default_factory=dict)
     switch_on: dict[str, Any] = field(default_factory=dict)
-    off: dict[str, Outcome] = field(default_factory=dict)
-    on: dict[str, Outcome] = field(default_factory=dict)
+    off: dict[str, RowStatus] = field(default_factory=dict)
+    on: dict[str, RowStatus] = field(default_factory=dict)
     user: dict[str, str] = field(default_factory=dict)
     make: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)

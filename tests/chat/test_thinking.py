@@ -17,7 +17,7 @@ from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from tests.tiny import write_tiny_model
 
 QUESTION = "Which rivers flow through the city of Lyon?"
@@ -86,11 +86,11 @@ def lived(
         }
     )
     later = Journal(folder / "later.db") if turns > 1 else None
-    book = Book(Journal(folder / "first.db"), later, turns)
+    row_store = RowStore(Journal(folder / "first.db"), later, turns)
     engine = Scripted(chat, answer)
-    rollouts = Rollouts(Plan(recipe), chat, engine, build_gates(rules), book)
+    rollouts = Rollouts(Plan(recipe), chat, engine, build_gates(rules), row_store)
     asyncio.run(rollouts.run(0))
-    return [book.get(0, turn) for turn in range(1, turns + 1)], engine
+    return [row_store.get(0, turn) for turn in range(1, turns + 1)], engine
 
 
 def test_only_the_answer_is_kept_as_the_response(tokenizer: Any, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from magpie_hub.store.journal import FIRST, Journal, TurnRecord
 from magpie_hub.store.labels import Label, Labels
-from magpie_hub.store.rows import SHELVED
+from magpie_hub.store.rows import DEFERRED
 
 LATER = "later-0123456789abcdef.db"
 TAGS = "labels/tags-0123456789abcdef.db"
-PUT_OFF = f"{SHELVED}:poor@0123456789abcdef"
+PUT_OFF = f"{DEFERRED}:poor@0123456789abcdef"
 
 
 def record(row_id: int, turn: int = 1, words: str = "", **fields: Any) -> TurnRecord:

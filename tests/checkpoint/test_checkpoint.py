@@ -14,7 +14,7 @@ import pytest
 from magpie_hub.checkpoint import delta as news
 from magpie_hub.checkpoint import save as checkpoint_module
 from magpie_hub.checkpoint.files import files_in, is_kept
-from magpie_hub.checkpoint.store import State
+from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import JournalError
 from magpie_hub.store.journal import FIRST, Journal, writer_lock
 from tests.checkpoint.faulty import FAULTS
@@ -43,7 +43,7 @@ class Machine:
 
     def restart(self) -> None:
         """Another process, on the same machine."""
-        self.state = State(self.url, "tester--magpie-smol")
+        self.state = CheckpointStore(self.url, "tester--magpie-smol")
 
     def restore(self, tick: str = "2026-11-21") -> int:
         return self.state.restore(self.folder, tick, self.first_row)

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.checkpoint import save as checkpoint_module
-from magpie_hub.checkpoint.filesystem import Place
+from magpie_hub.checkpoint.filesystem import Filesystem
 from magpie_hub.checkpoint.save import Checkpoint
 from magpie_hub.errors import OutputError
 from magpie_hub.store.journal import FIRST, Journal
 from magpie_hub.store.labels import Label, Labels
-from magpie_hub.store.rows import SHELVED
+from magpie_hub.store.rows import DEFERRED
 from tests.checkpoint.conftest import empty
 from tests.checkpoint.faulty import FAULTS, Killed
 from tests.checkpoint.journals import LATER, TAGS, contents, record, shelved
@@ -73,7 +73,7 @@ class Run:
         self.journals: tuple[Journal, Journal, Labels] | None = None
 
     def restore(self) -> None:
-        self.checkpoint.restore(Place(self.url), print)
+        self.checkpoint.restore(Filesystem(self.url), print)
         found = contents(self.folder)
         for (file, kind), rows in self.durable.items():
             if kind == "rows":
@@ -123,7 +123,7 @@ class Run:
         elif what == "shelve" and known is None:
             first.put(shelved(row_id, words=said))
         elif what == "shelve" and put_off:
-            first.amend(shelved(row_id, f"{SHELVED}:fair@{random.random()}", said))
+            first.amend(shelved(row_id, f"{DEFERRED}:fair@{random.random()}", said))
         elif what == "later" and known is not None and not put_off:
             turn = 2 + (later.get(row_id, 2) is not None)
             if later.get(row_id, turn) is None:
@@ -139,7 +139,7 @@ class Run:
         if fault is not None:
             FAULTS.plan(fault[0], fault[1], fault[2]("torn"))
         try:
-            self.checkpoint.save(Place(self.url))
+            self.checkpoint.save(Filesystem(self.url))
         except OutputError:
             FAULTS.reset()
         except Killed:
@@ -183,7 +183,7 @@ def test_what_was_saved_completely_comes_back(url: str, most: int, steps: Any) -
             if last[file, "rows"]:
                 assert found[file, kind] == last[file, kind]
         # And a second time nothing changes.
-        run.checkpoint.restore(Place(url), print)
+        run.checkpoint.restore(Filesystem(url), print)
         assert contents(run.folder) == found
         run.open.close()
 
@@ -191,13 +191,13 @@ def test_what_was_saved_completely_comes_back(url: str, most: int, steps: Any) -
 WRITER = """
 import sys
 from pathlib import Path
-from magpie_hub.journal import Journal
-from magpie_hub.labels import Labels
+from magpie_hub.store.journal import Journal
+from magpie_hub.store.labels import Labels
 from magpie_hub.store.labels import Label
-from magpie_hub.state import State
+from magpie_hub.checkpoint.store import CheckpointStore
 from tests.checkpoint.journals import record, TAGS
 url, folder = sys.argv[1], Path(sys.argv[2])
-state = State(url, "x")
+state = CheckpointStore(url, "x")
 print("found", state.restore(folder, "monday", 0), flush=True)
 with Journal(folder / "first.db") as journal, Labels(folder / TAGS) as labels:
     begin = max((one.row_id for one in journal.words(0, 2**62)), default=-1) + 1
@@ -229,7 +229,7 @@ def test_a_process_killed_while_it_saves_leaves_whole_segments(tmp_path: Path) -
             os.kill(process.pid, signal.SIGKILL)
             assert process.stdout.read() == ""
         there = tmp_path / f"{number}-restored" / "tiny-00"
-        Checkpoint(there, "monday", "x/monday/tiny-00", 0, "0" * 12).restore(Place(url), print)
+        Checkpoint(there, "monday", "x/monday/tiny-00", 0, "0" * 12).restore(Filesystem(url), print)
         found, written = contents(there), contents(folder)
         rows = found[FIRST, "rows"]
         assert [key[0] for key in sorted(rows)] == list(range(len(rows)))

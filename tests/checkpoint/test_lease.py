@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.checkpoint.filesystem import Place
+from magpie_hub.checkpoint.filesystem import Filesystem
 from magpie_hub.checkpoint.lease import Lease
-from magpie_hub.checkpoint.store import State
+from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import OutputError
 from tests.checkpoint.faulty import FAULTS
 
@@ -57,7 +57,7 @@ def world() -> World:
 
 
 def runner(url: str, world: World, said: list[str]) -> Lease:
-    place = Place(url)
+    place = Filesystem(url)
     return Lease(place, PATH, ttl=TTL, say=said.append, clock=world.clock, sleep=world.sleep)
 
 
@@ -65,15 +65,15 @@ def test_a_lease_is_taken_renewed_and_given_back(url: str, world: World) -> None
     said: list[str] = []
     one = runner(url, world, said)
     one.take()
-    first = Place(url).read(PATH)
+    first = Filesystem(url).read(PATH)
     one.renew()
-    second = Place(url).read(PATH)
+    second = Filesystem(url).read(PATH)
     assert first is not None
     assert second is not None
     assert (json.loads(first)["count"], json.loads(second)["count"]) == (0, 1)
     assert json.loads(first)["process"] == os.getpid()
     one.give_back()
-    assert Place(url).read(PATH) is None
+    assert Filesystem(url).read(PATH) is None
     assert said == []
     runner(url, world, said).take()
 
@@ -89,7 +89,7 @@ def test_who_waits_says_so_once_and_goes_on_when_it_is_given_back(url: str, worl
     assert 400 <= world.now - 5000 < 420
     (line,) = said
     assert f"process {os.getpid()} on {os.uname().nodename}" in line
-    assert f"{Place(url).shown}/{PATH}" in line
+    assert f"{Filesystem(url).shown}/{PATH}" in line
 
 
 def test_a_silent_lease_is_taken_over_after_its_time(url: str, world: World) -> None:
@@ -115,7 +115,7 @@ def test_a_holder_that_was_paused_finds_out(url: str, world: World) -> None:
     said: list[str] = []
     lost: list[bool] = []
     one = Lease(
-        Place(url),
+        Filesystem(url),
         PATH,
         ttl=TTL,
         say=said.append,
@@ -162,7 +162,7 @@ def test_of_two_that_take_over_at_once_one_goes_on(url: str, world: World) -> No
 
 @pytest.mark.parametrize("held", [b"", b"{", b"[]", b"null", b'{"host": 3}', b"\xff"])
 def test_a_lease_that_nobody_can_read_expires_too(url: str, world: World, held: bytes) -> None:
-    Place(url).put(PATH, held)
+    Filesystem(url).put(PATH, held)
     said: list[str] = []
     runner(url, world, said).take()
     assert world.now - 5000 >= TTL
@@ -191,41 +191,41 @@ def test_a_create_whose_answer_was_lost_is_a_lease(world: World) -> None:
 
 def test_a_renewal_that_fails_is_tried_again() -> None:
     url = "faulty-store://bucket"
-    state, said = State(url, NAME), []
+    state, said = CheckpointStore(url, NAME), []
     with state.lease(said.append, ttl=0.2):
         FAULTS.plan(0)
         wait(lambda: FAULTS.at is None)
-        before = Place(url).read(PATH)
-        wait(lambda: Place(url).read(PATH) != before)
+        before = Filesystem(url).read(PATH)
+        wait(lambda: Filesystem(url).read(PATH) != before)
         assert not state.lost
     assert said == []
 
 
 def test_a_lease_that_cannot_be_given_back_is_said() -> None:
     said: list[str] = []
-    with State("faulty-store://bucket", NAME).lease(said.append, ttl=60):
+    with CheckpointStore("faulty-store://bucket", NAME).lease(said.append, ttl=60):
         FAULTS.plan(0, forever=True)
     (line,) = said
     assert "could not be given back" in line
 
 
 def test_a_lease_is_given_back_when_the_body_fails(url: str) -> None:
-    state = State(url, NAME)
+    state = CheckpointStore(url, NAME)
     with pytest.raises(ZeroDivisionError), state.lease(print, ttl=1):
-        assert Place(url).read(PATH) is not None
+        assert Filesystem(url).read(PATH) is not None
         raise ZeroDivisionError
-    assert Place(url).read(PATH) is None
+    assert Filesystem(url).read(PATH) is None
 
 
 def test_a_lost_lease_is_known_at_the_door(url: str) -> None:
-    state, said, lost = State(url, NAME), [], threading.Event()
+    state, said, lost = CheckpointStore(url, NAME), [], threading.Event()
     with state.lease(said.append, ttl=0.2, on_lost=lost.set):
         assert not state.lost
-        Place(url).put(PATH, b'{"id": "x", "host": "elsewhere", "process": 7}')
+        Filesystem(url).put(PATH, b'{"id": "x", "host": "elsewhere", "process": 7}')
         assert lost.wait(60)
         assert state.lost
     assert "process 7 on elsewhere" in said[0]
-    assert Place(url).read(PATH) is not None
+    assert Filesystem(url).read(PATH) is not None
 
 
 def wait(condition: Callable[[], bool]) -> None:

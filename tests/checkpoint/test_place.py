@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.checkpoint.filesystem import NEW, Place
-from magpie_hub.checkpoint.store import State
+from magpie_hub.checkpoint.filesystem import NEW, Filesystem
+from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import UserError
 from tests.checkpoint.faulty import FAULTS
 
@@ -16,11 +16,11 @@ NAME = "tester--magpie-smol"
 
 
 @pytest.fixture
-def place(url: str) -> Place:
-    return Place(url)
+def place(url: str) -> Filesystem:
+    return Filesystem(url)
 
 
-def test_files_are_written_listed_read_and_removed(place: Place) -> None:
+def test_files_are_written_listed_read_and_removed(place: Filesystem) -> None:
     assert place.files("a") == []
     assert place.read("a/b/1") is None
     place.write("a/b/1", b"one")
@@ -38,7 +38,7 @@ def test_files_are_written_listed_read_and_removed(place: Place) -> None:
     assert place.read("ab") is None
 
 
-def test_a_file_is_created_once(place: Place) -> None:
+def test_a_file_is_created_once(place: Filesystem) -> None:
     assert place.create("a/b", b"mine")
     assert not place.twin().create("a/b", b"theirs")
     assert place.read("a/b") == b"mine"
@@ -48,7 +48,7 @@ def test_a_file_is_created_once(place: Place) -> None:
 @pytest.mark.parametrize("how", ["before", "torn", "after"])
 def test_a_file_appears_whole_or_not_at_all(url: str, how: str) -> None:
     for at in range(4):
-        place = Place(url)
+        place = Filesystem(url)
         FAULTS.plan(at, how)
         said = ""
         try:
@@ -66,11 +66,11 @@ def test_a_folder_url_is_a_place_wherever_the_process_stands(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    place = Place("some/where")
+    place = Filesystem("some/where")
     monkeypatch.chdir("/")
     place.write("x", b"1")
     assert (tmp_path / "some/where/x").read_bytes() == b"1"
-    Place("~/there").write("x", b"1")
+    Filesystem("~/there").write("x", b"1")
     assert (tmp_path / "home/there/x").exists()
 
 
@@ -79,10 +79,10 @@ def uses(url: str, folder: Path) -> list[str]:
     said, beside = [], []
 
     def lease() -> None:
-        with State(url, NAME).lease(beside.append, ttl=0.1):
+        with CheckpointStore(url, NAME).lease(beside.append, ttl=0.1):
             pass
 
-    for use in (lease, lambda: State(url, NAME).restore(folder, "monday", 0)):
+    for use in (lease, lambda: CheckpointStore(url, NAME).restore(folder, "monday", 0)):
         with pytest.raises(UserError) as caught:
             use()
         said.append(str(caught.value))
@@ -124,10 +124,10 @@ def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
 
 
 def test_a_key_below_another_is_said_where_the_store_minds(tmp_path: Path) -> None:
-    Place("memory://bucket").put("file", b"somebody's")
+    Filesystem("memory://bucket").put("file", b"somebody's")
     with (
         pytest.raises(UserError, match="a file stands where a folder should be"),
-        State("memory://bucket/file", NAME).lease(print),
+        CheckpointStore("memory://bucket/file", NAME).lease(print),
     ):
         pass
 
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     with (
         pytest.raises(UserError, match="Permission denied.*name another place"),
-        State(str(tmp_path / "locked"), NAME).lease(print),
+        CheckpointStore(str(tmp_path / "locked"), NAME).lease(print),
     ):
         pass
 
@@ -164,8 +164,8 @@ def test_credentials_never_appear(tmp_path: Path) -> None:
     FAULTS.plan(0, forever=True, error=OSError("no way by http://some:password@proxy:3128/"))
     said += uses("faulty-store://bucket", tmp_path)
     assert "proxy:3128" in said[-1]
-    place = Place(f"faulty-store://{login}@bucket/path")
-    said += [place.shown, State(f"faulty-store://{login}@bucket", NAME).shown]
+    place = Filesystem(f"faulty-store://{login}@bucket/path")
+    said += [place.shown, CheckpointStore(f"faulty-store://{login}@bucket", NAME).shown]
     assert len(said) == 16
     for line in said:
         for secret in ("pass", "word", "s3cret", "some", "token"):

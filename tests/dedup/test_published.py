@@ -22,7 +22,7 @@ SHARD = "data/train-00000-of-00001.parquet"
 READ = """
 import sys, json
 from magpie_hub.errors import UserError
-from magpie_hub.published import read_published
+from magpie_hub.dedup.external import read_published
 try:
     print(json.dumps(list(read_published(sys.argv[1]))))
 except UserError as error:

@@ -16,13 +16,13 @@ from magpie_hub.engines.options import EngineOptions
 from magpie_hub.generate.generator import load_chat
 from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.models.source import ModelSource
-from magpie_hub.pipeline.run import Job, open_recipe, pre_queries
+from magpie_hub.pipeline.run import Run, open_recipe, pre_queries
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.release.schema import to_table
 from magpie_hub.store.journal import Journal
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from magpie_hub.store.sqlite import IN_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,18 +82,18 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
     from magpie_hub.engines.transformers.engine import TransformersEngine
 
     recipe = short(open_recipe("smol-mt", {"rows": 2}))
-    job = Job.open(recipe, home)
+    job = Run.open(recipe, home)
     chat = load_chat(recipe, job.source, home)
 
     async def rows(engine: Engine) -> list[dict[str, object]]:
         with Journal(IN_MEMORY) as first, Journal(Path(":memory:")) as later:
-            book = Book(first, later, 2)
-            rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, book)
-            await grow(Ledger(book, 2), rollouts, engine)
-            ids = [outcome.row_id for outcome in book.outcomes() if outcome.passed][:2]
+            row_store = RowStore(first, later, 2)
+            rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, row_store)
+            await run_rollouts(PrefixTracker(row_store, 2), rollouts, engine)
+            ids = [status.row_id for status in row_store.statuses() if status.passed][:2]
             plan = Plan(recipe)
             planned = [plan.row(i) for i in ids]
-            said = [turns for i in ids for turns in book.conversations(range(i, i + 1))]
+            said = [turns for i in ids for turns in row_store.conversations(range(i, i + 1))]
             given = pre_queries(recipe, chat)
             table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, given)
             found: list[dict[str, object]] = table.to_pylist()

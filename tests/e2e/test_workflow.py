@@ -16,7 +16,7 @@ from magpie_hub.cli.main import magpie_hub
 from magpie_hub.recipe.variants import variant_names
 from magpie_hub.release.folder import write_release
 from tests.actions.id_tokens import id_tokens
-from tests.actions.runner import ROOT, Job, Runner, read_workflow
+from tests.actions.runner import ROOT, Run, Runner, read_workflow
 from tests.actions.site import REAL, WORKFLOW, Site
 from tests.hub_peer.fixtures import hub_peer  # noqa: F401
 from tests.hub_peer.server import HubPeer
@@ -360,7 +360,7 @@ def test_the_step_may_publish_with_no_token_stored_anywhere(
     environment = in_the_checkout(hub_peer, tmp_path / "hf") | {"RELEASE": str(release)}
     variables = {"MAGPIE_VARIANT": "toy", "MAGPIE_REPO": "tester/magpie-toy"}
 
-    def attempt() -> Job:
+    def attempt() -> Run:
         with id_tokens(hub_peer.id_token, audience=hub_peer.endpoint) as tokens:
             runner = site.runner(
                 environment, event="schedule", variables=variables, id_tokens=tokens
@@ -417,7 +417,7 @@ def test_a_published_set_grows_by_a_run_and_once_a_run(
         "MAGPIE_HOME": str(tmp_path / "another-machine"),
     }
 
-    def attempt() -> tuple[Runner, Job, int]:
+    def attempt() -> tuple[Runner, Run, int]:
         """Runs the workflow; the rows that are published then."""
         with id_tokens(hub_peer.id_token, audience=hub_peer.endpoint) as tokens:
             runner = site.runner(

@@ -140,11 +140,11 @@ def script() -> Iterator[Script]:
 
 
 def start_and_ask(
-    script: Script, *prompts: tuple[int, ...], how: Sampling = HOW, **knobs: Any
+    script: Script, *prompts: tuple[int, ...], how: Sampling = HOW, **overrides: Any
 ) -> tuple[ServerEngine, list[Completion]]:
     async def main() -> tuple[ServerEngine, list[Completion]]:
         options = EngineOptions(base_url=script.url, max_num_seqs=4)
-        engine = await ServerEngine.start(TINY, options, **knobs)
+        engine = await ServerEngine.start(TINY, options, **overrides)
         try:
             return engine, await asyncio.gather(*(engine.generate(p, how) for p in prompts))
         finally:
@@ -153,9 +153,9 @@ def start_and_ask(
     return asyncio.run(main())
 
 
-def refusal(script: Script, error: type[MagpieError], **knobs: Any) -> str:
+def refusal(script: Script, error: type[MagpieError], **overrides: Any) -> str:
     with pytest.raises(error) as caught:
-        start_and_ask(script, (5, 6), **knobs)
+        start_and_ask(script, (5, 6), **overrides)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

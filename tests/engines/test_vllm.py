@@ -245,9 +245,9 @@ def test_a_setting_that_vllm_refuses_is_the_callers_mistake(
 PLAIN = """
 import asyncio, json, os, sys
 from pathlib import Path
-from magpie_hub.engine.base import Sampling
-from magpie_hub.engine.options import EngineOptions
-from magpie_hub.engine.vllm import VllmEngine
+from magpie_hub.engines.base import Sampling
+from magpie_hub.engines.options import EngineOptions
+from magpie_hub.engines.vllm.engine import VllmEngine
 from magpie_hub.errors import EngineError
 from magpie_hub.models.source import fetch, pin
 

@@ -103,17 +103,17 @@ def test_the_head_that_moved_is_looked_at_again(
 
 
 def test_two_pushes_at_once_end_well(hub_peer: HubPeer, built: Path) -> None:
-    outcomes: list[str] = []
+    statuses: list[str] = []
 
     def one() -> None:
-        outcomes.append(Pusher(hub_peer)(built).state)
+        statuses.append(Pusher(hub_peer)(built).state)
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) in (["published", "unchanged"], ["published", "published"])
+    assert sorted(statuses) in (["published", "unchanged"], ["published", "published"])
     assert len(hub_peer.repo(REPO).commits) == 2
     assert holds(hub_peer, built)
 

@@ -160,8 +160,8 @@ def test_a_release_with_a_secret_is_not_sent(
     from tests.toy_release import toy_job
 
     secret = "hf_" + "aZ4bY7cX" * 4 + "qW"
-    job = toy_job(tmp_path / "home", f"later_turns: {{system: 'use {secret} for it'}}\n")
-    folder = write_release(job, tmp_path / "leaky").path
+    run = toy_job(tmp_path / "home", f"later_turns: {{system: 'use {secret} for it'}}\n")
+    folder = write_release(run, tmp_path / "leaky").path
     with pytest.raises(UserError, match="the scan found") as caught:
         push(folder)
     assert hub_peer.requests == []

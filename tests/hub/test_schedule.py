@@ -500,13 +500,13 @@ def test_the_token_is_in_the_secrets_and_nowhere_else(
     jobs: Scheduler, capfd: pytest.CaptureFixture[str]
 ) -> None:
     token = jobs.peer.tokens["job"] = new_token("job", "tester", "write")
-    outcomes: list[object] = []
+    statuses: list[object] = []
 
     def attempt(do: Callable[[], object]) -> None:
         try:
-            outcomes.append(do())
+            statuses.append(do())
         except MagpieError as error:
-            outcomes.append(str(error))
+            statuses.append(str(error))
 
     jobs.peer.faults.add("schedule_create", "503")
     jobs.peer.faults.add("schedule_create", "lost-504")
@@ -525,7 +525,7 @@ def test_the_token_is_in_the_secrets_and_nowhere_else(
     posts = [each for each in jobs.peer.requests if each.bytes_in]
     assert {each.endpoint for each in posts} == {"schedule_create"}, "no other bodies to look at"
     out, err = capfd.readouterr()
-    shown = f"{outcomes} {bodies} {jobs.peer.requests} {jobs.said} {out} {err}"
+    shown = f"{statuses} {bodies} {jobs.peer.requests} {jobs.said} {out} {err}"
     assert "replaced" in shown
     assert token.text not in shown
     assert jobs.peer.tokens["write"].text not in shown
@@ -610,7 +610,7 @@ def test_the_command_from_create_to_remove(
 def test_a_hub_that_is_down_ends_the_command_with_status_1(
     jobs: Scheduler, magpie: Magpie, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magpie_hub.hub.patience.ATTEMPTS", 1)
+    monkeypatch.setattr("magpie_hub.hub.retry.ATTEMPTS", 1)
     jobs.peer.faults.add("schedules", "503", times=1000)
     status, out, err = magpie("show")
     assert (status, out, err.count("\n")) == (1, "", 1)

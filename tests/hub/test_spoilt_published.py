@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import MagpieError
-from magpie_hub.hub.remote import Entry, Remote
+from magpie_hub.hub.remote import Entry, RemoteTree
 from magpie_hub.hub.verify import differences
 from magpie_hub.recipe.regenerate import Drift
 from magpie_hub.regenerate import published as standing
@@ -52,9 +52,9 @@ class Repository:
             path: Entry(len(content), hashlib.sha256(content).hexdigest(), None)
             for path, content in files.items()
         }
-        remote = Remote("a/b", GIT, False, listed)
+        remote = RemoteTree("a/b", GIT, False, listed)
 
-        def manifest_of(api: Any, there: Remote) -> dict[str, Any]:
+        def manifest_of(api: Any, there: RemoteTree) -> dict[str, Any]:
             return parse_manifest(files["manifest.json"], "a/b: manifest.json")
 
         with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.release.folder import write_release
 from magpie_hub.store.labels import Labels
 
@@ -25,13 +25,13 @@ def edit(recipe: Path, **fields: object) -> None:
 
 def build(recipe: Path, out: Path, said: list[str] | None = None) -> dict[str, Any]:
     """Builds a release; its rows and funnel, and what was generated and labelled in all."""
-    job = Job.open(open_recipe(recipe))
-    asyncio.run(job.run(say=(said if said is not None else []).append))
-    release = write_release(job, out)
-    with job.book() as book:
-        generated = sum(1 for _ in book.first.marks())
+    run = Run.open(open_recipe(recipe))
+    asyncio.run(run.complete(say=(said if said is not None else []).append))
+    release = write_release(run, out)
+    with run.row_store() as row_store:
+        generated = sum(1 for _ in row_store.first.marks())
     labelled = Counter[str]()
-    for path in job.folder.glob("labels/*.db"):
+    for path in run.folder.glob("labels/*.db"):
         with Labels(path, readonly=True) as labels:
             labelled[path.stem.split("-")[0]] += len(labels)
     return {

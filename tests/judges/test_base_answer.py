@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge, cut_at_next, render
 from magpie_hub.models.source import pin
 from magpie_hub.store.labels import Label
@@ -40,7 +40,7 @@ def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
 
 def answer(model: Path, engine: ScriptedEngine, max_tokens: int = 1024) -> Label:
     judge = BaseAnswerJudge(str(model), start=engine.start, max_tokens=max_tokens)
-    label = run(judge, [Subject(7, "Why is the sky blue?", "never seen")])[7]
+    label = run(judge, [JudgeInput(7, "Why is the sky blue?", "never seen")])[7]
     assert engine.closed
     return label
 
@@ -93,7 +93,7 @@ def test_the_prompt_is_the_instruction_after_some_exchanges(model: Path) -> None
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
     engine = saying(model, "Light.")
-    long = Subject(90, "word " * 30_000)
+    long = JudgeInput(90, "word " * 30_000)
     found = run(BaseAnswerJudge(str(model), start=engine.start), [*HOSTILE, long])
     assert found.pop(90).failure == "too_long"
     assert {label.failure for label in found.values()} == {None}

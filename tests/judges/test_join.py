@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.judges.join import Verdicts, open_labels
+from magpie_hub.judges.join import JoinedLabels, open_labels
 from magpie_hub.store.labels import Label, Labels
 
 ANSWERED = Label(0, {"base_output": "It is a rock."})
@@ -21,7 +21,7 @@ def columns(folder: Path, **labels: Label) -> dict[str, Any]:
         with Labels(paths[judge]) as store:
             store.put([label])
     with open_labels(paths) as stores:
-        (found,) = Verdicts(stores).columns(range(1))
+        (found,) = JoinedLabels(stores).columns(range(1))
         return found
 
 
@@ -55,7 +55,7 @@ def test_neighbouring_rows_get_their_own_labels_and_nobody_elses(tmp_path: Path)
     with Labels(tmp_path / "language.db") as store:
         store.put([Label(2, {"language": "EN"}), Label(4, failure="broken"), Label(5)])
     with open_labels({"language": tmp_path / "language.db"}) as stores:
-        found = Verdicts(stores).columns(range(1, 5))
+        found = JoinedLabels(stores).columns(range(1, 5))
     assert found == [
         {"judge_failures": []},
         {"language": "EN", "judge_failures": []},

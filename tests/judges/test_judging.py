@@ -18,7 +18,7 @@ import pytest
 
 from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.judges import tags
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from tests.judges.runs import EMBEDDER, build, edit
 
@@ -135,10 +135,10 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     with pytest.raises(RecipeError, match="labels of judges that are off: judges.tags"):
         open_recipe(recipe)
     edit(recipe, judges={"reward": {"model": "./no-such-model"}}, selection={})
-    job = Job.open(open_recipe(recipe))
+    run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="no-such-model"):
-        asyncio.run(job.run(say=print))
-    assert not job.folder.exists()
+        asyncio.run(run.complete(say=print))
+    assert not run.folder.exists()
 
 
 def test_a_run_killed_while_it_labels_goes_on_from_there(recipe: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from magpie_hub.judges.models import pin_judges
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from tests.judges.tiny_judges import write_guard_model
 from tests.tiny import write_tiny_model
 
@@ -30,8 +30,8 @@ def judged(recipe: Path, model: Path, reward_model: Path, tmp_path: Path) -> Pat
 
 def files(recipe: Path, **settings: Any) -> dict[str, Path]:
     """Each judge's label file, by judge."""
-    job = Job.open(open_recipe(recipe, {"settings": settings}))
-    return job._judges(pin_judges(job.recipe, {})).paths
+    run = Run.open(open_recipe(recipe, {"settings": settings}))
+    return run._judges(pin_judges(run.recipe, {})).paths
 
 
 def changed(recipe: Path, **settings: Any) -> set[str]:

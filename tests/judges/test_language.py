@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.language import LanguageJudge, language_of
 from magpie_hub.models.langid import two_letters
 from magpie_hub.store.labels import Label
@@ -49,7 +49,7 @@ def test_three_letters_become_their_macrolanguages_two_or_nothing(
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it() -> None:
-    long = Subject(90, "This is a very long instruction. " * 5_000)
+    long = JudgeInput(90, "This is a very long instruction. " * 5_000)
     found = run(LanguageJudge(), [*HOSTILE, long])
     assert {label.failure for label in found.values()} == {None}
     assert found[90].values == {"language": "EN"}
@@ -57,18 +57,18 @@ def test_every_row_gets_one_label_whatever_stands_in_it() -> None:
 
 
 def test_the_response_does_not_count() -> None:
-    subject = Subject(1, "Translate this sentence into French, please.", "Traduisez cette phrase.")
-    assert run(LanguageJudge(), [subject])[1].values == {"language": "EN"}
+    item = JudgeInput(1, "Translate this sentence into French, please.", "Traduisez cette phrase.")
+    assert run(LanguageJudge(), [item])[1].values == {"language": "EN"}
 
 
 def test_labels_are_saved_as_they_come() -> None:
     saved: list[int] = []
-    subjects = [Subject(row_id, "What is the moon?") for row_id in range(2500)]
+    items = [JudgeInput(row_id, "What is the moon?") for row_id in range(2500)]
 
     def save(labels: list[Label]) -> None:
         saved.append(len(labels))
 
-    asyncio.run(LanguageJudge().label(subjects, save))  # type: ignore[arg-type]
+    asyncio.run(LanguageJudge().label(items, save))  # type: ignore[arg-type]
     assert len(saved) > 1
     assert sum(saved) == 2500
 

@@ -28,10 +28,10 @@ class Event(NamedTuple):
 def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What becomes of engines and scorers, in order."""
     from magpie_hub.engines import factory as choose
-    from magpie_hub.judges import runner as judging
+    from magpie_hub.judges import runner as judge_runner
 
     found: list[Event] = []
-    start, open_scorer = choose.start_engine, judging.open_scorer
+    start, open_scorer = choose.start_engine, judge_runner.open_scorer
 
     def told(do: Callable[[], Any], event: Event) -> Callable[[], Any]:
         def done() -> Any:
@@ -54,7 +54,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
         return watch(open_scorer(source, *arguments), Path(source.name).name, "close")
 
     monkeypatch.setattr(choose, "start_engine", start_watched)
-    monkeypatch.setattr(judging, "open_scorer", open_watched)
+    monkeypatch.setattr(judge_runner, "open_scorer", open_watched)
     return found
 
 

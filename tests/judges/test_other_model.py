@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from magpie_hub.errors import ModelError
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.folder import Release, write_release
 from tests.judges.runs import EMBEDDER, edit
@@ -55,9 +55,9 @@ def claiming(recipe: Path, model: Path, reward_model: Path) -> Path:
     return recipe
 
 
-def run(recipe: Path, out: Path, said: list[str], **knobs: Any) -> tuple[Release, str]:
-    job = Job.open(open_recipe(recipe, knobs))
-    asyncio.run(job.run(say=said.append))
+def run(recipe: Path, out: Path, said: list[str], **overrides: Any) -> tuple[Release, str]:
+    job = Run.open(open_recipe(recipe, overrides))
+    asyncio.run(job.complete(say=said.append))
     release = write_release(job, out)
     return release, release.card.read_text(encoding="utf-8")
 
@@ -130,7 +130,7 @@ def test_a_selection_that_was_set_otherwise_is_not_the_published_one(claiming: P
 def test_all_judges_are_insisted_on_where_that_is_said(claiming: Path, other: Path) -> None:
     with pytest.raises(ModelError, match=GUARD):
         asyncio.run(
-            Job.open(open_recipe(claiming, {"model": str(other), "judging": "on"})).run(say=print)
+            Run.open(open_recipe(claiming, {"model": str(other), "judging": "on"})).run(say=print)
         )
 
 

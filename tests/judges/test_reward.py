@@ -16,7 +16,7 @@ import pytest
 
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.reward import RewardJudge
 from magpie_hub.models.source import pin
@@ -31,7 +31,7 @@ from tests.judges.tiny_judges import (
 )
 from tests.tiny import write_tiny_model
 
-LONG = Subject(90, "word " * 30_000, "Fine.")
+LONG = JudgeInput(90, "word " * 30_000, "Fine.")
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def subjects() -> list[Subject]:
+def items() -> list[JudgeInput]:
     return some_rows()
 
 
-def reference(model: Path, subjects: Sequence[Subject]) -> list[float]:
+def reference(model: Path, items: Sequence[JudgeInput]) -> list[float]:
     """What transformers itself says of conversations, one by one."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -52,10 +52,10 @@ def reference(model: Path, subjects: Sequence[Subject]) -> list[float]:
     tokenizer = tokenizer_of(model)
     scorer = AutoModelForSequenceClassification.from_pretrained(model, dtype="float32")
     found = []
-    for subject in subjects:
+    for item in items:
         turns = [
-            {"role": "user", "content": subject.instruction},
-            {"role": "assistant", "content": subject.response},
+            {"role": "user", "content": item.instruction},
+            {"role": "assistant", "content": item.response},
         ]
         inputs = tokenizer.apply_chat_template(turns, return_tensors="pt", return_dict=True)
         with torch.inference_mode():
@@ -70,33 +70,33 @@ def rewards(labels: dict[int, Label]) -> list[float]:
 # ---- the number ----
 
 
-def test_the_reward_is_the_models_raw_logit(model: Path, subjects: list[Subject]) -> None:
-    found = run(RewardJudge(str(model)), subjects)
-    np.testing.assert_allclose(rewards(found), reference(model, subjects), atol=1e-4)
+def test_the_reward_is_the_models_raw_logit(model: Path, items: list[JudgeInput]) -> None:
+    found = run(RewardJudge(str(model)), items)
+    np.testing.assert_allclose(rewards(found), reference(model, items), atol=1e-4)
     assert np.std(rewards(found)) > 0.01
     assert {label.values["reward_model"] for label in found.values()} == {str(model)}
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
 def test_neither_order_nor_batches_change_it(
-    model: Path, subjects: list[Subject], batch_tokens: int
+    model: Path, items: list[JudgeInput], batch_tokens: int
 ) -> None:
-    whole = run(RewardJudge(str(model)), subjects)
-    shuffled = random.Random(batch_tokens).sample(subjects, len(subjects))
+    whole = run(RewardJudge(str(model)), items)
+    shuffled = random.Random(batch_tokens).sample(items, len(items))
     again = run(RewardJudge(str(model), batch_tokens=batch_tokens), shuffled)
     np.testing.assert_allclose(rewards(again), rewards(whole), atol=1e-4)
 
 
 def test_a_model_without_a_padding_token_is_batched_too(
-    tmp_path: Path, subjects: list[Subject]
+    tmp_path: Path, items: list[JudgeInput]
 ) -> None:
-    bare, few = write_reward_model(tmp_path, pad=False), subjects[:4]
+    bare, few = write_reward_model(tmp_path, pad=False), items[:4]
     found = run(RewardJudge(str(bare)), few)
     np.testing.assert_allclose(rewards(found), reference(bare, few), atol=1e-4)
 
 
-def test_base_answers_are_scored_in_the_same_load(model: Path, subjects: list[Subject]) -> None:
-    few = subjects[:4]
+def test_base_answers_are_scored_in_the_same_load(model: Path, items: list[JudgeInput]) -> None:
+    few = items[:4]
     answers = {0: "A base model's answer.", 1: "", 3: "far too long " * 200}
     loads = []
 
@@ -113,21 +113,19 @@ def test_base_answers_are_scored_in_the_same_load(model: Path, subjects: list[Su
     np.testing.assert_allclose(
         rewards(found), rewards(run(RewardJudge(str(model)), few)), atol=1e-4
     )
-    swapped = [replace(subject, response=answers[subject.row_id]) for subject in few[:2]]
+    swapped = [replace(item, response=answers[item.row_id]) for item in few[:2]]
     base = [found[row_id].values["base_reward"] for row_id in range(4)]
     np.testing.assert_allclose(base[:2], rewards(run(RewardJudge(str(model)), swapped)), atol=1e-4)
     assert base[2:] == [None, None]
 
 
 def test_a_head_in_sixteen_bit_weights_keeps_its_resolution(
-    model: Path, subjects: list[Subject]
+    model: Path, items: list[JudgeInput]
 ) -> None:
     import torch
 
-    exact = rewards(run(RewardJudge(str(model)), subjects))
-    coarse = rewards(
-        run(RewardJudge(str(model), options=EngineOptions(dtype="bfloat16")), subjects)
-    )
+    exact = rewards(run(RewardJudge(str(model)), items))
+    coarse = rewards(run(RewardJudge(str(model), options=EngineOptions(dtype="bfloat16")), items))
     np.testing.assert_allclose(coarse, exact, atol=0.1)
     assert any(float(torch.tensor(score).bfloat16()) != score for score in coarse)
 
@@ -145,15 +143,17 @@ def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
 def test_the_longest_row_that_fits_is_scored_and_one_token_more_is_not(model: Path) -> None:
     conversations = Conversations(tokenizer_of(model), "tiny")
     room = 512 - len(conversations.encode("", ""))
-    found = run(RewardJudge(str(model)), [Subject(1, "a" * room), Subject(2, "a" * (room + 1))])
+    found = run(
+        RewardJudge(str(model)), [JudgeInput(1, "a" * room), JudgeInput(2, "a" * (room + 1))]
+    )
     assert [found[1].failure, found[2].failure] == [None, "too_long"]
     short = RewardJudge(str(model), options=EngineOptions(max_model_len=room))
-    assert run(short, [Subject(1, "a" * room)])[1].failure == "too_long"
+    assert run(short, [JudgeInput(1, "a" * room)])[1].failure == "too_long"
 
 
 def test_a_reward_that_is_no_number_is_a_failure(model: Path) -> None:
     scorer = FakeScorer(lambda prompts: [float("nan")] * len(prompts))
-    found = run(RewardJudge(str(model), scorer=scorer.load), [Subject(1, "Hi", "Hello")])
+    found = run(RewardJudge(str(model), scorer=scorer.load), [JudgeInput(1, "Hi", "Hello")])
     assert found[1].failure == "not_finite"
 
 
@@ -162,7 +162,7 @@ def test_words_that_the_template_refuses_fail_alone(tmp_path: Path) -> None:
     refuses = "{% if messages[0]['content'] == 'no' %}{{ raise_exception('not this') }}{% endif %}"
     template = tmp_path / "chat_template.jinja"
     template.write_text(refuses + template.read_text())
-    found = run(RewardJudge(str(tmp_path)), [Subject(1, "no"), Subject(2, "yes")])
+    found = run(RewardJudge(str(tmp_path)), [JudgeInput(1, "no"), JudgeInput(2, "yes")])
     assert found[2].failure is None
     assert (found[1].failure or "").startswith("unrenderable:")
 
@@ -223,7 +223,7 @@ class FakeScorer:
 
 
 def test_labels_are_saved_batch_by_batch_and_kept_when_a_later_batch_fails(
-    model: Path, subjects: list[Subject]
+    model: Path, items: list[JudgeInput]
 ) -> None:
     def answer(prompts: Sequence[Sequence[int]]) -> list[float]:
         if scorer.calls == 3:
@@ -233,7 +233,7 @@ def test_labels_are_saved_batch_by_batch_and_kept_when_a_later_batch_fails(
     scorer, saved = FakeScorer(answer), list[int]()
     judge = RewardJudge(str(model), batch_tokens=600, scorer=scorer.load)
     with pytest.raises(EngineError, match="out of memory"):
-        asyncio.run(judge.label(subjects, lambda labels: saved.append(len(labels))))
+        asyncio.run(judge.label(items, lambda labels: saved.append(len(labels))))
     assert len(saved) == 2
     assert scorer.closed == 1
 
@@ -246,7 +246,7 @@ def test_the_loop_lives_while_one_other_thread_scores(model: Path) -> None:
         return [1.0] * len(prompts)
 
     async def both() -> None:
-        scoring = asyncio.create_task(judge.label([Subject(1, "Hi", "Hello")], saved.extend))
+        scoring = asyncio.create_task(judge.label([JudgeInput(1, "Hi", "Hello")], saved.extend))
         while not scorer.calls:
             await asyncio.sleep(0.001)
         released.set()
@@ -271,7 +271,7 @@ def test_a_cancelled_judge_frees_its_model(model: Path, moment: str) -> None:
         return scorer.load() if moment == "loading" else [1.0]
 
     async def cancelled() -> None:
-        task = asyncio.create_task(judge.label([Subject(1, "Hi", "Hello")], lambda _: None))
+        task = asyncio.create_task(judge.label([JudgeInput(1, "Hi", "Hello")], lambda _: None))
         while not entered.is_set():
             await asyncio.sleep(0.001)
         task.cancel()
@@ -355,4 +355,4 @@ def test_a_head_that_is_not_in_the_files_is_refused(tmp_path: Path) -> None:
     kept = {name: value for name, value in load_file(weights).items() if name != "score.weight"}
     save_file(kept, weights, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks the weights of score\.weight"):
-        run(RewardJudge(str(tmp_path)), [Subject(1, "Hi", "Hello")])
+        run(RewardJudge(str(tmp_path)), [JudgeInput(1, "Hi", "Hello")])

@@ -11,9 +11,9 @@ import pytest
 
 from magpie_hub.cli.make import funnel_text
 from magpie_hub.errors import ModelError
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.tags import CATEGORIES, COLUMNS, DIFFICULTIES, QUALITIES, Tags
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.release.schema import LABELS
 from magpie_hub.store.journal import TurnRecord
 from magpie_hub.store.labels import Label
@@ -57,15 +57,15 @@ def hostile(recipe: Path, tmp_path: Path, model: Path, reward_model: Path) -> Pa
             "neighbors": {"model": EMBEDDER},
         },
     )
-    job = Job.open(open_recipe(recipe))
-    with job.book(writable=True) as book:
-        book.first.begin_session(
+    run = Run.open(open_recipe(recipe))
+    with run.row_store(writable=True) as row_store:
+        row_store.first.begin_session(
             {"engine": "toy", "version": "1", "device": "x", "dtype": "y", "slots": 1}
         )
         for row_id, words in HOSTILE.items():
             ids = tuple(words.encode())
             record = (row_id, 1, None, digest(words), words, "So.", "stop", "stop", ids, (1, 2, 3))
-            book.first.put(TurnRecord(*record))
+            row_store.first.put(TurnRecord(*record))
     return recipe
 
 
@@ -116,10 +116,10 @@ def test_what_cannot_be_judged_passes_no_threshold_and_is_counted(
 def test_what_is_not_worth_a_response_keeps_its_labels_and_saves_tokens(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def of(self: Tags, subject: Subject) -> Label:
+    async def of(self: Tags, item: JudgeInput) -> Label:
         said: dict[str, Any] = dict.fromkeys(COLUMNS) | {"difficulty": "hard"}
-        quality = "poor" if subject.row_id % 2 else "good"
-        return Label(subject.row_id, said | {"input_quality": quality})
+        quality = "poor" if item.row_id % 2 else "good"
+        return Label(item.row_id, said | {"input_quality": quality})
 
     monkeypatch.setattr(Tags, "of", of)
     edit(
@@ -173,11 +173,11 @@ def test_a_judge_without_its_model_is_refused_before_anything_is_written(
     if "base" in judges.get("reward", {}):
         judges = {"reward": {"model": str(reward_model), **judges["reward"]}}
     edit(recipe, judges=judges)
-    job = Job.open(open_recipe(recipe))
+    run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="no-such-model") as caught:
-        asyncio.run(job.run(say=print))
+        asyncio.run(run.complete(say=print))
     assert "\n" not in str(caught.value)
-    assert not job.folder.exists()
+    assert not run.folder.exists()
 
 
 def test_a_reward_model_of_two_heads_is_refused_before_anything_is_written(
@@ -185,10 +185,10 @@ def test_a_reward_model_of_two_heads_is_refused_before_anything_is_written(
 ) -> None:
     two = write_reward_model(tmp_path / "two", labels=2)
     edit(recipe, judges={"reward": {"model": str(two)}})
-    job = Job.open(open_recipe(recipe))
+    run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="gives 2 scores a row"):
-        asyncio.run(job.run(say=print))
-    assert not job.folder.exists()
+        asyncio.run(run.complete(say=print))
+    assert not run.folder.exists()
 
 
 def test_every_judge_has_a_telling_column() -> None:

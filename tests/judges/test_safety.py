@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, ModelError
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.safety import GuardJudge, Verdict, read_verdict
 from magpie_hub.models.source import fetch, pin
 from magpie_hub.store.labels import Label
@@ -32,9 +32,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_guard_model(tmp_path_factory.mktemp("guard"))
 
 
-def ask(model: Path, script: Script, *subjects: Subject, **more: int) -> dict[int, Label]:
+def ask(model: Path, script: Script, *items: JudgeInput, **more: int) -> dict[int, Label]:
     engine = ScriptedEngine(tokenizer_of(model), script, **more)
-    found = run(GuardJudge(str(model), start=engine.start), subjects)
+    found = run(GuardJudge(str(model), start=engine.start), items)
     assert engine.closed
     return found
 
@@ -53,7 +53,7 @@ def ask(model: Path, script: Script, *subjects: Subject, **more: int) -> dict[in
 def test_a_verdict_is_kept_as_written_and_read(
     model: Path, said: str, published: str, safe: bool, categories: list[str]
 ) -> None:
-    found = ask(model, lambda prompt: said, Subject(7, "How?", "So."))
+    found = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))
     assert found[7].values == {
         "llama_guard_2": published,
         "safe": safe,
@@ -76,7 +76,7 @@ def test_a_verdict_is_kept_as_written_and_read(
     ],
 )
 def test_prose_is_no_verdict(model: Path, said: str) -> None:
-    label = ask(model, lambda prompt: said, Subject(7, "How?", "So."))[7]
+    label = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))[7]
     assert label.failure is not None
     assert label.failure.startswith("unparsable:" + said.split("\n")[0][:20].strip())
     assert len(label.failure) < 80
@@ -84,7 +84,7 @@ def test_prose_is_no_verdict(model: Path, said: str) -> None:
 
 def test_a_verdict_that_ran_out_of_tokens_is_none(model: Path) -> None:
     said = "unsafe\n" + ",".join(["S1"] * 40)
-    label = ask(model, lambda prompt: said, Subject(7, "How?", "So."))[7]
+    label = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))[7]
     assert (label.failure or "").startswith("unparsable:unsafe S1,S1")
 
 
@@ -104,7 +104,7 @@ def test_categories_come_back_as_they_were_written(categories: list[str]) -> Non
 def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> None:
     tokenizer = tokenizer_of(model)
     engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
-    run(GuardJudge(str(model), start=engine.start), [Subject(1, "a question", "an answer")])
+    run(GuardJudge(str(model), start=engine.start), [JudgeInput(1, "a question", "an answer")])
     assert tokenizer.decode(engine.prompts[0]) == (
         "<|im_start|>user\na question<|im_end|>\n<|im_start|>assistant\nan answer<|im_end|>\n"
         "<|im_start|>assistant\n"
@@ -114,7 +114,7 @@ def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> Non
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
-    long = Subject(90, "word " * 30_000, "Fine.")
+    long = JudgeInput(90, "word " * 30_000, "Fine.")
     found = ask(model, lambda prompt: "safe", *HOSTILE, long)
     assert found.pop(90).failure == "too_long"
     assert {label.failure for label in found.values()} == {None}
@@ -130,8 +130,8 @@ def test_rows_cannot_speak_for_the_guard(model: Path) -> None:
 
 def test_the_engines_slots_are_kept_busy(model: Path) -> None:
     engine = ScriptedEngine(tokenizer_of(model), lambda prompt: "safe", slots=4)
-    subjects = [Subject(row_id, "How?", "So.") for row_id in range(40)]
-    run(GuardJudge(str(model), start=engine.start), subjects)
+    items = [JudgeInput(row_id, "How?", "So.") for row_id in range(40)]
+    run(GuardJudge(str(model), start=engine.start), items)
     assert 4 <= engine.most_at_once <= 8
 
 
@@ -143,9 +143,9 @@ def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None
 
     engine, saved = ScriptedEngine(tokenizer_of(model), script), list[Label]()
     judge = GuardJudge(str(model), start=engine.start)
-    subjects = [Subject(row_id, "How?", "So.") for row_id in range(40)]
+    items = [JudgeInput(row_id, "How?", "So.") for row_id in range(40)]
     with pytest.raises(EngineError, match="the guard is gone"):
-        asyncio.run(judge.label(subjects, saved.extend))
+        asyncio.run(judge.label(items, saved.extend))
     assert len(saved) == 5
     assert engine.closed
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from magpie_hub.chat.derive import derive
 from magpie_hub.engines.regex import portable
 from magpie_hub.judges import tags
-from magpie_hub.judges.base import Subject
+from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.tags import (
     CATEGORIES,
     COLUMNS,
@@ -40,16 +40,16 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def tag(
-    tokenizer: Any, said: str | Script, *subjects: Subject, mode: Mode = "compact", **more: int
+    tokenizer: Any, said: str | Script, *items: JudgeInput, mode: Mode = "compact", **more: int
 ) -> tuple[dict[int, Label], ScriptedEngine]:
     script = said if callable(said) else lambda prompt: said
     engine = ScriptedEngine(tokenizer, script, **more)
     judge = TagsJudge("a/tagger", "r1", mode, engine.start, lambda: derive(tokenizer))
-    return run(judge, subjects), engine
+    return run(judge, items), engine
 
 
 def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
-    found, engine = tag(tokenizer, COMPACT, Subject(3, "Write a sort."))
+    found, engine = tag(tokenizer, COMPACT, JudgeInput(3, "Write a sort."))
     assert found[3].values == {
         **dict.fromkeys(COLUMNS),
         "difficulty": "hard",
@@ -66,7 +66,7 @@ def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
 
 
 def test_explained_fills_every_published_column(tokenizer: Any) -> None:
-    found, engine = tag(tokenizer, EXPLAINED, Subject(0, "Write a sort."), mode="explained")
+    found, engine = tag(tokenizer, EXPLAINED, JudgeInput(0, "Write a sort."), mode="explained")
     assert len(engine.samplings) == 1, "one call a row, as in compact mode"
     values = found[0].values
     assert None not in values.values()
@@ -108,7 +108,7 @@ SUM = "What is the sum of the first ten odd numbers?"
 def test_an_explanation_that_explains_nothing_is_a_failure(
     tokenizer: Any, said: tuple[str, str, str], failure: str
 ) -> None:
-    found, _ = tag(tokenizer, explained(*said), Subject(0, SUM), mode="explained")
+    found, _ = tag(tokenizer, explained(*said), JudgeInput(0, SUM), mode="explained")
     assert (found[0].failure, dict(found[0].values)) == (failure, {})
 
 
@@ -124,7 +124,7 @@ def test_an_explanation_that_explains_nothing_is_a_failure(
 def test_an_explanation_in_words_of_its_own_is_a_label(
     tokenizer: Any, said: tuple[str, str, str]
 ) -> None:
-    found, _ = tag(tokenizer, explained(*said), Subject(0, SUM), mode="explained")
+    found, _ = tag(tokenizer, explained(*said), JudgeInput(0, SUM), mode="explained")
     assert found[0].failure is None
     assert found[0].values["intent"] == said[0]
 
@@ -147,7 +147,7 @@ def test_every_label_can_be_said_and_no_other() -> None:
 
 
 def test_the_instruction_comes_last_and_everything_before_it_is_the_same(tokenizer: Any) -> None:
-    _, engine = tag(tokenizer, COMPACT, Subject(0, "Why?"), Subject(1, "Write a long poem."))
+    _, engine = tag(tokenizer, COMPACT, JudgeInput(0, "Why?"), JudgeInput(1, "Write a long poem."))
     one, two = engine.prompts
     head = len(tokenizer(render("compact", "").rsplit("BEGIN", 1)[0])["input_ids"])
     assert one[:head] == two[:head]
@@ -165,28 +165,28 @@ def test_words_that_speak_to_the_judge_stay_words(tokenizer: Any) -> None:
 
 
 def test_an_instruction_beyond_the_context_fails_and_the_others_do_not(tokenizer: Any) -> None:
-    rows = (Subject(0, "word " * 30_000), Subject(1, "Why?"))
+    rows = (JudgeInput(0, "word " * 30_000), JudgeInput(1, "Why?"))
     found, engine = tag(tokenizer, COMPACT, *rows)
     assert (found[0].failure, found[1].failure) == ("too_long", None)
     assert len(engine.prompts) == 1
 
 
 def test_an_engine_that_breaks_its_word_is_not_believed(tokenizer: Any) -> None:
-    found, _ = tag(tokenizer, "excellent!", Subject(0, "Why?"))
+    found, _ = tag(tokenizer, "excellent!", JudgeInput(0, "Why?"))
     assert found[0].failure == "unparsable:'excellent!'"
-    found, _ = tag(tokenizer, "hard; " * 40, Subject(0, "Why?"))
+    found, _ = tag(tokenizer, "hard; " * 40, JudgeInput(0, "Why?"))
     assert found[0].failure == "cut_off"
 
 
 @settings(max_examples=30, deadline=None)
 @given(text=st.text())
 def test_any_words_at_all_get_a_label(tokenizer: Any, text: str) -> None:
-    found, _ = tag(tokenizer, COMPACT, Subject(0, text))
+    found, _ = tag(tokenizer, COMPACT, JudgeInput(0, text))
     assert found[0].failure is None
 
 
 def test_the_engine_is_kept_full(tokenizer: Any) -> None:
-    rows = [Subject(row, f"Question {row}?") for row in range(12)]
+    rows = [JudgeInput(row, f"Question {row}?") for row in range(12)]
     _, engine = tag(tokenizer, COMPACT, *rows, slots=5)
     assert engine.most_at_once >= 5
 

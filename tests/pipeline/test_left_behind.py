@@ -15,7 +15,7 @@ import datasets
 import pytest
 
 from magpie_hub import api
-from magpie_hub.pipeline.run import Job, open_recipe
+from magpie_hub.pipeline.run import Run, open_recipe
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
 
@@ -29,13 +29,13 @@ def recipe(tmp_path: Path, model: Path) -> Path:
     return write_tiny_recipe(tmp_path / "tiny.magpie.yaml", model, rows=4)
 
 
-def open_job(recipe: Path, **knobs: Any) -> Job:
-    return Job.open(open_recipe(recipe, knobs))
+def open_job(recipe: Path, **overrides: Any) -> Run:
+    return Run.open(open_recipe(recipe, overrides))
 
 
-def run(job: Job) -> list[str]:
+def run(job: Run) -> list[str]:
     said: list[str] = []
-    asyncio.run(job.run(say=said.append))
+    asyncio.run(job.complete(say=said.append))
     return said
 
 
@@ -49,8 +49,8 @@ def test_another_seed_leaves_the_rows_behind_and_the_run_says_it_first(recipe: P
     job = open_job(recipe, seed=77, settings={"respond.max_tokens": 10})
     found = job.left_behind()
     assert found is not None
-    with old.book() as book:
-        assert (found.turns, found.tokens) == book.first.size()
+    with old.row_store() as row_store:
+        assert (found.turns, found.tokens) == row_store.first.size()
     assert found.path.parent == old.folder
     assert found.seconds > 0
     said = run(job)
@@ -63,7 +63,7 @@ def test_another_seed_leaves_the_rows_behind_and_the_run_says_it_first(recipe: P
 
 
 @pytest.mark.parametrize(
-    "knobs",
+    "overrides",
     [
         {"rows": 9},
         {"turns": 2},
@@ -76,10 +76,10 @@ def test_another_seed_leaves_the_rows_behind_and_the_run_says_it_first(recipe: P
     ],
 )
 def test_nothing_is_left_behind_by_what_draws_the_same_words(
-    recipe: Path, knobs: dict[str, Any]
+    recipe: Path, overrides: dict[str, Any]
 ) -> None:
     run(open_job(recipe))
-    assert open_job(recipe, **knobs).left_behind() is None
+    assert open_job(recipe, **overrides).left_behind() is None
 
 
 def test_other_later_turns_leave_later_turns_behind(recipe: Path) -> None:

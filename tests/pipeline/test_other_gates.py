@@ -13,7 +13,7 @@ import yaml
 from magpie_hub import api
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.pipeline.run import FIRST, Job, open_recipe
+from magpie_hub.pipeline.run import FIRST, Run, open_recipe
 from magpie_hub.store.journal import Journal
 from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe
 
@@ -58,7 +58,7 @@ def gates(recipe: Path, **rules: Any) -> None:
 
 
 def turns(recipe: Path) -> dict[int, tuple[str, str | None]]:
-    with Journal(Job.open(open_recipe(recipe)).folder / FIRST, readonly=True) as journal:
+    with Journal(Run.open(open_recipe(recipe)).folder / FIRST, readonly=True) as journal:
         return {one.row_id: (one.instruction, one.response) for one in journal.words(0, 10**6)}
 
 

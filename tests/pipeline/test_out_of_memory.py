@@ -14,10 +14,10 @@ import pytest
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Completion, Engine, Sampling
 from magpie_hub.engines.options import EngineOptions
-from magpie_hub.engines.pool import Engines
+from magpie_hub.engines.pool import EnginePool
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
-from magpie_hub.pipeline.run import FIRST, Job, open_recipe
+from magpie_hub.pipeline.run import FIRST, Run, open_recipe
 from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
 from tests.toy import ToyEngine
@@ -98,26 +98,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
-Make = Callable[..., Job]
+Make = Callable[..., Run]
 
 
 @pytest.fixture
 def make(tmp_path: Path, model: Path) -> Make:
-    def made(home: str = "home", generator: Path = model, **fields: object) -> Job:
+    def made(home: str = "home", generator: Path = model, **fields: object) -> Run:
         path = tmp_path / "tiny.magpie.yaml"
         write_tiny_recipe(path, generator, max_num_seqs=8, **{"rows": 30, **fields})
-        return Job.open(open_recipe(path), tmp_path / home)
+        return Run.open(open_recipe(path), tmp_path / home)
 
     return made
 
 
-def run(job: Job) -> list[str]:
+def run(job: Run) -> list[str]:
     said: list[str] = []
-    asyncio.run(job.run(say=said.append))
+    asyncio.run(job.complete(say=said.append))
     return said
 
 
-def rows(job: Job) -> dict[int, tuple[str, str]]:
+def rows(job: Run) -> dict[int, tuple[str, str]]:
     found = (
         sqlite3.connect(job.folder / FIRST)
         .execute("SELECT row_id, instruction, response FROM turns")
@@ -226,7 +226,7 @@ def test_from_the_second_death_on_a_step_has_fewer_tokens_too(
     async def main() -> None:
         source = ModelSource("a/b", "0" * 40, "hub")
         options = EngineOptions(data_parallel_size=2, engine_args={"seed": 7})
-        async with Engines(
+        async with EnginePool(
             source,
             options,
             tmp_path,

@@ -22,7 +22,7 @@ import yaml
 from magpie_hub.errors import JournalError, ModelError, OutputError
 from magpie_hub.generate.scheduler import Progress
 from magpie_hub.pipeline.background import Background
-from magpie_hub.pipeline.run import FIRST, Job, find_journal, open_recipe
+from magpie_hub.pipeline.run import FIRST, Run, find_journal, open_recipe
 from magpie_hub.release.folder import write_release
 from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
@@ -38,16 +38,16 @@ def recipe(tmp_path: Path, model: Path) -> Path:
     return write_tiny_recipe(tmp_path / "tiny.magpie.yaml", model)
 
 
-def open_job(recipe: Path, **knobs: object) -> Job:
-    return Job.open(open_recipe(recipe, knobs))
+def open_job(recipe: Path, **overrides: object) -> Run:
+    return Run.open(open_recipe(recipe, overrides))
 
 
-def run(job: Job, say: list[str] | None = None) -> Progress:
-    asyncio.run(job.run(say=(say if say is not None else []).append))
+def run(job: Run, say: list[str] | None = None) -> Progress:
+    asyncio.run(job.complete(say=(say if say is not None else []).append))
     return job.progress()
 
 
-def turns(job: Job) -> int:
+def turns(job: Run) -> int:
     return sum(
         sqlite3.connect(p).execute("SELECT COUNT(*) FROM turns").fetchone()[0]
         for p in job.folder.glob("*.db")
@@ -73,8 +73,8 @@ def test_a_row_says_what_the_model_was_given_first(recipe: Path, tmp_path: Path)
     card = release.card.read_text()
     assert "the model is given a system prompt and its own pre-query template" in card
     assert "Ask about maths.<|im_end|>" in card
-    with job.book(writable=True) as book:
-        book.first.set_meta("pre_queries", None)
+    with job.row_store(writable=True) as row_store:
+        row_store.first.set_meta("pre_queries", None)
     again = write_release(job, tmp_path / "again")
     assert pq.read_table(again.path / "data" / "raw")["gen_input_configs"].to_pylist() == said
 

@@ -21,7 +21,7 @@ from magpie_hub.recipe.fingerprint import (
     recipe_fingerprint,
 )
 from magpie_hub.recipe.load import load_recipe, parse_recipe
-from magpie_hub.recipe.overrides import KNOBS, turn_knobs
+from magpie_hub.recipe.overrides import OVERRIDES, apply_overrides
 from magpie_hub.recipe.variants import SUFFIX, find_recipe, shipped, variant_names
 
 BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
@@ -264,10 +264,10 @@ def test_a_model_revision_costs_first_turns_and_later_settings_later_ones() -> N
 def test_the_nearest_setting_wins() -> None:
     recipe = parse_recipe(BASE + "rows: 5\n", "f")
     environment = {"MAGPIE_ROWS": "6", "MAGPIE_TURNS": "2", "MAGPIE_ENFORCE_EAGER": "1"}
-    assert turn_knobs(recipe, {}, {}).rows == 5
-    turned = turn_knobs(recipe, {}, environment)
+    assert apply_overrides(recipe, {}, {}).rows == 5
+    turned = apply_overrides(recipe, {}, environment)
     assert (turned.rows, turned.turns, turned.enforce_eager) == (6, 2, True)
-    turned = turn_knobs(recipe, {"rows": 7}, environment)
+    turned = apply_overrides(recipe, {"rows": 7}, environment)
     assert (turned.rows, turned.turns) == (7, 2)
 
 
@@ -275,9 +275,9 @@ def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
     recipe = parse_recipe(
         BASE + "model_revision: abc\nmemory_gib: 500\ncard: {license: llama3}\n", "f"
     )
-    other = in_true_words(recipe, turn_knobs(recipe, {"model": "x/y"}, {}))
+    other = in_true_words(recipe, apply_overrides(recipe, {"model": "x/y"}, {}))
     assert (other.model_revision, other.memory_gib, other.card.license) == (None, None, None)
-    same = in_true_words(recipe, turn_knobs(recipe, {"model": "a/b"}, {}))
+    same = in_true_words(recipe, apply_overrides(recipe, {"model": "a/b"}, {}))
     assert (same.model_revision, same.memory_gib, same.card.license) == ("abc", 500, "llama3")
 
 
@@ -294,13 +294,13 @@ def test_another_model_does_not_keep_what_belongs_to_the_recipes_own() -> None:
 )
 def test_a_bad_setting_is_named_as_it_was_given(given, environment, line) -> None:
     with pytest.raises(UserError, match=line) as caught:
-        turn_knobs(parse_recipe(BASE, "f"), given, environment, how="{option}")
+        apply_overrides(parse_recipe(BASE, "f"), given, environment, how="{option}")
     assert "\n" not in str(caught.value)
 
 
-def test_every_scalar_of_a_run_is_a_knob() -> None:
-    assert {"rows", "model", "engine", "seed", "turns", "max_num_seqs"} <= set(KNOBS)
-    assert all(knob.help for knob in KNOBS.values())
+def test_every_scalar_of_a_run_is_an_override() -> None:
+    assert {"rows", "model", "engine", "seed", "turns", "max_num_seqs"} <= set(OVERRIDES)
+    assert all(override.help for override in OVERRIDES.values())
 
 
 @pytest.mark.parametrize(

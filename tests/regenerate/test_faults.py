@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.checkpoint.store import State
+from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import HubError, MagpieError, UserError
 from magpie_hub.hub.verify import verify
 from tests.hub_peer.server import HubPeer
@@ -94,21 +94,21 @@ def test_a_tag_that_was_missed_is_set_by_the_same_tick(
 def test_two_schedules_at_once_publish_a_tick_once(
     ticker: Ticker, hub_peer: HubPeer, recipe: Path
 ) -> None:
-    outcomes: list[str] = []
+    statuses: list[str] = []
 
     def one(number: int) -> None:
         places = {"out": Path(f"out-{number}"), "report": Path(f"report-{number}.md")}
         try:
-            outcomes.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
+            statuses.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
         except MagpieError as error:
-            outcomes.append(str(error))
+            statuses.append(str(error))
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) in (["published", "unchanged"], ["published", "published"])
+    assert sorted(statuses) in (["published", "unchanged"], ["published", "published"])
     assert ticks(hub_peer) == [None, "a"]
     assert whole(hub_peer)
 
@@ -185,8 +185,8 @@ def test_a_tick_killed_on_one_machine_is_finished_on_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All that the second machine has is the URL of the state."""
-    lease = State.lease
-    monkeypatch.setattr(State, "lease", lambda self, say: lease(self, say, ttl=2.0))
+    lease = CheckpointStore.lease
+    monkeypatch.setattr(CheckpointStore, "lease", lambda self, say: lease(self, say, ttl=2.0))
     state = (tmp_path / "state").as_uri()
     environment = hub_peer.environment(home=tmp_path / "hf")
     data = recipe.read_text() + "regenerate: {checkpoint_seconds: 1}\n"

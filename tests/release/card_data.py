@@ -212,7 +212,7 @@ MANIFEST: dict[str, Any] = {
     "versions": {"datasets": "5.2.0", "pyarrow": "26.0.1"},
 }
 
-PICTURES = [("lengths.png", "Lengths", "Two histograms of lengths in tokens.")]
+PLOTS = [("lengths.png", "Lengths", "Two histograms of lengths in tokens.")]
 SIBLINGS = [
     {
         "name": "toy-one",
@@ -253,7 +253,7 @@ def card_data(**changes: Any) -> CardData:
             "tag": "data-3f2a9c0d1e2f",
             "license": "llama3",
             "examples": [row(0), row(1)],
-            "pictures": PICTURES,
+            "pictures": PLOTS,
             "repo_id": "me/magpie-toy",
             "siblings": SIBLINGS,
             "changelog": CHANGELOG,

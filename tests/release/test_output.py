@@ -322,14 +322,14 @@ def test_everything_is_refused_before_anything_is_loaded_or_written(tmp_path: Pa
 
 
 def test_a_real_release_is_replaced_through_a_link(tmp_path: Path) -> None:
-    job = toy_job(tmp_path / "home", rows=4)
+    run = toy_job(tmp_path / "home", rows=4)
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk", target_is_directory=True)
     for _ in range(2):
-        release = write_release(job, tmp_path / "out")
+        release = write_release(run, tmp_path / "out")
         assert release.path == tmp_path / "out"
         assert release.card.is_file()
     assert (tmp_path / "out").is_symlink()
     (tmp_path / "disk" / "NOTES.md").write_text("mine")
     with pytest.raises(OutputError, match="NOTES.md"):
-        write_release(job, tmp_path / "out")
+        write_release(run, tmp_path / "out")

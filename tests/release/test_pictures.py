@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from magpie_hub.release.plots import draw
-from magpie_hub.release.plots.base import Picture
+from magpie_hub.release.plots.base import Plot
 from magpie_hub.release.plots.histograms import Histogram, read
 from magpie_hub.release.plots.style import BLUE, DPI, VERMILLION, WIDTH
 from magpie_hub.release.plots.text import plain, share, short
@@ -127,20 +127,20 @@ def alts(given: dict[str, Any], folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Picture]]:
+def release(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Plot]]:
     """The pictures of `stats`, and the folder that they are in."""
     folder = tmp_path_factory.mktemp("release") / "assets"
     coverage = {"ours": points(60), "none": points(0), "theirs": points(50, 1)}
     return folder, draw(stats(), folder, coverage=coverage)
 
 
-def test_every_picture_in_the_cards_order(release: tuple[Path, list[Picture]]) -> None:
+def test_every_picture_in_the_cards_order(release: tuple[Path, list[Plot]]) -> None:
     folder, drawn = release
     assert [picture.name for picture in drawn] == ALL
     assert set(content(folder)) == set(ALL)
 
 
-def test_what_the_hub_shows_is_sharp_and_opaque(release: tuple[Path, list[Picture]]) -> None:
+def test_what_the_hub_shows_is_sharp_and_opaque(release: tuple[Path, list[Plot]]) -> None:
     folder, drawn = release
     for picture in drawn:
         shown = pixels(folder / picture.name)
@@ -155,7 +155,7 @@ def test_the_largest_files_are_small(tmp_path: Path) -> None:
     assert all(len(data) < 150_000 for data in content(tmp_path).values())
 
 
-def test_alternative_texts_say_the_numbers(release: tuple[Path, list[Picture]]) -> None:
+def test_alternative_texts_say_the_numbers(release: tuple[Path, list[Plot]]) -> None:
     given = stats()
     said = {picture.name: picture.alt for picture in release[1]}
     assert "ours (60 shown) and theirs (50 shown)" in said["coverage.png"]
@@ -172,7 +172,7 @@ def test_alternative_texts_say_the_numbers(release: tuple[Path, list[Picture]]) 
 
 
 def test_scales_are_in_their_own_order_with_every_level(
-    release: tuple[Path, list[Picture]],
+    release: tuple[Path, list[Plot]],
 ) -> None:
     (said,) = [picture.alt for picture in release[1] if picture.name == "levels.png"]
     assert "very poor 0%, poor 0%, average 0%, good 75.0% and excellent 25.0%" in said
@@ -186,13 +186,13 @@ def test_every_turn_has_its_lengths(tmp_path: Path) -> None:
         assert f"response {turn}: median" in picture.alt
 
 
-def test_bars_are_as_long_as_their_counts(release: tuple[Path, list[Picture]]) -> None:
+def test_bars_are_as_long_as_their_counts(release: tuple[Path, list[Plot]]) -> None:
     found = where(release[0] / "categories.png", BLUE).sum(axis=1)
     assert {round(run / found.max(), 2) for run in found if run} == {1.0, 0.5, 0.25}
 
 
 def test_rejected_rows_lead_from_the_planned_to_the_delivered(
-    release: tuple[Path, list[Picture]],
+    release: tuple[Path, list[Plot]],
 ) -> None:
     delivered = where(release[0] / "funnel.png", BLUE)
     rejected = where(release[0] / "funnel.png", VERMILLION)
@@ -204,7 +204,7 @@ def test_rejected_rows_lead_from_the_planned_to_the_delivered(
     assert across[0] == pytest.approx(np.flatnonzero(delivered.any(axis=0))[-1], abs=2)
 
 
-def test_other_sets_are_beside_ours_and_ours_is_blue(release: tuple[Path, list[Picture]]) -> None:
+def test_other_sets_are_beside_ours_and_ours_is_blue(release: tuple[Path, list[Plot]]) -> None:
     ours = where(release[0] / "coverage.png", BLUE).any(axis=0)
     theirs = where(release[0] / "coverage.png", VERMILLION).any(axis=0)
     assert np.flatnonzero(ours).max() < np.flatnonzero(theirs).min()
@@ -277,7 +277,7 @@ def test_many_labels_become_one_last_line(tmp_path: Path) -> None:
     assert len(pixels(tmp_path / "languages.png")) < 1300
 
 
-def test_there_is_nothing_in_a_file_but_the_picture(release: tuple[Path, list[Picture]]) -> None:
+def test_there_is_nothing_in_a_file_but_the_picture(release: tuple[Path, list[Plot]]) -> None:
     for name, data in content(release[0]).items():
         found, at = [], 8
         while at < len(data):
@@ -287,7 +287,7 @@ def test_there_is_nothing_in_a_file_but_the_picture(release: tuple[Path, list[Pi
 
 
 def test_drawn_again_it_is_the_same_to_the_byte_whatever_matplotlibrc_says(
-    release: tuple[Path, list[Picture]], tmp_path: Path
+    release: tuple[Path, list[Plot]], tmp_path: Path
 ) -> None:
     import matplotlib
 

@@ -15,9 +15,9 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.publish import publish
 from magpie_hub.hub.push import Push
 from magpie_hub.models.source import ModelSource, is_folder
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import load_recipe, parse_recipe
-from magpie_hub.recipe.overrides import turn_knobs
+from magpie_hub.recipe.overrides import apply_overrides
 from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.published_names import PublicNames, without_paths
 from tests.toy_release import toy_job
@@ -32,18 +32,18 @@ def folder(tmp_path: Path) -> Path:
 
 def release_of(folder: Path, tmp_path: Path, more: str = "", model: str | None = None) -> Release:
     """A toy release whose generator is said to be a folder."""
-    job = toy_job(tmp_path / "home", rows=6)
+    run = toy_job(tmp_path / "home", rows=6)
     recipe = parse_recipe(
         yaml.safe_dump(
-            job.recipe.model_dump(mode="json", exclude_unset=True) | {"model": model or str(folder)}
+            run.recipe.model_dump(mode="json", exclude_unset=True) | {"model": model or str(folder)}
         )
         + more,
         "toy",
     )
     source = ModelSource(str(folder), "local-0123456789abcdef", "local", path=folder)
-    job = _Job(recipe, source, job.home, job.gates, named=job)
-    with job.book(writable=True) as book:
-        book.first.begin_session(
+    run = _Job(recipe, source, run.home, run.gates, named=run)
+    with run.row_store(writable=True) as row_store:
+        row_store.first.begin_session(
             {
                 "engine": "vllm",
                 "version": "1",
@@ -53,7 +53,7 @@ def release_of(folder: Path, tmp_path: Path, more: str = "", model: str | None =
                 "settings": {"download_dir": str(folder), "spec": {"model": str(folder)}},
             }
         )
-        book.first.begin_session(
+        row_store.first.begin_session(
             {
                 "engine": "server",
                 "version": "1",
@@ -63,13 +63,13 @@ def release_of(folder: Path, tmp_path: Path, more: str = "", model: str | None =
                 "settings": {"served_model": str(folder), "base_url": "http://host/v1"},
             }
         )
-    return write_release(job, tmp_path / "out")
+    return write_release(run, tmp_path / "out")
 
 
-class _Job(Job):
+class _Job(Run):
     """A job whose rows lie where those of another were put."""
 
-    def __init__(self, *fields: Any, named: Job) -> None:
+    def __init__(self, *fields: Any, named: Run) -> None:
         super().__init__(*fields)
         object.__setattr__(self, "_named", named)
 
@@ -231,9 +231,11 @@ def test_a_public_name_is_no_path(name: str, tmp_path: Path) -> None:
 
 def test_another_model_has_another_name(tmp_path: Path) -> None:
     recipe = parse_recipe("name: x\ndescription: y\nmodel: /a\nmodel_name: me/a\n", "x")
-    assert turn_knobs(recipe, {"model": "ns/b"}, {}).model_name is None
-    assert turn_knobs(recipe, {"model": "/b"}, {"MAGPIE_MODEL_NAME": "me/b"}).model_name == "me/b"
-    assert turn_knobs(recipe, {"rows": 3}, {}).model_name == "me/a"
+    assert apply_overrides(recipe, {"model": "ns/b"}, {}).model_name is None
+    assert (
+        apply_overrides(recipe, {"model": "/b"}, {"MAGPIE_MODEL_NAME": "me/b"}).model_name == "me/b"
+    )
+    assert apply_overrides(recipe, {"rows": 3}, {}).model_name == "me/a"
 
 
 def test_the_recipe_that_init_writes_says_no_path_but_in_its_model(

@@ -14,7 +14,7 @@ import yaml
 
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.generate.plan import Plan
-from magpie_hub.pipeline.run import Job
+from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release import folder as folder_module
@@ -26,7 +26,7 @@ from tests.toy_release import toy_job
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def run(tmp_path: Path) -> Run:
     return toy_job(tmp_path / "home")
 
 
@@ -34,8 +34,8 @@ def content(release: Release) -> dict[str, bytes]:
     return {name: (release.path / name).read_bytes() for name in release.files}
 
 
-def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
-    release = write_release(job, tmp_path / "out")
+def test_what_is_in_it(run: Run, tmp_path: Path) -> None:
+    release = write_release(run, tmp_path / "out")
     assert set(release.files) == {
         "README.md",
         "assets/funnel.png",
@@ -58,10 +58,10 @@ def test_what_is_in_it(job: Job, tmp_path: Path) -> None:
     assert stats["rows"] == manifest["rows"] == 30
 
 
-def test_it_loads_and_rows_have_the_published_columns(job: Job, tmp_path: Path) -> None:
+def test_it_loads_and_rows_have_the_published_columns(run: Run, tmp_path: Path) -> None:
     import datasets
 
-    release = write_release(job, tmp_path / "out")
+    release = write_release(run, tmp_path / "out")
     rows = datasets.load_dataset(str(release.path), cache_dir=str(tmp_path / "cache"))["train"]
     assert len(rows) == 30
     row = rows[0]
@@ -73,17 +73,17 @@ def test_it_loads_and_rows_have_the_published_columns(job: Job, tmp_path: Path) 
     ]
     assert row["gen_input_configs"]["input_generator"] == "toy/model"
     assert row["gen_input_configs"]["pre_query_template"] == "<s><user>"
-    assert row["gen_input_configs"]["seed"] == Plan(job.recipe).row(row["row_id"]).seed
+    assert row["gen_input_configs"]["seed"] == Plan(run.recipe).row(row["row_id"]).seed
     assert row["instruction_length"] == len(row["instruction"])
     assert row["finish_reason"] == row["finish_reason_2"] == "stop"
     assert rows["row_id"][:] == sorted(rows["row_id"][:])
     assert len(set(rows["uuid"][:])) == 30
 
 
-def test_the_raw_config_accounts_for_every_planned_row(job: Job, tmp_path: Path) -> None:
+def test_the_raw_config_accounts_for_every_planned_row(run: Run, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    release = write_release(job, tmp_path / "out")
+    release = write_release(run, tmp_path / "out")
     raw = pq.read_table(release.path / "data" / "raw").to_pylist()
     assert [row["row_id"] for row in raw] == list(range(release.funnel.planned))
     reasons = Counter(row["reject_reason"] for row in raw)
@@ -95,13 +95,13 @@ def test_the_raw_config_accounts_for_every_planned_row(job: Job, tmp_path: Path)
     assert all([m["role"] for m in row["messages"]] == ["user"] for row in unanswered)
 
 
-def test_built_twice_it_is_the_same_to_the_byte(job: Job, tmp_path: Path) -> None:
-    one, two = write_release(job, tmp_path / "a"), write_release(job, tmp_path / "b")
+def test_built_twice_it_is_the_same_to_the_byte(run: Run, tmp_path: Path) -> None:
+    one, two = write_release(run, tmp_path / "a"), write_release(run, tmp_path / "b")
     assert content(one) == content(two)
 
 
-def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
-    text = write_release(job, tmp_path / "out").card.read_text()
+def test_the_cards_yaml_and_numbers(run: Run, tmp_path: Path) -> None:
+    text = write_release(run, tmp_path / "out").card.read_text()
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["pretty_name"] == "A: toy"
     assert front["license"] == "apache-2.0"
@@ -111,18 +111,18 @@ def test_the_cards_yaml_and_numbers(job: Job, tmp_path: Path) -> None:
     assert "30 conversations of 2 turns" in text
 
 
-def test_the_recipe_in_it_is_the_recipe(job: Job, tmp_path: Path) -> None:
-    release = write_release(job, tmp_path / "out")
+def test_the_recipe_in_it_is_the_recipe(run: Run, tmp_path: Path) -> None:
+    release = write_release(run, tmp_path / "out")
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
-    assert again == job.recipe.model_copy(update={"model_revision": "r1"})
+    assert again == run.recipe.model_copy(update={"model_revision": "r1"})
 
 
 @pytest.mark.parametrize("engine", ["server", "auto"])
 def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None:
     address = "http://gpu-box.internal:8000/v1"
-    job = toy_job(tmp_path / "home", f"engine: {engine}\nbase_url: {address}\n")
-    with job.book(writable=True) as book:
-        book.first.begin_session(
+    run = toy_job(tmp_path / "home", f"engine: {engine}\nbase_url: {address}\n")
+    with run.row_store(writable=True) as row_store:
+        row_store.first.begin_session(
             {
                 "engine": "server",
                 "version": "vLLM 1",
@@ -132,7 +132,7 @@ def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None
                 "settings": {"base_url": address, "served_model": "toy/model"},
             }
         )
-    release = write_release(job, tmp_path / "out")
+    release = write_release(run, tmp_path / "out")
     for name, data in content(release).items():
         assert b"gpu-box" not in data, name
     manifest = json.loads((release.path / "manifest.json").read_text())
@@ -140,7 +140,7 @@ def test_a_servers_address_is_not_published(tmp_path: Path, engine: str) -> None
     assert manifest["sessions"][-1]["settings"] == {"served_model": "toy/model"}
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
     local = {"model_revision": "r1", "engine": "auto", "base_url": None}
-    assert again == job.recipe.model_copy(update=local)
+    assert again == run.recipe.model_copy(update=local)
     # Nor can it be guessed back from a hash that holds it.
     assert manifest["recipe_fingerprint"] == recipe_fingerprint(again)
 
@@ -155,36 +155,36 @@ def test_what_is_nobodys_business_is_in_none_of_its_files(tmp_path: Path) -> Non
         assert b"private-bucket" not in data, name
         assert b"0123456789abcdef" not in data, name
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
-    assert (again.regenerate.grow, again.regenerate.state) == (7, None)
+    assert (again.regenerate.run_rollouts, again.regenerate.state) == (7, None)
     assert again.hub.repo_id == "ns/toy"
 
 
-def test_an_earlier_release_is_replaced(job: Job, tmp_path: Path) -> None:
-    release = write_release(job, tmp_path / "out")
+def test_an_earlier_release_is_replaced(run: Run, tmp_path: Path) -> None:
+    release = write_release(run, tmp_path / "out")
     (release.path / "data" / "default" / "train-00001-of-00002.parquet").write_text("stale")
-    write_release(job, tmp_path / "out")
+    write_release(run, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*of-00002*"))
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 
 
 def test_a_failure_leaves_the_earlier_release(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = content(write_release(job, tmp_path / "out"))
+    before = content(write_release(run, tmp_path / "out"))
 
     def full(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folder_module, "render_card", full)
     with pytest.raises(OutputError, match="No space left") as caught:
-        write_release(job, tmp_path / "out")
+        write_release(run, tmp_path / "out")
     assert "\n" not in str(caught.value)
     assert content(Release(tmp_path / "out", 0, None, {}, tuple(before))) == before
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
 
-def test_what_a_killed_writer_left_is_cleared_up(job: Job, tmp_path: Path) -> None:
-    release = write_release(job, tmp_path / "out")
+def test_what_a_killed_writer_left_is_cleared_up(run: Run, tmp_path: Path) -> None:
+    release = write_release(run, tmp_path / "out")
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"],
         capture_output=True,
@@ -194,26 +194,26 @@ def test_what_a_killed_writer_left_is_cleared_up(job: Job, tmp_path: Path) -> No
     (tmp_path / f".out.{gone}.partial").mkdir()
     # Killed between its two renames: the old release is beside its place.
     release.path.rename(tmp_path / f".out.{gone}.old")
-    write_release(job, tmp_path / "out")
+    write_release(run, tmp_path / "out")
     assert (tmp_path / "out" / "manifest.json").exists()
     assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".out")]
 
 
-def test_a_place_that_holds_something_else_is_refused(job: Job, tmp_path: Path) -> None:
+def test_a_place_that_holds_something_else_is_refused(run: Run, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("...")
     with pytest.raises(OutputError, match="holds something that is not a release"):
-        write_release(job, mine)
+        write_release(run, mine)
     assert (mine / "thesis.tex").read_text() == "..."
     with pytest.raises(OutputError, match="not a folder"):
-        write_release(job, mine / "thesis.tex")
+        write_release(run, mine / "thesis.tex")
     (tmp_path / "empty").mkdir()
-    write_release(job, tmp_path / "empty")
+    write_release(run, tmp_path / "empty")
 
 
-def test_missing_rows_are_refused(job: Job, tmp_path: Path) -> None:
-    more = Job(job.recipe.model_copy(update={"rows": 500}), job.source, job.home, job.gates)
+def test_missing_rows_are_refused(run: Run, tmp_path: Path) -> None:
+    more = Run(run.recipe.model_copy(update={"rows": 500}), run.source, run.home, run.gates)
     with pytest.raises(JournalError, match="are missing"):
         write_release(more, tmp_path / "out")
     assert not (tmp_path / "out").exists()

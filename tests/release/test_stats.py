@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from magpie_hub.release.folder import write_release
 from magpie_hub.release.schema import LABELS, arrow_schema
 from magpie_hub.release.stats import describe, distribution
-from magpie_hub.store.usage import Spent
+from magpie_hub.store.usage import Usage
 from tests.toy_release import toy_job
 
 
@@ -119,7 +119,7 @@ SIDES = ("instruction", "response")
 
 
 def test_counts_are_the_files(folder: Path) -> None:
-    stats = describe(*files(folder), [Spent("tags", "m", rows=3, seconds=1.5)])
+    stats = describe(*files(folder), [Usage("tags", "m", rows=3, seconds=1.5)])
     reasons = Counter(value for value in column(folder, "reject_reason", "raw") if value)
     assert stats["funnel"] == {"planned": 60, "rejected": dict(reasons), "delivered": 57}
     assert stats["yield"] == 0.95

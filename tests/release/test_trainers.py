@@ -29,8 +29,8 @@ TAKEN = {
 @pytest.fixture(scope="module", params=[1, 2], ids=["one turn", "two turns"])
 def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("trained")
-    job = toy_job(place / "home", rows=12, turns=request.param)
-    return write_release(job, place / "toy").path
+    run = toy_job(place / "home", rows=12, turns=request.param)
+    return write_release(run, place / "toy").path
 
 
 def load(release: Path, *config: str) -> datasets.Dataset:

@@ -20,8 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("release")
     planted = plant(0, 1)
     more = f"judging: auto\nchat: {{date: '{planted.text}'}}\n"
-    job = toy_job(place / "home", more, rows=4)
-    return write_release(job, place / "out").path
+    run = toy_job(place / "home", more, rows=4)
+    return write_release(run, place / "out").path
 
 
 def scan(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from magpie_hub.scan import file_cache as records_module
 from magpie_hub.scan import scanner as folder_module
-from magpie_hub.scan.file_cache import Records
+from magpie_hub.scan.file_cache import FileCache
 from magpie_hub.scan.finding import Report
 from magpie_hub.scan.scanner import scan_release
 
@@ -24,7 +24,7 @@ def digest(path: Path) -> str:
 
 
 def scan(folder: Path, home: Path, *allow: str) -> Report:
-    return scan_release(folder, allow=allow, records=Records(home), sha256=digest)
+    return scan_release(folder, allow=allow, records=FileCache(home), sha256=digest)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_a_file_that_changes_while_it_is_scanned_is_not_remembered(
 ) -> None:
     answers = iter(["a" * 64, None])
     folder = release(tmp_path / "clean")
-    scan_release(folder, records=Records(tmp_path), sha256=lambda path: next(answers))
-    assert Records(tmp_path).find("a" * 64) is None
+    scan_release(folder, records=FileCache(tmp_path), sha256=lambda path: next(answers))
+    assert FileCache(tmp_path).find("a" * 64) is None
 
 
 def test_another_scanner_scans_again(

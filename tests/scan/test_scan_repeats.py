@@ -15,7 +15,7 @@ from magpie_hub.scan import text as text_module
 from magpie_hub.scan.rows import parts, scan_rows
 from magpie_hub.scan.same_columns import columns_to_read
 from magpie_hub.scan.scanner import scan_release
-from magpie_hub.scan.text_cache import LONG, Seen
+from magpie_hub.scan.text_cache import LONG, TextCache
 
 from .planted import plant
 from .test_scan_release import places, release, row_of, said
@@ -127,7 +127,7 @@ def test_repeats_change_no_answer(
     rows = [*one, *more, *one]
     table = pa.table({"a": pa.array(rows, pa.string()), "b": pa.array(rows[::-1], pa.string())})
     pq.write_table(table, path, row_group_size=group)
-    seen = Seen()
+    seen = TextCache()
     for _ in range(2):
         found = [tuple(each) for part in parts(path) for each in scan_rows(part, seen)]
         assert found == [

@@ -15,8 +15,8 @@ def delivery(tmp_path_factory: pytest.TempPathFactory) -> Delivery:
     home = tmp_path_factory.mktemp("home")
     # The longest of half as many more, which have to be there.
     toy_job(home, rows=45)
-    job = toy_job(home, "oversample: 1.5\nselection: {longest: true}\n")
-    found = job.delivery()
+    run = toy_job(home, "oversample: 1.5\nselection: {longest: true}\n")
+    found = run.delivery()
     assert found is not None
     return found
 

@@ -11,7 +11,7 @@ from magpie_hub.errors import RecipeError
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.recipe.overrides import turn_knobs
+from magpie_hub.recipe.overrides import apply_overrides
 from magpie_hub.recipe.presets import PRESETS, Preset
 from magpie_hub.recipe.selection import Selection
 
@@ -69,7 +69,7 @@ def test_one_way_to_ask_replaces_the_presets_other() -> None:
 )
 def test_a_section_that_is_written_out_reads_as_the_same(text: str) -> None:
     read = recipe(text)
-    turned = turn_knobs(read, {"rows": 7}, {})
+    turned = apply_overrides(read, {"rows": 7}, {})
     assert turned.selection == read.selection
     written = yaml.safe_dump(read.model_dump(mode="json", exclude_unset=True))
     assert recipe_fingerprint(parse_recipe(written, "f")) == recipe_fingerprint(read)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from magpie_hub.judges.labeled_row import Labelled
+from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
 from magpie_hub.selection.rules import RULES, build_rules, first_reason
 from magpie_hub.selection.select import Selector, select
@@ -23,9 +23,9 @@ def or_none(values: Iterable[Any]) -> st.SearchStrategy[Any]:
     return st.sampled_from((None, *values))
 
 
-def rows() -> st.SearchStrategy[list[Labelled]]:
+def rows() -> st.SearchStrategy[list[LabeledRow]]:
     row = st.builds(
-        Labelled,
+        LabeledRow,
         row_id=st.integers(0, 200),
         instruction_ends_with_colon=st.booleans(),
         response_chars=st.integers(0, 5),
@@ -79,7 +79,7 @@ WANTED = st.none() | st.integers(0, 12)
 
 @given(rows(), ANY, WANTED, st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_decides_nothing(
-    made: list[Labelled], selection: Selection, wanted: int | None, draw: random.Random
+    made: list[LabeledRow], selection: Selection, wanted: int | None, draw: random.Random
 ) -> None:
     shuffled = draw.sample(made, len(made))
     assert select(shuffled, selection, wanted) == select(made, selection, wanted)
@@ -87,7 +87,7 @@ def test_the_order_of_the_rows_decides_nothing(
 
 @given(rows(), ANY, WANTED)
 def test_every_row_is_kept_or_has_one_reason(
-    made: list[Labelled], selection: Selection, wanted: int | None
+    made: list[LabeledRow], selection: Selection, wanted: int | None
 ) -> None:
     selected = select(made, selection, wanted)
     rejected = [row_id for row_ids in selected.rejected.values() for row_id in row_ids]
@@ -102,7 +102,7 @@ def test_every_row_is_kept_or_has_one_reason(
 
 @given(rows(), ANY, WANTED)
 def test_no_more_are_kept_than_wanted_and_none_is_left_out_while_there_is_room(
-    made: list[Labelled], selection: Selection, wanted: int | None
+    made: list[LabeledRow], selection: Selection, wanted: int | None
 ) -> None:
     rules = build_rules(selection)
     passed = [row for row in made if first_reason(rules, row) is None]
@@ -114,7 +114,7 @@ def test_no_more_are_kept_than_wanted_and_none_is_left_out_while_there_is_room(
 
 @given(rows(), milder())
 def test_a_mix_without_a_number_keeps_as_many_as_its_shares_allow(
-    made: list[Labelled], selection: Selection
+    made: list[LabeledRow], selection: Selection
 ) -> None:
     kept = select(made, selection).kept
     assert select(made, selection, wanted=len(kept)).kept == kept
@@ -124,7 +124,7 @@ def test_a_mix_without_a_number_keeps_as_many_as_its_shares_allow(
 
 @given(rows(), ANY, st.integers(0, 12))
 def test_nothing_left_out_is_longer_than_what_is_kept_of_its_part(
-    made: list[Labelled], selection: Selection, wanted: int
+    made: list[LabeledRow], selection: Selection, wanted: int
 ) -> None:
     assume(selection.longest)
     rules = build_rules(selection)
@@ -140,7 +140,7 @@ def test_nothing_left_out_is_longer_than_what_is_kept_of_its_part(
 
 @given(rows(), milder(), st.integers(1, 4), st.sampled_from((1.0, 1.5, 2.0)))
 def test_the_rows_that_are_wanted_are_there_once_none_is_missing(
-    made: list[Labelled], selection: Selection, wanted: int, oversample: float
+    made: list[LabeledRow], selection: Selection, wanted: int, oversample: float
 ) -> None:
     selector = Selector(selection, wanted, oversample)
     for row in made:
@@ -162,7 +162,7 @@ def test_the_rows_that_are_wanted_are_there_once_none_is_missing(
 
 @given(rows(), ANY, st.data())
 def test_a_stricter_selection_passes_no_row_that_a_milder_one_drops(
-    made: list[Labelled], selection: Selection, data: st.DataObject
+    made: list[LabeledRow], selection: Selection, data: st.DataObject
 ) -> None:
     assume(selection.difficulty_mix is None)
     keys = selection.model_dump()
@@ -181,7 +181,7 @@ def test_a_stricter_selection_passes_no_row_that_a_milder_one_drops(
 
 @given(rows(), ANY)
 def test_a_row_that_lacks_what_a_rule_reads_is_never_kept(
-    made: list[Labelled], selection: Selection
+    made: list[LabeledRow], selection: Selection
 ) -> None:
     kept = set(select(made, selection).kept)
     for row in made:

@@ -206,8 +206,8 @@ def test_it_can_be_read_while_it_is_written(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from magpie_hub.database import IN_MEMORY
-from magpie_hub.journal import Journal, TurnRecord, Words
+from magpie_hub.store.sqlite import IN_MEMORY
+from magpie_hub.store.journal import Journal, TurnRecord, Words
 with Journal(Path(sys.argv[1])) as journal:
     for row in range(10**6):
         journal.put(TurnRecord(row, 1, None, None, "x" * 300, "y", "stop", "stop", (1,), (2,)))

@@ -17,12 +17,12 @@ from magpie_hub.gates import build_gates
 from magpie_hub.gates.settings import verdict_settings
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import GateJudge, Rollouts, judge_again
-from magpie_hub.generate.scheduler import Ledger, grow
+from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.selection.deliver import deliver
 from magpie_hub.store.journal import Journal
-from magpie_hub.store.rows import Book
+from magpie_hub.store.rows import RowStore
 from tests.toy import ToyChat, ToyEngine
 
 FIELDS = {"name": "toy", "description": "A toy.", "model": "toy/model", "rows": 12}
@@ -58,24 +58,24 @@ class Place:
         self.folder = folder
         self.requests = 0
 
-    def book(self, made: Recipe) -> Book:
+    def row_store(self, made: Recipe) -> RowStore:
         gates = fingerprint(verdict_settings(made))
         later = Journal(self.folder / "later.db", gates) if made.turns > 1 else None
-        return Book(Journal(self.folder / "first.db", gates), later, made.turns)
+        return RowStore(Journal(self.folder / "first.db", gates), later, made.turns)
 
     def run(self, made: Recipe, *, slots: int = 4, dies_after: int | None = None) -> list[str]:
         """Judges again and generates; what was said of it."""
-        book, said = self.book(made), []
+        row_store, said = self.row_store(made), []
         gates = build_gates(made.gates.rules)
         engine = ToyEngine(script, slots=slots, dies_after=dies_after)
         held = self.seeds(Plan(made))
-        judge_again(book.journals, GateJudge(ToyChat(), gates, made.gates), said.append)
-        rollouts = Rollouts(Plan(made), ToyChat(), engine, gates, book)
+        judge_again(row_store.journals, GateJudge(ToyChat(), gates, made.gates), said.append)
+        rollouts = Rollouts(Plan(made), ToyChat(), engine, gates, row_store)
         with contextlib.suppress(EngineError):
-            asyncio.run(grow(Ledger(book, made.rows), rollouts, engine))
+            asyncio.run(run_rollouts(PrefixTracker(row_store, made.rows), rollouts, engine))
         self.requests = len(engine.calls)
         assert not held & {sampling.seed for _, sampling in engine.calls}, "generated twice"
-        for journal in book.journals:
+        for journal in row_store.journals:
             journal.close()
         return said
 
@@ -93,14 +93,14 @@ class Place:
 
     def delivered(self, made: Recipe) -> Any:
         """The rows' words, and the funnel."""
-        book = self.book(made)
-        found = deliver(book, made)
+        row_store = self.row_store(made)
+        found = deliver(row_store, made)
         assert found is not None
         words = {
-            row_id: [(t.instruction, t.response) for t in book.conversation(row_id)]
+            row_id: [(t.instruction, t.response) for t in row_store.conversation(row_id)]
             for row_id in found.row_ids
         }
-        for journal in book.journals:
+        for journal in row_store.journals:
             journal.close()
         return words, found.funnel
 
@@ -170,9 +170,9 @@ def test_a_changed_gate_of_instructions_pays_only_for_responses_that_are_missing
 ) -> None:
     place, strict, mild = Place(tmp_path), recipe(GATES[0]), recipe(GATES[1])
     place.run(strict)
-    book = place.book(strict)
+    row_store = place.row_store(strict)
     rows = place.delivered(strict)[1].planned
-    colons = book.first.counts(1)["instruction.colon"]
+    colons = row_store.first.counts(1)["instruction.colon"]
     assert colons
     place.run(mild)
     assert 0 < place.requests <= colons

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magpie_hub.store.rows import digest
-from magpie_hub.store.shards import Digests, Shelf, Shelved
+from magpie_hub.store.shards import CachedShard, Digests, ShardCache
 
 TABLE = pa.table(
     {
@@ -25,10 +25,10 @@ TABLE = pa.table(
 COLUMNS = ("uuid", "instruction", "gen_input_configs.temperature", "judge_failures", "absent")
 
 
-def shelve(folder: Path, table: pa.Table = TABLE, groups: int = 2) -> Shelved:
+def shelve(folder: Path, table: pa.Table = TABLE, groups: int = 2) -> CachedShard:
     shard = folder / "shard.parquet"
     pq.write_table(table, shard, row_group_size=groups)
-    return Shelf(folder / "home").put("a" * 64, shard, COLUMNS)
+    return ShardCache(folder / "home").put("a" * 64, shard, COLUMNS)
 
 
 def test_it_keeps_what_is_wanted_row_for_row(tmp_path: Path) -> None:
@@ -44,11 +44,11 @@ def test_it_keeps_what_is_wanted_row_for_row(tmp_path: Path) -> None:
 
 def test_it_finds_what_it_has_and_nothing_that_is_spoilt(tmp_path: Path) -> None:
     shelved = shelve(tmp_path)
-    shelf = Shelf(tmp_path / "home")
-    assert shelf.find("a" * 64) == shelved
-    assert shelf.find("b" * 64) is None
+    shard_cache = ShardCache(tmp_path / "home")
+    assert shard_cache.find("a" * 64) == shelved
+    assert shard_cache.find("b" * 64) is None
     shelved.path.write_bytes(shelved.path.read_bytes()[:100])
-    assert shelf.find("a" * 64) is None
+    assert shard_cache.find("a" * 64) is None
 
 
 def test_a_shard_without_rows_has_its_columns(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def check_grammars() -> None:
 
 
 def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
-    """Refuses `engine_args` that vLLM does not know, or that have a knob of their own here.
+    """Refuses `engine_args` that vLLM does not know, or that have an override of their own here.
 
     Raises:
         UserError: Names the argument and the nearest one that vLLM has.
@@ -145,8 +145,10 @@ def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
     own = {field.name for field in fields(EngineOptions)} - {"engine_args"}
     for name in engine_args:
         if name in own:
-            knob = "trust_model_code" if name == "trust_remote_code" else name
-            raise UserError(f"engine_args: {name} is a setting of its own; set {knob} directly.")
+            override = "trust_model_code" if name == "trust_remote_code" else name
+            raise UserError(
+                f"engine_args: {name} is a setting of its own; set {override} directly."
+            )
         if name in _OURS:
             raise UserError(f"engine_args: {name} is chosen by the recipe's model; leave it out.")
         if name not in known:

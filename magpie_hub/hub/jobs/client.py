@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import Busy, asking
-from magpie_hub.hub.patience import ATTEMPTS, Patience
+from magpie_hub.hub.retry import ATTEMPTS, Retry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ScheduledJobInfo
@@ -31,7 +31,7 @@ CONTENT = "MAGPIE_SCHEDULE_CONTENT"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class JobRun:
     """A job that a schedule has started.
 
     Attributes:
@@ -81,7 +81,7 @@ class Scheduled:
     content: str
     created: datetime
     next_run: datetime | None
-    last_run: Run | None
+    last_run: JobRun | None
 
     @property
     def mark(self) -> str:
@@ -98,10 +98,10 @@ class Jobs:
         patience: Asks the Hub until it answers.
     """
 
-    def __init__(self, api: HfApi, namespace: str, patience: Patience) -> None:
+    def __init__(self, api: HfApi, namespace: str, retry: Retry) -> None:
         self._api = api
         self.namespace = namespace
-        self._patience = patience
+        self._patience = retry
         self._what = f"the scheduled jobs of {namespace}"
 
     def find(self, mark: str | None = None) -> list[Scheduled]:
@@ -184,13 +184,13 @@ class Jobs:
             else:
                 return
 
-    def last_run(self, job: Scheduled) -> Run | None:
+    def last_run(self, job: Scheduled) -> JobRun | None:
         """The last run of a schedule, and what has become of it."""
         run = job.last_run
         if run is None:
             return None
         stage, message = self._patience.ask(lambda: self._outcome(run.id))
-        return Run(run.id, run.at, run.url, stage, message)
+        return JobRun(run.id, run.at, run.url, stage, message)
 
     # ---- single requests
 
@@ -264,7 +264,7 @@ class Jobs:
             content=str(environment.get(CONTENT, "")),
             created=job.created_at or datetime.min.replace(tzinfo=UTC),
             next_run=None if job.suspend else job.status.next_job_run_at,
-            last_run=Run(last.id, last.at, f"{pages}/{last.id}") if last else None,
+            last_run=JobRun(last.id, last.at, f"{pages}/{last.id}") if last else None,
         )
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import connect
-from magpie_hub.hub.jobs.client import Jobs, Run, Scheduled
+from magpie_hub.hub.jobs.client import Jobs, Scheduled
 from magpie_hub.hub.jobs.command import (
     IMAGE,
     RECIPE_VARIABLE,
@@ -30,8 +30,8 @@ from magpie_hub.hub.jobs.command import (
 )
 from magpie_hub.hub.jobs.hardware import choose_flavor
 from magpie_hub.hub.jobs.token import caller, find_secret
-from magpie_hub.hub.patience import Patience
 from magpie_hub.hub.remote import read_manifest, read_remote
+from magpie_hub.hub.retry import Retry
 from magpie_hub.models.source import is_remote
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import load_recipe
@@ -40,8 +40,6 @@ from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-__all__ = ["Made", "Run", "Schedule", "Scheduled", "create", "remove", "show"]
 
 Say = Callable[[str], None]
 Sleep = Callable[[float], None]
@@ -130,7 +128,7 @@ def create(
     image = schedule.image or IMAGE
     requirement = schedule.requirement or default_requirement()
     api = api or connect()
-    first = Patience("the Hub", say, sleep)
+    first = Retry("the Hub", say, sleep)
     secret = first.ask(lambda: find_secret(api, token))
     repo_id = schedule.repo_id or recipe.hub.repo_id or f"{secret.owner}/magpie-{recipe.name}"
     command = job_command(
@@ -237,8 +235,8 @@ def remove(
 def _jobs(api: HfApi, namespace: str | None, say: Say, sleep: Sleep) -> Jobs:
     """The schedules of a namespace, or of the caller."""
     if namespace is None:
-        namespace = Patience("the Hub", say, sleep).ask(lambda: caller(api))
-    return Jobs(api, namespace, Patience(namespace, say, sleep))
+        namespace = Retry("the Hub", say, sleep).ask(lambda: caller(api))
+    return Jobs(api, namespace, Retry(namespace, say, sleep))
 
 
 def _find(jobs: Jobs, name: str | None, repo_id: str | None) -> list[Scheduled]:

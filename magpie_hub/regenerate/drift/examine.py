@@ -57,7 +57,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class DriftReport:
     """What was looked at, and what was found.
 
     Attributes:
@@ -110,7 +110,7 @@ def examine(
     bounds: Drift,
     *,
     anew: bool = False,
-) -> Examination:
+) -> DriftReport:
     """Compares new rows with what is published.
 
     Args:
@@ -133,7 +133,7 @@ def examine(
             for check in compared
         ]
     reasons = _reasons(published["funnel"], increment["funnel"])
-    return Examination((*compared, *floors(increment, bounds)), reasons)
+    return DriftReport((*compared, *floors(increment, bounds)), reasons)
 
 
 def _judged(check: Check, p: float | None, significance: float) -> Check:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from magpie_hub.regenerate.drift.check import Check
-from magpie_hub.regenerate.drift.examine import Examination, Reason
+from magpie_hub.regenerate.drift.examine import DriftReport, Reason
 from magpie_hub.release.card import numbers as numerals
 from magpie_hub.release.card.markdown import cell, code, inline
 from magpie_hub.release.card.numbers import NOTHING
@@ -30,7 +30,7 @@ NOTE = (
 
 
 def report(
-    examination: Examination,
+    examination: DriftReport,
     *,
     name: str,
     tick: str,

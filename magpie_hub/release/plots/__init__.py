@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.release.plots.bars import category_bars, language_bars
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.coverage_map import coverage_map
 from magpie_hub.release.plots.funnel import funnel_bars
 from magpie_hub.release.plots.lengths import length_histograms
@@ -30,7 +30,7 @@ __all__ = ["PICTURES", "Picture", "draw", "project"]
 
 Stats = Mapping[str, Any]
 
-PICTURES: tuple[Callable[[Stats], Drawing | None], ...] = (
+PLOTS: tuple[Callable[[Stats], Drawing | None], ...] = (
     funnel_bars,
     category_bars,
     level_columns,
@@ -47,7 +47,7 @@ def draw(
     folder: Path,
     *,
     coverage: Mapping[str, NDArray[np.floating[Any]]] | None = None,
-) -> list[Picture]:
+) -> list[Plot]:
     """Draws what there is to draw.
 
     Args:
@@ -62,7 +62,7 @@ def draw(
     Raises:
         OSError: A file cannot be written.
     """
-    drawings = [picture(stats) for picture in PICTURES]
+    drawings = [picture(stats) for picture in PLOTS]
     drawings.append(coverage_map(coverage or {}))
     written = []
     for picture, figure in filter(None, drawings):

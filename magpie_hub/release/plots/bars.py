@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.release.plots import style
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.text import count, listed, plain, rows, share
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _ranked(stats: Mapping[str, Any], column: str, name: str, title: str) -> Dra
         label, least = list(counts.items())[-1]
         alt += f" are the largest of {len(counts)}; {plain(label)} is the smallest with "
         alt += share(least, total)
-    return Picture(name, title, alt + "."), figure
+    return Plot(name, title, alt + "."), figure
 
 
 def labelled(total: int, missing: int) -> str:

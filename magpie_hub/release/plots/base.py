@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Plot:
     """A picture that has been written.
 
     Attributes:
@@ -25,5 +25,5 @@ class Picture:
     alt: str
 
 
-Drawing: TypeAlias = "tuple[Picture, Figure]"
-"""A picture, and the figure that becomes its file."""
+Drawing: TypeAlias = "tuple[Plot, Figure]"
+"""A plot, and the figure that becomes its file."""

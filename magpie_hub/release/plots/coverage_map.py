@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.release.plots import style
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.text import count, listed, plain
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def coverage_map(coverage: Mapping[str, Points]) -> Drawing | None:
         color = style.VERMILLION if place else style.BLUE
         _dots(axes, points, color, min(12.0, 9000 / len(points)) if alone else 2.5)
     said = listed(f"{plain(name)} ({count(len(points))} shown)" for name, points in sets.items())
-    return Picture("coverage.png", title, f"Map of embedded instructions by t-SNE: {said}."), figure
+    return Plot("coverage.png", title, f"Map of embedded instructions by t-SNE: {said}."), figure
 
 
 def _thinned(points: Points, sets: int) -> Points:

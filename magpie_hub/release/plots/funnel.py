@@ -7,7 +7,7 @@ from typing import Any
 
 from magpie_hub.release.plots import style
 from magpie_hub.release.plots.bars import Line, fold, table
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.text import count, listed, plain, rows, share
 
 
@@ -36,4 +36,4 @@ def funnel_bars(stats: Mapping[str, Any]) -> Drawing | None:
         f"{len(reasons)} reason{'' if len(reasons) == 1 else 's'}"
     )
     alt += f": {listed(first)}." if len(reasons) <= 3 else f", most of them {listed(first)}."
-    return Picture("funnel.png", title, alt), table(title, note, lines, planned)
+    return Plot("funnel.png", title, alt), table(title, note, lines, planned)

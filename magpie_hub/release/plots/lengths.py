@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.generate.plan import turn_suffix
 from magpie_hub.release.plots import style
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.histograms import Histogram, fill, mark, percent_ticks, read, spread
 from magpie_hub.release.plots.text import rows
 
@@ -38,7 +38,7 @@ def length_histograms(stats: Mapping[str, Any]) -> Drawing | None:
     for place, (side, color) in enumerate(SIDES):
         left = style.MARGIN + AXIS + place * (wide + GAP)
         _column(figure, side, color, [turn[place] for turn in turns], left, wide, high)
-    return Picture("lengths.png", title, _alt(turns)), figure
+    return Plot("lengths.png", title, _alt(turns)), figure
 
 
 def _column(

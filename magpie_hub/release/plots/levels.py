@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.release.plots import style
 from magpie_hub.release.plots.bars import labelled
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.text import count, listed, rows, share
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def level_columns(stats: Mapping[str, Any]) -> Drawing | None:
         _columns(figure, scale, left, wide, top, named=len(scales) > 1)
         shares = [f"{level} {share(number, scale.total)}" for level, number in scale.counts.items()]
         said.append(f"{scale.title} of {rows(scale.total)}: {listed(shares)}.")
-    return Picture("levels.png", title, "Columns. " + " ".join(said)), figure
+    return Plot("levels.png", title, "Columns. " + " ".join(said)), figure
 
 
 def _scale(stats: Mapping[str, Any], column: str, title: str, names: tuple[str, ...]) -> _Scale:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.release.plots import style
-from magpie_hub.release.plots.base import Drawing, Picture
+from magpie_hub.release.plots.base import Drawing, Plot
 from magpie_hub.release.plots.histograms import (
     WORDY,
     Histogram,
@@ -42,7 +42,7 @@ def distance_histogram(stats: Mapping[str, Any]) -> Drawing | None:
         "Histogram of the squared L2 distance of an instruction's embedding to the nearest other: "
         f"{rows(found.count)}, {spread(found, form=WORDY)}."
     )
-    return Picture("distances.png", title, alt), figure
+    return Plot("distances.png", title, alt), figure
 
 
 def reward_histograms(stats: Mapping[str, Any]) -> Drawing | None:
@@ -59,7 +59,7 @@ def reward_histograms(stats: Mapping[str, Any]) -> Drawing | None:
         said.append(_reward(figure, *places[0], reward, base))
     if lead:
         said.append(_lead(figure, *places[-1], lead))
-    return Picture("rewards.png", title, f"Histograms. {' '.join(said)}"), figure
+    return Plot("rewards.png", title, f"Histograms. {' '.join(said)}"), figure
 
 
 def _reward(

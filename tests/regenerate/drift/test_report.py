@@ -9,14 +9,14 @@ import pytest
 from markdown_it import MarkdownIt
 
 from magpie_hub.recipe.regenerate import Drift
-from magpie_hub.regenerate.drift.examine import Examination, examine
+from magpie_hub.regenerate.drift.examine import DriftReport, examine
 from magpie_hub.regenerate.drift.report import report
 from tests.regenerate.drift.toy_stats import CATEGORIES, REASONS, Toy
 
 HOSTILE = "| x |\n\n# <script>alert(1)</script> [a](http://b) `\\|` \u202e"
 
 
-def write(found: Examination, **changes: Any) -> str:
+def write(found: DriftReport, **changes: Any) -> str:
     given: dict[str, Any] = {
         "name": "air",
         "tick": "2026-11-21",
@@ -28,7 +28,7 @@ def write(found: Examination, **changes: Any) -> str:
     return report(found, **given | changes)
 
 
-def compare(new: Toy, rows: int = 1000, bounds: Drift | None = None) -> Examination:
+def compare(new: Toy, rows: int = 1000, bounds: Drift | None = None) -> DriftReport:
     rng = np.random.default_rng(1)
     return examine(Toy().draw(rng, 5000), new.draw(rng, rows), bounds or Drift())
 

@@ -14,7 +14,7 @@ ATTEMPTS = 5
 """Times that something is asked or tried before a push gives up."""
 
 
-class Patience:
+class Retry:
     """Asks the Hub until it answers.
 
     Args:

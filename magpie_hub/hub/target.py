@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from magpie_hub.hub.remote import Entry, Remote
+from magpie_hub.hub.remote import Entry, RemoteTree
 
 Stamp = tuple[int, int, int]
 """Bytes, nanoseconds of the last change, and inode of a file."""
@@ -96,7 +96,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TreeChange:
     """What it takes to make a repository hold an intent.
 
     Attributes:
@@ -125,7 +125,9 @@ class Change:
         return sum(file.size for file in self.same)
 
 
-def change(intent: Mapping[str, File], remote: Remote | None, owned: Iterable[str] = ()) -> Change:
+def change(
+    target: Mapping[str, File], remote: RemoteTree | None, owned: Iterable[str] = ()
+) -> TreeChange:
     """Compares an intent with a repository.
 
     Args:
@@ -136,13 +138,13 @@ def change(intent: Mapping[str, File], remote: Remote | None, owned: Iterable[st
     there = remote.files if remote is not None else {}
     add: list[File] = []
     same: list[File] = []
-    for path, file in intent.items():
+    for path, file in target.items():
         (same if file.is_at(there.get(path)) else add).append(file)
-    folders = {path.rsplit("/", 1)[0] + "/" for path in intent if path.startswith("data/")}
+    folders = {path.rsplit("/", 1)[0] + "/" for path in target if path.startswith("data/")}
     mine = set(owned)
     delete = tuple(
         path
         for path in sorted(there)
-        if path not in intent and (path in mine or path.startswith(tuple(folders)))
+        if path not in target and (path in mine or path.startswith(tuple(folders)))
     )
-    return Change(tuple(add), delete, tuple(same))
+    return TreeChange(tuple(add), delete, tuple(same))
