@@ -37,7 +37,7 @@ from benchmarks.measured import Made, Run, Watched, measure, median, middle
 from benchmarks.shapes import Job, distilabel, limit, official, ours, places
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.engines.factory import start_engine
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.generator import engine_options, load_chat
 from magpie_hub.generate.plan import Plan
 from magpie_hub.models.source import pin

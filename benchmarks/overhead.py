@@ -31,7 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
-from magpie_hub.gates import GateSet, build_gates, first_reason
+from magpie_hub.gates.registry import GateSet, build_gates, first_reason
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts

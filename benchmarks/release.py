@@ -31,7 +31,7 @@ from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.judges.base import Label
 from magpie_hub.judges.tags import CATEGORIES
 from magpie_hub.models.source import ModelSource

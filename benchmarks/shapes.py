@@ -28,8 +28,8 @@ from typing import Any, NamedTuple
 from benchmarks.measured import Made, Place, Run, Watched
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Sampling
-from magpie_hub.gates import GateSet, first_reason
 from magpie_hub.gates.base import Role
+from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts

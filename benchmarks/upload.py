@@ -37,7 +37,7 @@ RECIPE = "{name: bench, description: A benchmark., model: toy/model, rows: %d}"
 
 def write(scratch: Path, megabytes: int, shards: int) -> Path:
     """Writes a release of about so many megabytes in so many shards, both configs counted."""
-    from magpie_hub.gates import build_gates
+    from magpie_hub.gates.registry import build_gates
     from magpie_hub.models.source import ModelSource
     from magpie_hub.pipeline.run import Run
     from magpie_hub.recipe.load import parse_recipe

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.cli.main import magpie_hub
-from magpie_hub.gates import GATES, build_gates
+from magpie_hub.gates.registry import GATES, build_gates
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.overrides import OVERRIDES
 from tests.gates.labelled import figures, gates, texts

@@ -283,7 +283,7 @@ class Variant:
 def variants() -> list[Variant]:
     """Lists the variants and the recipes found here, with what the journals hold of each."""
     from magpie_hub.errors import RecipeError
-    from magpie_hub.gates.settings import verdict_settings
+    from magpie_hub.gates.registry import verdict_settings
     from magpie_hub.paths import home
     from magpie_hub.pipeline.run import FIRST, find_journal
     from magpie_hub.recipe.fingerprint import fingerprint

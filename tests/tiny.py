@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from magpie_hub.gates import GATES
+from magpie_hub.gates.registry import GATES
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.gates.registry import verdict_settings
 from magpie_hub.judges.models import judge_models
 from magpie_hub.models.source import is_remote, pin
 from magpie_hub.recipe.config import Recipe

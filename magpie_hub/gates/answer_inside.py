@@ -29,7 +29,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 # What may stand behind a label without being an answer: nothing, a blank, a choice of words.
 _FILLED = r"(?:\*\*|__)?[ \t]*(?:(?![\[<{(_.…]|\w+,? (?:or|/) \w+)\S|\n\s*\w)"
@@ -84,11 +84,12 @@ _ABOUT_ANSWERS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerInside:
+class AnswerInside(Gate):
     """Rejects an instruction that already holds its answer."""
 
     name: ClassVar[str] = "answer_inside"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "holds its own answer"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -1,15 +1,17 @@
-"""The gate contract: look at one finished piece of text, return None or a reason.
+"""The gate contract: look at one finished text, return None or a reason.
 
-A gate is cheap (microseconds, no model), pure, and knows nothing of rows or engines. Its file
-holds the rule and says where the rule comes from; the list of gates is in `gates/__init__.py`.
+A gate is cheap (microseconds, no model), pure, and knows nothing of rows or engines. Its file holds
+the rule and says where the rule comes from. `gates/registry.py` lists the gates.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, get_args
 
 from magpie_hub.engines.base import FinishReason
+from magpie_hub.errors import RecipeError
 
 Role = Literal["user", "assistant"]
 
@@ -19,17 +21,17 @@ class Candidate:
     """What a gate looks at: one side of one turn, just finished.
 
     Attributes:
-        role: Whose words these are.
+        role: Who wrote the text.
         turn: 1 for the first turn of the conversation.
-        text: The words, decoded and stripped, special tokens left visible.
-        ids: Their token ids.
-        finish_reason: Why the engine ended them.
+        text: The text, decoded and stripped, special tokens left visible.
+        ids: Its token ids.
+        finish_reason: Why the engine ended it.
         special_ids: Ids of the tokenizer's special tokens.
         markers: Role headers of the chat template as text ("<|start_header_id|>assistant",
-            "### Response:", "ASSISTANT:"), none of which belongs in anybody's words.
-        instruction: What an answer answers, the user's words of the same turn; "" for a user's.
-        fault: What the chat format found wrong with them before any gate, as a reason: "thinking",
-            "unfinished_thinking" or "empty". Nothing half is published, whatever gates are on.
+            "### Response:", "ASSISTANT:"), none of which belongs in a text.
+        instruction: For a response, the instruction of the same turn; else "".
+        fault: What the chat format found wrong before any gate, as a reason: "thinking",
+            "unfinished_thinking" or "empty". No half response is published, whatever gates are on.
     """
 
     role: Role
@@ -43,24 +45,58 @@ class Candidate:
     fault: str | None = None
 
 
-class Gate(Protocol):
-    """A rule with a name."""
+class Gate(ABC):
+    """A rule with a name: derive a frozen dataclass, whose fields are the rule's parameters.
+
+    Attributes:
+        name: Key in a recipe, and the reason in the funnel.
+        version: Raise it when a verdict may change, through the gate's code or what it imports.
+        doc: What the rejected texts have in common, in a few words for the card.
+        opt_in: Off unless a recipe asks for it. For rules that depend on what the rows are for.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    doc: ClassVar[str]
+    opt_in: ClassVar[bool] = False
 
     @property
-    def name(self) -> str:
-        """Its key in a recipe, and the reason in the funnel."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Raised when its code changes, or that of what it imports: then it may judge otherwise."""
-        ...
-
-    @property
+    @abstractmethod
     def roles(self) -> tuple[Role, ...]:
-        """Whose words it looks at."""
-        ...
+        """Whose texts it looks at."""
 
+    @abstractmethod
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None to pass, or the reason (the gate's name, or `name:detail`)."""
-        ...
+
+    def check_installed(self) -> None:  # noqa: B027 (most gates need nothing)
+        """Raises UserError if a package that the gate needs is not installed; imports nothing."""
+
+
+def check_whole(gate: str, name: str, value: object, low: int, high: int) -> None:
+    """Raises RecipeError unless `value` is a whole number in [low, high] (a bool is not)."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise RecipeError(
+            f"gate {gate}: {name} must be a whole number from {low} to {high}, not {value!r}"
+        )
+
+
+def check_share(gate: str, name: str, value: object) -> None:
+    """Raises RecipeError unless `value` is a number in [0, 1] (a bool is not)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise RecipeError(f"gate {gate}: {name} must be a number from 0 to 1, not {value!r}")
+
+
+def check_flag(gate: str, name: str, value: object) -> None:
+    """Raises RecipeError unless `value` is true or false."""
+    if not isinstance(value, bool):
+        raise RecipeError(f"gate {gate}: {name} must be true or false, not {value!r}")
+
+
+def check_roles(gate: str, value: object) -> None:
+    """Raises RecipeError unless `value` names one side or both: "user", "assistant"."""
+    known = get_args(Role)
+    if not isinstance(value, tuple) or not value or any(role not in known for role in value):
+        raise RecipeError(f"gate {gate}: roles knows user and assistant, not {value!r}")

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 _FENCE = re.compile(r"[ \t]*(?:[-*>][ \t]+|\d+[.)][ \t]+)?(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*$")
 _PYTHON = frozenset({"python", "py", "python3"})
@@ -39,11 +39,12 @@ _MOST_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class BrokenCode:
+class BrokenCode(Gate):
     """Rejects an answer with a Python or JSON block that does not parse, or an open block."""
 
     name: ClassVar[str] = "broken_code"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "a code block that does not parse"
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -10,15 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Colon:
+class Colon(Gate):
     """Rejects an instruction that ends with a colon."""
 
     name: ClassVar[str] = "colon"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "ends with a colon"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

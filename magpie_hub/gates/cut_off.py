@@ -11,15 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 
 @dataclass(frozen=True, slots=True)
-class CutOff:
+class CutOff(Gate):
     """Rejects what the token limit ended."""
 
     name: ClassVar[str] = "cut_off"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "ran into the token limit"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -19,8 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？](?=[\s\"'”)]|$)|\n")
@@ -38,7 +37,7 @@ _WANTS_IT_BACK = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(Gate):
     """Rejects an answer that says the instruction again.
 
     Attributes:
@@ -48,6 +47,7 @@ class Echo:
 
     name: ClassVar[str] = "echo"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "says the instruction again"
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     min_words: int = 5

@@ -12,17 +12,18 @@ import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(Gate):
     """Rejects a text without words."""
 
     name: ClassVar[str] = "empty"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "no words"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

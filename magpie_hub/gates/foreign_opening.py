@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 from magpie_hub.gates.languages import SPEAKS_OF_LANGUAGE
 from magpie_hub.gates.scripts import script_of, scripts
 
@@ -24,11 +24,12 @@ _QUOTED = re.compile(r"\W*[\"'“”‘’«»`「『(\[*]")
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignOpening:
+class ForeignOpening(Gate):
     """Rejects a text whose first word is in another script than the rest."""
 
     name: ClassVar[str] = "foreign_opening"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "begins in another script"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

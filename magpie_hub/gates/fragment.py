@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 from magpie_hub.gates.requests import ASKS
 
 _WORD = re.compile(
@@ -60,11 +60,12 @@ _CLAUSE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(Gate):
     """Rejects an instruction that begins in mid-word or in mid-sentence."""
 
     name: ClassVar[str] = "fragment"
     version: ClassVar[int] = 3
+    doc: ClassVar[str] = "begins in the middle of a word or sentence"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -28,8 +28,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 from magpie_hub.gates.scripts import scripts
 
 _Kind = Literal["word", "symbol", "control", "replacement", "private_use"]
@@ -51,7 +50,7 @@ def _kind(char: str) -> _Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Garbage:
+class Garbage(Gate):
     """Rejects texts that no person would have typed.
 
     Attributes:
@@ -62,6 +61,7 @@ class Garbage:
 
     name: ClassVar[str] = "garbage"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "noise instead of words"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     min_chars: int = 20

@@ -10,18 +10,17 @@ Detector: see `magpie_hub.models.langid`; nothing is downloaded.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 from magpie_hub.errors import RecipeError, UserError
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_roles, check_share, check_whole
 from magpie_hub.models.langid import MISSING, detect, is_installed, prose
 
 _MISSING = f"the gate language needs {MISSING}, or take gates.language out of the recipe"
 
 
 @dataclass(frozen=True, slots=True)
-class Language:
+class Language(Gate):
     """Rejects what is written in another language.
 
     Attributes:
@@ -33,6 +32,7 @@ class Language:
 
     name: ClassVar[str] = "language"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "in a language that was not asked for"
 
     allow: tuple[str, ...]
     min_chars: int = 20
@@ -40,12 +40,10 @@ class Language:
     roles: tuple[Role, ...] = ("user",)
 
     def __post_init__(self) -> None:
-        for field in ("allow", "roles"):
-            values = getattr(self, field)
-            if not isinstance(values, tuple) or not values or not all(map(_is_word, values)):
-                raise RecipeError(f"gate language: {field} must be a list of names, not {values!r}")
-        if strangers := set(self.roles) - set(get_args(Role)):
-            raise RecipeError(f"gate language: roles knows user and assistant, not {strangers}")
+        allow: object = self.allow
+        if not isinstance(allow, tuple) or not allow or not all(map(_is_word, allow)):
+            raise RecipeError(f"gate language: allow must be a list of names, not {allow!r}")
+        check_roles(self.name, self.roles)
         if bad := [code for code in self.allow if not 2 <= len(code) <= 3]:
             raise RecipeError(f"gate language: allow takes codes such as en or zh, not {bad[0]!r}")
         check_whole(self.name, "min_chars", self.min_chars, 1, 1_000_000)

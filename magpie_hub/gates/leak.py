@@ -14,15 +14,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(Gate):
     """Rejects special tokens and role headers inside the words."""
 
     name: ClassVar[str] = "leak"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "the chat template shows through"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

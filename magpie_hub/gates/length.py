@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
-from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_roles, check_whole
 
 _CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _MOST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class Length(Gate):
     """Rejects words that are too few or too many.
 
     Attributes:
@@ -31,6 +29,7 @@ class Length:
 
     name: ClassVar[str] = "length"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "too short or too long"
 
     min_words: int
     max_words: int = _MOST
@@ -39,9 +38,7 @@ class Length:
     def __post_init__(self) -> None:
         check_whole(self.name, "min_words", self.min_words, 0, _MOST)
         check_whole(self.name, "max_words", self.max_words, max(1, self.min_words), _MOST)
-        roles: object = self.roles
-        if not isinstance(roles, tuple) or not roles or set(roles) - set(get_args(Role)):
-            raise RecipeError(f"gate length: roles knows user and assistant, not {roles!r}")
+        check_roles(self.name, self.roles)
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, "length:short" or "length:long"."""

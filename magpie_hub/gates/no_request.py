@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 from magpie_hub.gates.requests import ASKS
 
 _ENGLISH = re.compile(
@@ -27,11 +27,13 @@ _FORMULA = re.compile(r"[=+*/^<>{}\\;]|\d\s*[-×÷]\s*\d")
 
 
 @dataclass(frozen=True, slots=True)
-class NoRequest:
+class NoRequest(Gate):
     """Rejects an English instruction that asks nothing."""
 
     name: ClassVar[str] = "no_request"
     version: ClassVar[int] = 2
+    doc: ClassVar[str] = "asks nothing"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -17,9 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role, check_whole
 from magpie_hub.gates.languages import BEGINNING, SPEAKS_OF_LANGUAGE, differ
-from magpie_hub.gates.params import check_whole
 from magpie_hub.gates.scripts import scripts
 from magpie_hub.models.langid import prose
 
@@ -27,7 +26,7 @@ _A_FEW = 10
 
 
 @dataclass(frozen=True, slots=True)
-class OtherLanguage:
+class OtherLanguage(Gate):
     """Rejects an answer in another language than its instruction.
 
     Attributes:
@@ -36,6 +35,7 @@ class OtherLanguage:
 
     name: ClassVar[str] = "other_language"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "in another language than the instruction"
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     min_letters: int = 20

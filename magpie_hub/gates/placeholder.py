@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
-from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role, check_roles
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\$[^$\n]+\$|\\\[.*?\\\]|\\\(.*?\\\)", re.DOTALL)
 _TO_FILL_IN = (
@@ -61,7 +60,7 @@ _SPEAKS_OF_FORMS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(Gate):
     """Rejects words in which something is left to be filled in.
 
     Attributes:
@@ -70,13 +69,13 @@ class Placeholder:
 
     name: ClassVar[str] = "placeholder"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "something is left to be filled in"
+    opt_in: ClassVar[bool] = True
 
     roles: tuple[Role, ...] = ("user", "assistant")
 
     def __post_init__(self) -> None:
-        roles: object = self.roles
-        if not isinstance(roles, tuple) or not roles or set(roles) - set(get_args(Role)):
-            raise RecipeError(f"gate placeholder: roles knows user and assistant, not {roles!r}")
+        check_roles(self.name, self.roles)
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "placeholder:" with the rule that was broken."""

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 _BEGINNING = 200
 _QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)")
@@ -41,11 +41,13 @@ _REFUSES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Gate):
     """Rejects an answer that declines."""
 
     name: ClassVar[str] = "refusal"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "declines"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     def __call__(self, candidate: Candidate) -> str | None:

@@ -17,8 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*•+–])[ \t]+(\S.*)$", re.MULTILINE)
@@ -32,7 +31,7 @@ _SMALL = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class RepeatedItems:
+class RepeatedItems(Gate):
     """Rejects a list that repeats its items, letter for letter or with a variation.
 
     Attributes:
@@ -43,6 +42,7 @@ class RepeatedItems:
 
     name: ClassVar[str] = "repeated_items"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "a list that repeats its items"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     min_items: int = 4

@@ -33,8 +33,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
 # The same for text in ASCII, which is most of it: several times as fast as a pattern.
@@ -47,7 +46,7 @@ _FORM_BEGINS = ("```", "$$", "\\[", "|")
 
 
 @dataclass(frozen=True, slots=True)
-class Repetition:
+class Repetition(Gate):
     """Rejects degenerate repetition.
 
     Attributes:
@@ -59,6 +58,7 @@ class Repetition:
 
     name: ClassVar[str] = "repetition"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "goes round in circles"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     min_words: int = 50

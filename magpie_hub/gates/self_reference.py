@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 _MODEL = (
     r"(?:(?:an? )?(?:\w+ )?(?:ai|a\.i\.|artificial intelligence|(?:large )?language model|chatbot"
@@ -62,11 +62,13 @@ _ASKS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class SelfReference:
+class SelfReference(Gate):
     """Rejects words in which the model speaks of itself."""
 
     name: ClassVar[str] = "self_reference"
     version: ClassVar[int] = 2
+    doc: ClassVar[str] = "the model speaks of itself"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __call__(self, candidate: Candidate) -> str | None:

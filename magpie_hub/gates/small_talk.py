@@ -19,8 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role, check_flag
 
 _OFFERS = re.compile(
     r"\bi(?:['’]m| am) (?:always |just |only )?here (?:to|for you)\b"
@@ -56,7 +55,7 @@ _QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class SmallTalk:
+class SmallTalk(Gate):
     """Rejects an answer that talks of helping, or of a life that its writer never had.
 
     Attributes:
@@ -65,15 +64,14 @@ class SmallTalk:
 
     name: ClassVar[str] = "small_talk"
     version: ClassVar[int] = 6
+    doc: ClassVar[str] = "talks of helping instead of helping"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     first_person: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.first_person, bool):
-            raise RecipeError(
-                f"gate small_talk: first_person must be true or false, not {self.first_person!r}"
-            )
+        check_flag(self.name, "first_person", self.first_person)
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "small_talk"."""

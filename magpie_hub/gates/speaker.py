@@ -22,7 +22,7 @@ from functools import cache
 from typing import ClassVar
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role
 
 _USER = r"(?:the )?(?:user|human)"
 _ASSISTANT = (
@@ -43,7 +43,7 @@ _DIALOGUE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class Speaker(Gate):
     """Rejects words that begin with their speaker's label, and answers that speak for the user.
 
     Attributes:
@@ -52,6 +52,7 @@ class Speaker:
 
     name: ClassVar[str] = "speaker"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "begins with its speaker's name"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     names: tuple[str, ...] = ()

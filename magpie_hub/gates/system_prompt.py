@@ -15,8 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Candidate, Gate, Role, check_flag
 
 _ASSISTANT = (
     r"(?:ai\b(?! \w+er\b)|a\.i\.|artificial intelligence|(?:large )?language model|llm\b|chat ?bot"
@@ -37,7 +36,7 @@ _ANY_ROLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class SystemPrompt:
+class SystemPrompt(Gate):
     """Rejects an instruction that begins as a system prompt does.
 
     Attributes:
@@ -46,15 +45,14 @@ class SystemPrompt:
 
     name: ClassVar[str] = "system_prompt"
     version: ClassVar[int] = 3
+    doc: ClassVar[str] = "tells the assistant what it is"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
     any_role: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.any_role, bool):
-            raise RecipeError(
-                f"gate system_prompt: any_role must be true or false, not {self.any_role!r}"
-            )
+        check_flag(self.name, "any_role", self.any_role)
 
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "system_prompt"."""

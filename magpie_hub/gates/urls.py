@@ -15,8 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Role
-from magpie_hub.gates.params import check_share, check_whole
+from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _ADDRESS = re.compile(
@@ -32,7 +31,7 @@ _MADE_FOR_EXAMPLES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Urls:
+class Urls(Gate):
     """Rejects an answer with many web addresses of its own.
 
     Attributes:
@@ -42,6 +41,8 @@ class Urls:
 
     name: ClassVar[str] = "urls"
     version: ClassVar[int] = 1
+    doc: ClassVar[str] = "full of web addresses"
+    opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
     most: int = 3

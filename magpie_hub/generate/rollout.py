@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, FinishReason, Sampling
-from magpie_hub.gates import GateSet, first_reason
 from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, PlannedRow, turn_suffix
 from magpie_hub.recipe.config import Gates
 from magpie_hub.store.journal import OPEN, Journal, TurnRecord

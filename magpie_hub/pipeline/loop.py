@@ -21,7 +21,7 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.pool import EnginePool
 from magpie_hub.errors import EngineError, OutOfMemory, YieldError
-from magpie_hub.gates import GateSet
+from magpie_hub.gates.registry import GateSet
 from magpie_hub.generate.generator import engine_options, load_chat, row_tokens
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts

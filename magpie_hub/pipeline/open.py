@@ -103,7 +103,7 @@ def _gate_faults(recipe: Recipe) -> Iterator[str]:
     """What is wrong with a recipe's gates, each by itself, so that all of it is said."""
     if not recipe.gates.rules:
         return
-    from magpie_hub.gates import build_gates
+    from magpie_hub.gates.registry import build_gates
 
     for name, rule in recipe.gates.rules.items():
         try:

@@ -21,7 +21,7 @@ import yaml
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import EngineInfo
-from magpie_hub.gates import build_gates, first_reason
+from magpie_hub.gates.registry import build_gates, first_reason
 from magpie_hub.generate.generator import engine_options, load_chat
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Words, assistant_words, user_words

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.errors import JournalError, OutputError
-from magpie_hub.gates import GateSet, build_gates
-from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.gates.registry import GateSet, build_gates, verdict_settings
 from magpie_hub.generate.generator import check_memory, engine_options, load_chat
 from magpie_hub.generate.rollout import GateJudge, judge_again
 from magpie_hub.generate.scheduler import PrefixTracker, Progress, Watcher

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.gates.registry import verdict_settings
 from magpie_hub.models.source import is_folder
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings

@@ -13,7 +13,7 @@ from benchmarks import generate, peers
 from benchmarks.measured import Run, middle
 from benchmarks.official_stage import Stage, read, stage, write
 from benchmarks.shapes import Job
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.recipe.config import Recipe
 from tests.toy import ASSISTANT, END, USER, ToyChat, ToyEngine

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from benchmarks import shapes
 from benchmarks.measured import Place, Run, measure, prompt_tokens
 from magpie_hub.engines.base import Completion, Sampling
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.recipe.config import Recipe
 from tests.toy import USER, ToyChat, ToyEngine

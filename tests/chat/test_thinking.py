@@ -12,7 +12,7 @@ import pytest
 from magpie_hub.chat.derive import derive
 from magpie_hub.chat.format import ChatFormat, ChatOptions
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.recipe.config import Recipe

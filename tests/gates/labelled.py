@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import yaml
 
-from magpie_hub.gates import GATES, build_gates
 from magpie_hub.gates.base import Candidate, Gate
+from magpie_hub.gates.registry import GATES, build_gates
 
 TEXTS = Path(__file__).with_name("labelled.yaml")
 

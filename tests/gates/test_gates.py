@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates import GATES, OFF, build_gates, first_reason
 from magpie_hub.gates.base import Candidate
 from magpie_hub.gates.colon import Colon
 from magpie_hub.gates.cut_off import CutOff
 from magpie_hub.gates.empty import Empty
 from magpie_hub.gates.leak import Leak
+from magpie_hub.gates.registry import GATES, OFF, build_gates, first_reason
 
 from .candidates import assistant, user
 from .test_repetition import ESSAY

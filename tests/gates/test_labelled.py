@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from magpie_hub.gates import GATES, OFF, build_gates, first_reason
+from magpie_hub.gates.registry import GATES, OFF, build_gates, first_reason
 
 from .labelled import figures, gates, texts
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from magpie_hub.errors import RecipeError, UserError
-from magpie_hub.gates import build_gates
 from magpie_hub.gates.language import Language
+from magpie_hub.gates.registry import build_gates
 
 from .candidates import assistant, user
 

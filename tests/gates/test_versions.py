@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from magpie_hub.gates import GATES, build_gates
+from magpie_hub.gates.registry import GATES, build_gates
 
 from .versions import TABLE, code, now
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.engines.base import Sampling
 from magpie_hub.errors import EngineError, YieldError
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.generate.scheduler import PrefixTracker, Progress, run_rollouts

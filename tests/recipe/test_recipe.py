@@ -10,7 +10,7 @@ import yaml
 
 from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.gates.colon import Colon
-from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.gates.registry import verdict_settings
 from magpie_hub.pipeline.run import open_recipe
 from magpie_hub.recipe.as_run import in_true_words
 from magpie_hub.recipe.config import Recipe

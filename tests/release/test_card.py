@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.gates import GATES
+from magpie_hub.gates.registry import GATES
 from magpie_hub.recipe.judges import Judges
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.selection import Selection

@@ -29,7 +29,7 @@ OFF = "gates: {duplicate: false, rules: {%s}}\n"
 
 
 def no_gates() -> str:
-    from magpie_hub.gates import GATES
+    from magpie_hub.gates.registry import GATES
 
     return OFF % ", ".join(f"{name}: false" for name in GATES)
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.engines.base import Sampling
 from magpie_hub.errors import EngineError
-from magpie_hub.gates import build_gates
-from magpie_hub.gates.settings import verdict_settings
+from magpie_hub.gates.registry import build_gates, verdict_settings
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import GateJudge, Rollouts, judge_again
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts

@@ -12,40 +12,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from magpie_hub.gates.registry import GATES
+
 _CODE = re.compile(r"(?P<side>instruction|response)(_(?P<turn>\d+))?\.(?P<what>.+)")
 
 REASONS: Mapping[str, str] = MappingProxyType(
     {
-        "empty": "no words",
-        "repetition": "goes round in circles",
-        "cut_off": "ran into the token limit",
+        **{name: gate.doc for name, gate in GATES.items()},
         "thinking": "thinks where no thinking is wanted",
         "unfinished_thinking": "thinks without an end",
-        "leak": "the chat template shows through",
-        "garbage": "noise instead of words",
-        "colon": "ends with a colon",
-        "answer_inside": "holds its own answer",
-        "speaker": "begins with its speaker's name",
-        "foreign_opening": "begins in another script",
-        "fragment": "begins in the middle of a word or sentence",
-        "echo": "says the instruction again",
-        "other_language": "in another language than the instruction",
-        "repeated_items": "a list that repeats its items",
-        "broken_code": "a code block that does not parse",
-        "system_prompt": "tells the assistant what it is",
-        "no_request": "asks nothing",
-        "placeholder": "something is left to be filled in",
-        "refusal": "declines",
-        "self_reference": "the model speaks of itself",
-        "small_talk": "talks of helping instead of helping",
-        "urls": "full of web addresses",
-        "length": "too short or too long",
-        "language": "in a language that was not asked for",
         "duplicate": "the same as in an earlier row",
         "quality": "tagged below the bar before a response was paid for",
     }
 )
-"""What a gate's reason says, by the gate's name."""
+"""What a reason of the gates says, by its name."""
 
 SELECTION: Mapping[str, str] = MappingProxyType(
     {

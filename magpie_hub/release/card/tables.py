@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
-from magpie_hub.gates import build_gates
+from magpie_hub.gates.registry import build_gates
 from magpie_hub.judges.models import judge_models, tags_itself
 from magpie_hub.judges.tags import CATEGORIES
 from magpie_hub.models.langid import DETECTOR
