@@ -33,6 +33,7 @@ from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore, digest
 from tests.toy import ToyChat, ToyEngine
 
@@ -122,8 +123,9 @@ def resume(path: Path) -> dict[str, float]:
         settled, peak_to_open = tracker.settled, peak_mb()
         tracker.wanted = tracker.passed + MORE
         engine = ToyEngine(slots=256)
-        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, build_gates(), row_store)  # type: ignore[arg-type]
-        asyncio.run(run_rollouts(tracker, rollouts, engine))
+        pending = PendingTurns(row_store)
+        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, build_gates(), pending)  # type: ignore[arg-type]
+        asyncio.run(run_rollouts(tracker, rollouts, pending, engine))
     return {
         "settled": settled,
         "passed": tracker.wanted - MORE,

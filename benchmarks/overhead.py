@@ -37,6 +37,7 @@ from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_w
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from tests.toy import ASSISTANT, END, ToyChat
 
@@ -146,9 +147,10 @@ class Kind:
             first, later = (Journal(Path(folder) / name) for name in ("first.db", "later.db"))
             row_store = RowStore(first, later, self.turns)
             engine = ScriptedEngine(self.speech)
-            rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, row_store)
+            pending = PendingTurns(row_store)
+            rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, pending)
             tracker = PrefixTracker(row_store, self.rows)
-            took = cpu(lambda: asyncio.run(run_rollouts(tracker, rollouts, engine)))
+            took = cpu(lambda: asyncio.run(run_rollouts(tracker, rollouts, pending, engine)))
             turns = [
                 record
                 for journal in (first, later)
@@ -156,7 +158,7 @@ class Kind:
                 if (record := journal.get(mark.row_id, mark.turn)) is not None
             ]
             with Journal(Path(folder) / "again.db") as again:
-                journal = cpu(lambda: [again.put(record) for record in turns])
+                journal = cpu(lambda: again.put_many(turns))
             first.close()
             later.close()
         text = cpu(lambda: self._texts(turns))

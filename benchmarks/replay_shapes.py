@@ -30,6 +30,7 @@ from benchmarks.replay_engine import ReplayEngine, replay
 from benchmarks.replay_rows import Rows, prompts_of
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStatus, RowStore
 
 OFFICIAL, DISTILABEL = 200, 50
@@ -128,7 +129,8 @@ def ours(rows: Rows, slots: int, *, told: int | None = None, delay: int = 0) -> 
     engine, row_store = ReplayEngine(slots, told=told, delay=delay), _Book()
     rollouts = _Rollouts(rows, engine, row_store, slots)
     tracker = PrefixTracker(cast(RowStore, row_store), rows.wanted)
-    replay(engine, run_rollouts(tracker, cast(Rollouts, rollouts), engine))
+    pending = cast(PendingTurns, ())  # nothing to commit
+    replay(engine, run_rollouts(tracker, cast(Rollouts, rollouts), pending, engine))
     assert tracker.settled == rows.count, "other rows were generated than in the other shapes"
     steps, busy = engine.stats.steps or 0, engine.stats.busy_slot_steps or 0
     until_tail = rollouts.until_tail

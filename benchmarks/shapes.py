@@ -34,6 +34,7 @@ from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.store.journal import Journal
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore, digest
 
 
@@ -58,10 +59,11 @@ def places(job: Job) -> Iterator[tuple[int, Place]]:
 async def ours(watched: Watched, job: Job, rows: int, folder: Path) -> Made:
     """Rollouts, gates and journal until so many rows pass."""
     with opened(folder, job) as row_store:
-        rollouts = Rollouts(job.plan, job.chat, watched, job.gates, row_store)
+        pending = PendingTurns(row_store)
+        rollouts = Rollouts(job.plan, job.chat, watched, job.gates, pending)
         tracker = PrefixTracker(row_store, rows)
         watched.in_flight = lambda: tracker.in_flight
-        await run_rollouts(tracker, rollouts, watched)
+        await run_rollouts(tracker, rollouts, pending, watched)
 
     def passed() -> int:
         with opened(folder, job) as row_store:

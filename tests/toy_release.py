@@ -12,6 +12,7 @@ from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import parse_recipe
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from tests.generate.test_scheduler import ends_with_colon
 from tests.toy import ToyChat, ToyEngine
@@ -48,12 +49,7 @@ def toy_job(home: Path, more: str = "", rows: int = 30, turns: int = 2, name: st
                 {"engine": "toy", "version": "1", "device": "x", "dtype": "y", "slots": 8}
             )
         engine = ToyEngine(ends_with_colon(4))
-        rollouts = Rollouts(
-            Plan(recipe),
-            ToyChat(),
-            engine,
-            run.gates,
-            RowStore(row_store.first, row_store.later, turns),
-        )
-        asyncio.run(run_rollouts(PrefixTracker(row_store, rows), rollouts, engine))
+        pending = PendingTurns(RowStore(row_store.first, row_store.later, turns))
+        rollouts = Rollouts(Plan(recipe), ToyChat(), engine, run.gates, pending)
+        asyncio.run(run_rollouts(PrefixTracker(row_store, rows), rollouts, pending, engine))
     return run

@@ -103,7 +103,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         if not dl_manager.is_streaming:
             # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
             complete(run)
-        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"job": run})
+        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"run": run})
         # Known beforehand, so the progress bar has an end.
         split.split_info.num_examples = recipe.rows
         return [split]

@@ -1,8 +1,9 @@
-"""A rollout is the coroutine that lives one row's life.
+"""A rollout: the coroutine that generates one row.
 
-instruct → gates → respond → gates → (next user turn → …). Each turn is committed the moment it
-is finished. A turn that the journal has already is taken from there, so a rollout continues
-wherever an earlier run, or a recipe with fewer turns, left the row.
+instruct → gates → respond → gates → (next user turn → …). Each finished turn is handed to
+`TurnStore.put`; when it is committed is the caller's decision. A turn that the store has already is
+taken from there, so a rollout continues wherever an earlier run, or a recipe with fewer turns, left
+the row.
 
 Prompts are chained as token ids: what the model wrote stands in the next prompt exactly as it
 wrote it, so the engine finds later turns' history in its cache.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, FinishReason, Sampling
@@ -20,13 +22,42 @@ from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, PlannedRow, turn_suffix
 from magpie_hub.recipe.config import Gates
 from magpie_hub.store.journal import OPEN, Journal, TurnRecord
-from magpie_hub.store.rows import DUPLICATE, RowStore, digest
+from magpie_hub.store.labels import Label
+from magpie_hub.store.rows import DUPLICATE, QualityThreshold, digest
 
 Ids = tuple[int, ...]
 
-Tag = Callable[[int, str], Awaitable[str | None]]
-"""Tags a first instruction before it is answered: row id and words to its quality, None if it
-cannot be judged. What it says is kept by whoever says it."""
+Tag = Callable[[int, str], Awaitable[Label]]
+"""Tags a first instruction, given by row id and text, before its response is generated."""
+
+
+class TurnStore(Protocol):
+    """What rollouts know of the turns that are finished, and where they hand over new ones."""
+
+    @property
+    def turns(self) -> int:
+        """Turns of a whole conversation."""
+
+    @property
+    def threshold(self) -> QualityThreshold | None:
+        """What a first instruction must reach before its response is generated."""
+
+    def get(self, row_id: int, turn: int) -> TurnRecord | None:
+        """A finished turn."""
+
+    def is_deferred(self, reason: str | None) -> bool:
+        """Whether something of a finished turn is still to be generated or decided."""
+
+    def label(self, row_id: int) -> Label | None:
+        """The label of a row's first instruction, if it has one."""
+
+    def repeats(self, row_id: int, digest: bytes) -> bool:
+        """Whether a lower row, or a published one, has the same first instruction."""
+
+    def put(
+        self, record: TurnRecord, *, answered: bool = False, label: Label | None = None
+    ) -> None:
+        """Takes a finished turn; see `magpie_hub.store.pending.PendingTurns.put`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +218,18 @@ def judge_again(journals: Iterable[Journal], judge: GateJudge, say: Callable[[st
 
 
 class Rollouts:
-    """Runs rows of one recipe on one engine.
+    """Generates rows of one recipe on one engine.
 
     Args:
         plan: The recipe's plan.
         chat: The generator's chat format.
         engine: The generator.
         gates: Gates for either side; the first that objects names the reason.
-        book: Where turns are committed and found.
-        tag: Tags first instructions, if the book has a bar that they must reach.
+        store: What is known of finished turns, and where new ones go.
+        tag: Tags first instructions, if the store has a threshold that they must reach.
 
     Attributes:
-        finished: Rows that have lived their lives, passed or rejected.
+        finished: Rows finished, passed or rejected.
         no_room: Completions that the end of the context cut off, not their own token limit.
     """
 
@@ -208,14 +239,14 @@ class Rollouts:
         chat: ChatFormat,
         engine: Engine,
         gates: GateSet,
-        row_store: RowStore,
+        store: TurnStore,
         tag: Tag | None = None,
     ) -> None:
         self._plan = plan
         self._chat = chat
         self._engine = engine
         self._judge = GateJudge(chat, gates, plan.recipe.gates)
-        self._book = row_store
+        self._store = store
         self._tag = tag
         self._settings = plan.recipe.gates
         self.finished = 0
@@ -224,33 +255,29 @@ class Rollouts:
         self._in_flight: dict[bytes, int] = {}
 
     async def run(self, row_id: int) -> bool:
-        """Lives a row's life to its end.
+        """Generates what a row lacks; hands over each turn as it is finished.
 
         Returns:
             Whether the row passed everything, as far as can be told while lower row ids may be
             unfinished.
 
         Raises:
-            EngineError: The engine failed; finished turns of the row are committed.
-            JournalError: A turn could not be committed.
+            EngineError: The engine failed; the row's finished turns are handed over.
         """
-        passed = await self._live(row_id)
-        self.finished += 1
-        return passed
-
-    async def _live(self, row_id: int) -> bool:
         row = self._plan.row(row_id)
         history: list[tuple[Ids, Ids]] = []
-        for turn in range(1, self._book.turns + 1):
-            record = self._book.get(row_id, turn)
-            if record is None or self._book.is_deferred(record.reason):
+        passed = True
+        for turn in range(1, self._store.turns + 1):
+            record = self._store.get(row_id, turn)
+            if record is None or self._store.is_deferred(record.reason):
                 record = await self._turn(row, turn, history, record)
-            if record.reason is not None or record.response_ids is None:
-                return False
-            if record.digest and self._book.repeats(row_id, record.digest):
-                return False
+            repeated = record.digest and self._store.repeats(row_id, record.digest)
+            if repeated or record.reason is not None or record.response_ids is None:
+                passed = False
+                break
             history.append((record.instruction_ids, record.response_ids))
-        return True
+        self.finished += 1
+        return passed
 
     async def _turn(
         self,
@@ -259,7 +286,7 @@ class Rollouts:
         history: Sequence[tuple[Ids, Ids]],
         known: TurnRecord | None,
     ) -> TurnRecord:
-        """Makes what is missing of a turn.
+        """Generates what is missing of a turn.
 
         Args:
             row: The row.
@@ -268,6 +295,7 @@ class Rollouts:
             known: What is journaled of this one; nothing of that is generated again.
         """
         mark: bytes | None = None
+        label: Label | None = None
         try:
             query = said_by_user(known) if known else await self._query(row, turn, history)
             reason = self._judge.reason(query)
@@ -275,36 +303,29 @@ class Rollouts:
                 mark = digest(query.text)
                 if not self._claim(mark, row.row_id):
                     reason = DUPLICATE
-            if reason is None and turn == 1:
-                reason = await self._below_threshold(row.row_id, query.text)
+            if reason is None and turn == 1 and self._tag and (least := self._store.threshold):
+                found = self._store.label(row.row_id)
+                if found is None:
+                    found = label = await self._tag(row.row_id, query.text)
+                reason = least.reason(found.values.get("input_quality"))
             answer = said_by_assistant(known) if known else None
             if answer is None and self._judge.wants_answer(query, reason):
                 answer = await self._answer(row, turn, history, query)
             if answer is not None:
                 reason = reason or self._judge.reason(answer, query.text)
             record = turn_record(row.row_id, turn, reason, mark, query, answer)
-            if known is None:
-                self._book.put(record)
-            else:
-                self._book.put_response(record)
+            self._store.put(record, answered=known is not None, label=label)
             return record
         finally:
             if mark is not None and self._in_flight.get(mark) == row.row_id:
                 del self._in_flight[mark]
 
-    async def _below_threshold(self, row_id: int, instruction: str) -> str | None:
-        """Why a first instruction is not worth a response; None if it is."""
-        threshold = self._book.threshold
-        if threshold is None or self._tag is None:
-            return None
-        return threshold.reason(await self._tag(row_id, instruction))
-
     def _claim(self, mark: bytes, row_id: int) -> bool:
         """Whether no lower row, finished or in flight, is known to hold the same instruction.
 
-        A lower row that turns up later is seen when the book is read: there the rule is exact.
+        A lower row that turns up later is seen when the rows are read: there the rule is exact.
         """
-        if self._book.repeats(row_id, mark):
+        if self._store.repeats(row_id, mark):
             return False
         holder = self._in_flight.get(mark)
         if holder is not None and holder < row_id:
@@ -330,8 +351,8 @@ class Rollouts:
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         room = self._engine.info.max_model_len - len(prompt)
-        # A conversation that fills the context is the row's fate, not the engine's failure: if no
-        # token fits, its words are cut off before they begin.
+        # A conversation that fills the context is no failure of the engine: if no token fits, the
+        # completion is cut off before it begins.
         fits = room > 0
         done = await self._engine.generate(prompt, sampling) if fits else Completion((), "length")
         self.no_room += done.finish_reason == "length" and room < sampling.max_tokens

@@ -1,4 +1,4 @@
-"""Growing a book: rollouts kept in flight near the engine's slots until enough rows pass.
+"""The scheduler: rollouts kept in flight near the engine's slots until enough rows pass.
 
 No barrier between rows, stages or turns. Rows start in the order of their ids; as many are
 started as are expected to be needed, and the run ends when the wanted number of rows passes among
@@ -9,20 +9,23 @@ from what was finished first.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from magpie_hub.engines.base import Engine, EngineStats
 from magpie_hub.errors import YieldError
 from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStatus, RowStore
 
 WINDOW = 200
 """Rows by which the yield is judged."""
+
+COMMIT_SECONDS = 0.1
+"""Longest that finished turns wait for others before they are committed together."""
 
 FEW = 50
 """Settled rows that say as much about the yield as what else is known."""
@@ -171,10 +174,11 @@ class PrefixTracker:
             return None
         return next(self._book.statuses(row_id, row_id + 1))
 
-    def finish(self, row_id: int, passed: bool) -> None:
-        """Takes a finished row back."""
-        self._in_flight.discard(row_id)
-        self._put_above(row_id, passed)
+    def finish(self, rows: Iterable[tuple[int, bool]]) -> None:
+        """Takes finished rows back: row ids, and whether the rows passed."""
+        for row_id, passed in rows:
+            self._in_flight.discard(row_id)
+            self._put_above(row_id, passed)
         self._advance()
 
     def _put_above(self, row_id: int, passed: bool) -> None:
@@ -204,17 +208,22 @@ class PrefixTracker:
 async def run_rollouts(
     tracker: PrefixTracker,
     rollouts: Rollouts,
+    pending: PendingTurns,
     engine: Engine,
     *,
     min_yield: float = 0.0,
     watch: Watcher | None = None,
     every: float = 0.5,
 ) -> Progress:
-    """Generates rows until the ledger is done.
+    """Generates rows until the tracker is done, and commits their turns.
+
+    While more rows wait than the engine has slots, turns are committed `COMMIT_SECONDS` after they
+    are finished, many in one transaction; a row counts once its turns are committed.
 
     Args:
-        ledger: The book's ledger.
-        rollouts: What lives a row's life.
+        tracker: Of the rows.
+        rollouts: Generate one row each; they hand their turns over to `pending`.
+        pending: The turns that are not committed yet.
         engine: The engine that they use, for its slots and counters.
         min_yield: Give up when fewer than this share of the last `WINDOW` finished rows passed.
         watch: Called every `every` seconds, and at the end.
@@ -227,16 +236,16 @@ async def run_rollouts(
         YieldError: Too few rows pass. Nothing is lost.
         EngineError, JournalError: From the rollouts; everything finished is committed.
     """
-    slots = engine.info.slots
-    # A few more than the slots, so that a freed slot finds a request waiting.
-    cap = slots + max(4, slots // 8)
     recent: deque[bool] = deque(maxlen=WINDOW)
     tasks: dict[asyncio.Task[bool], int] = {}
+    ended: list[asyncio.Task[bool]] = []
+    waiting: list[tuple[int, bool]] = []  # Finished rows whose turns are not committed.
     changed = asyncio.Event()
     begun = time.monotonic()
-    progress = Progress(tracker.wanted, slots=slots, engine=engine.stats)
+    progress = Progress(tracker.wanted, engine=engine.stats)
 
     def look() -> Progress:
+        progress.slots = engine.info.slots
         progress.passed = tracker.passing
         progress.settled = tracker.settled
         progress.in_flight = tracker.in_flight
@@ -250,49 +259,71 @@ async def run_rollouts(
             watcher(look())
             await asyncio.sleep(every)
 
-    def collect(task: asyncio.Task[bool]) -> None:
+    def end(task: asyncio.Task[bool]) -> None:
+        ended.append(task)
         changed.set()
 
-    ticker = asyncio.create_task(tick(watch)) if watch else None
-    finished: list[asyncio.Task[bool]] = []
+    def collect() -> None:
+        """Takes back the rows whose tasks have ended; raises what ended one of them."""
+        while ended:
+            task = ended.pop()
+            waiting.append((tasks.pop(task), task.result()))
+
+    def commit() -> None:
+        pending.commit()
+        tracker.finish(waiting)
+        recent.extend(passed for _, passed in waiting)
+        progress.finished += len(waiting)
+        waiting.clear()
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(COMMIT_SECONDS)
+            if len(pending):
+                due.set()
+                changed.set()
+
+    due = asyncio.Event()
+    helpers = [asyncio.create_task(beat())]
+    if watch:
+        helpers.append(asyncio.create_task(tick(watch)))
     try:
         while not tracker.done:
+            # The slots may change while rows run: an engine may lose some, or win others.
+            slots = engine.info.slots
+            # A few more than the slots, so that a freed slot finds a request waiting.
+            most = slots + max(4, slots // 8)
             share = (1 + sum(recent)) / (1 + len(recent))
-            while len(tasks) < cap and tracker.sure_to_pass(share) < tracker.wanted:
+            while len(tasks) < most and tracker.sure_to_pass(share) < tracker.wanted:
                 row_id = tracker.take()
                 if row_id is None:
                     break
                 task = asyncio.create_task(rollouts.run(row_id))
-                task.add_done_callback(collect)
-                task.add_done_callback(finished.append)
+                task.add_done_callback(end)
                 tasks[task] = row_id
             if tracker.done:
                 break
+            full = len(tasks) >= most
             await changed.wait()
             changed.clear()
-            while finished:
-                task = finished.pop()
-                row_id = tasks.pop(task)
-                passed = task.result()
-                tracker.finish(row_id, passed)
-                recent.append(passed)
-                progress.finished += 1
+            collect()
+            # With slots to spare no more rows are started, and each that counts may be the last.
+            if full and not due.is_set():
+                continue
+            due.clear()
+            commit()
             if len(recent) == WINDOW and sum(recent) < min_yield * WINDOW and not tracker.done:
                 said = _give_up(recent, min_yield, tracker)
                 raise YieldError("; ".join(filter(None, (said, no_room(rollouts, engine)))))
     finally:
-        if ticker:
-            ticker.cancel()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for running in (*helpers, *tasks):
+            running.cancel()
+        await asyncio.gather(*helpers, *tasks, return_exceptions=True)
         # What a run that is ended has finished is committed, so it counts.
         for task, row_id in tasks.items():
             if not task.cancelled() and task.exception() is None:
-                tracker.finish(row_id, task.result())
-        if ticker:
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticker
+                waiting.append((row_id, task.result()))
+        commit()
         if watch:
             watch(look())
     return look()

@@ -187,29 +187,29 @@ class JudgeRunner:
                 )
 
     @contextmanager
-    def tagging(self, engine: Engine, chat: ChatFormat) -> Iterator[Tag | None]:
-        """What tags instructions before they are answered; None if the recipe does not ask for it.
+    def tagging(
+        self, engine: Engine, chat: ChatFormat
+    ) -> Iterator[tuple[Tag | None, Labels | None]]:
+        """What tags instructions before they are answered, and where its labels go.
 
         Args:
             engine: The generator.
             chat: Its chat format.
+
+        Yields:
+            Neither if the recipe does not ask for it.
         """
         tags = self._recipe.judges.tags
         if tags is None or not tags.before_responding:
-            yield None
+            yield None, None
             return
         judge = Tags(engine, chat, self._generator.name, tags.mode)
+
+        async def tag(row_id: int, instruction: str) -> Label:
+            return await judge.of(JudgeInput(row_id, instruction))
+
         with Labels(self.paths["tags"]) as store:
-
-            async def tag(row_id: int, instruction: str) -> str | None:
-                label = store.get(row_id)
-                if label is None:
-                    label = await judge.of(JudgeInput(row_id, instruction))
-                    store.put([label])
-                quality = label.values.get("input_quality")
-                return None if quality is None else str(quality)
-
-            yield tag
+            yield tag, store
 
     @contextmanager
     def labels(self, pool: Sequence[int]) -> Iterator[JoinedLabels]:

@@ -38,6 +38,7 @@ from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Chat, Recipe
 from magpie_hub.selection.deliver import SelectionProgress, evaluate, wanted_rows
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.usage import UsageMeter
 
@@ -137,14 +138,15 @@ class BuildLoop:
         with meter.stage("generate", self.source.name, lambda: finished) as use:
             engine = await engines.generator()
             use.engine(engine)
-            with self.judge_runner.tagging(engine, self.chat) as tag:
-                rollouts = Rollouts(
-                    Plan(self.recipe), self.chat, engine, self.gates, self.row_store, tag
-                )
+            with self.judge_runner.tagging(engine, self.chat) as (tag, labels):
+                pending = PendingTurns(self.row_store, labels)
+                plan = Plan(self.recipe)
+                rollouts = Rollouts(plan, self.chat, engine, self.gates, pending, tag)
                 try:
                     await run_rollouts(
                         tracker,
                         rollouts,
+                        pending,
                         engine,
                         min_yield=self.recipe.min_yield,
                         watch=self.watch,

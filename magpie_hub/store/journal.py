@@ -1,19 +1,19 @@
 """The journal: the append-only, crash-safe record of finished turns of one fingerprint.
 
-One SQLite file, in write-ahead mode. A turn is committed the moment it is finished; killing the
-process loses what was in flight and nothing else, and a turn cannot be there twice. Any number of
+One SQLite file, in write-ahead mode. Turns are committed as they finish, many in one transaction;
+killing the process loses what was not committed, and a turn cannot be there twice. Any number of
 readers may look while one writer writes.
 
-A turn's words are final: `put` refuses to change them. What a changed recipe would draw belongs to
-another fingerprint and so to another file. The one exception is a turn without a response
-(`amend`): it may get its response later.
+A turn's words are final: `put_many` refuses to change them. What a changed recipe would draw
+belongs to another fingerprint and so to another file. The one exception is a turn without a
+response: it may get its response later.
 
 What gates say of the words stands beside them, once for each list of gates that has been asked.
 A journal is opened for one list, and shows that list's verdicts alone; a turn that the list has not
 been asked about is `OPEN`. So another list of gates costs no word that is there.
 
-SQLite's rowids only rise, in `amend` too: whatever words were committed since a look at the file
-have a rowid that was not there then.
+SQLite's rowids only rise, also when a response is added: whatever words were committed since a look
+at the file have a rowid that was not there then.
 """
 
 from __future__ import annotations
@@ -179,30 +179,34 @@ class Journal(Database):
         return [{**json.loads(info), "id": i, "started": started} for i, started, info in rows]
 
     def put(self, record: TurnRecord) -> None:
-        """Commits a finished turn.
+        """Commits one finished turn; see `put_many`."""
+        self.put_many([record])
+
+    def put_many(self, records: Iterable[TurnRecord], answered: Iterable[TurnRecord] = ()) -> None:
+        """Commits finished turns in one transaction: all of them or none.
+
+        Args:
+            records: Turns that the journal does not have.
+            answered: Turns that it has without a response or a verdict, and now both.
 
         Raises:
-            JournalError: The turn is there already, or it cannot be written.
+            JournalError: A turn is there already, one of `answered` has other words in the
+                journal, or they cannot be written.
         """
-        values = self._values(record)
+        records = list(records)
         with self._transaction():
-            self._db.execute(f"INSERT INTO turns VALUES ({', '.join('?' * len(values))})", values)
-            self._db.execute(_JUDGE, self._verdict(record))
+            self._db.executemany(_PUT, map(self._values, records))
+            for record in answered:
+                self._answer(record)
+                records.append(record)
+            self._db.executemany(_JUDGE, map(self._verdict, records))
 
-    def amend(self, record: TurnRecord) -> None:
-        """Commits what was open of a turn: its verdict, and its response if it had none.
-
-        Raises:
-            JournalError: Its words are other ones, or it cannot be written.
-        """
-        values = self._values(record)
-        said = (record.row_id, record.turn, record.instruction, record.response)
-        with self._transaction():
-            if self._db.execute(_SAME, said).fetchone() is None:
-                raise JournalError(f"{self.path}: row {record.row_id} has other words already")
-            if record.response is not None:
-                self._db.execute(_ANSWER, (*values, record.row_id, record.turn))
-            self._db.execute(_JUDGE, self._verdict(record))
+    def _answer(self, record: TurnRecord) -> None:
+        key = (record.row_id, record.turn)
+        if self._db.execute(_SAME, (*key, record.instruction, record.response)).fetchone() is None:
+            raise JournalError(f"{self.path}: row {record.row_id} has other words already")
+        if record.response is not None:
+            self._db.execute(_ANSWER, (*self._values(record), *key))
 
     def judge(self, records: Iterable[TurnRecord]) -> None:
         """Commits verdicts of turns that are there, all or none."""
@@ -356,6 +360,8 @@ _COLUMNS = (
     "row_id, turn, session, instruction, response, instruction_finish, response_finish, "
     "instruction_ids, response_ids, instruction_tokens, response_tokens"
 )
+
+_PUT = f"INSERT INTO turns VALUES ({', '.join('?' * (_COLUMNS.count(',') + 1))})"
 
 # The highest row's successor must not get its rowid, as it would by a deletion and an insertion.
 _ANSWER = f"""

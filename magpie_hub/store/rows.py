@@ -16,7 +16,7 @@ rows that pass) never depends on the order in which rows happened to finish.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -115,13 +115,15 @@ class RowStore:
         """The record of a turn, if it is finished."""
         return self._journal(turn).get(row_id, turn)
 
-    def put(self, record: TurnRecord) -> None:
-        """Commits a finished turn."""
-        self._journal(record.turn).put(record)
-
-    def put_response(self, record: TurnRecord) -> None:
-        """Commits a turn that has waited until now."""
-        self._journal(record.turn).amend(record)
+    def put_many(self, records: Sequence[TurnRecord], answered: Sequence[TurnRecord] = ()) -> None:
+        """Commits finished turns, one transaction for each journal; see `Journal.put_many`."""
+        for journal in self.journals:
+            mine, theirs = (
+                [one for one in some if self._journal(one.turn) is journal]
+                for some in (records, answered)
+            )
+            if mine or theirs:
+                journal.put_many(mine, theirs)
 
     def is_deferred(self, reason: str | None) -> bool:
         """Whether a turn is open, or was shelved for a reason that no longer holds."""
@@ -132,10 +134,7 @@ class RowStore:
         return self.threshold is None or not self.threshold.stands(reason)
 
     def _journal(self, turn: int) -> Journal:
-        if turn == 1:
-            return self.first
-        assert self.later is not None
-        return self.later
+        return self.first if turn == 1 or self.later is None else self.later
 
     def repeats(self, row_id: int, digest: bytes) -> bool:
         """Whether a lower row of the book, or a published row, has the same first instruction."""
@@ -211,7 +210,7 @@ class RowStore:
         return f"spent before row {self.start}"
 
     def _spent(self) -> list[Usage]:
-        return total(cost for one in (self.first, self.later) if one for cost in usage_of(one))
+        return total(cost for journal in self.journals for cost in usage_of(journal))
 
     def conversation(self, row_id: int) -> list[TurnRecord]:
         """The turns of a passed row, in order."""
@@ -225,8 +224,7 @@ class RowStore:
             row_ids: The rows, one after the other.
         """
         found: list[list[Words]] = [[] for _ in row_ids]
-        for journal in (self.first, self.later) if self.turns > 1 else (self.first,):
-            assert journal is not None
+        for journal in self.journals if self.turns > 1 else (self.first,):
             for words in journal.words(row_ids.start, row_ids.stop):
                 # Other recipes may have gone on with these rows.
                 if words.turn <= self.turns:

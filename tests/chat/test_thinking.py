@@ -17,6 +17,7 @@ from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from tests.tiny import write_tiny_model
 
@@ -88,8 +89,9 @@ def lived(
     later = Journal(folder / "later.db") if turns > 1 else None
     row_store = RowStore(Journal(folder / "first.db"), later, turns)
     engine = Scripted(chat, answer)
-    rollouts = Rollouts(Plan(recipe), chat, engine, build_gates(rules), row_store)
-    asyncio.run(rollouts.run(0))
+    pending = PendingTurns(row_store)
+    asyncio.run(Rollouts(Plan(recipe), chat, engine, build_gates(rules), pending).run(0))
+    pending.commit()
     return [row_store.get(0, turn) for turn in range(1, turns + 1)], engine
 
 

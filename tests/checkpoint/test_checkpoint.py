@@ -317,8 +317,8 @@ def test_a_response_that_was_put_off_takes_its_place(one: Machine, two: Machine)
             journal.put(shelved(row_id))
         label(one.folder, range(3))
         one.save()
-        journal.amend(record(2))  # The highest row.
-        journal.amend(shelved(0, PUT_OFF.replace("poor", "fair")))
+        journal.put_many((), [record(2)])  # The highest row.
+        journal.put_many((), [shelved(0, PUT_OFF.replace("poor", "fair"))])
     one.save()
     assert two.restore() == 3
     assert contents(two.folder) == contents(one.folder)
@@ -334,11 +334,11 @@ def test_another_runner_s_answer_comes_to_who_put_it_off(one: Machine, two: Mach
     one.save()
     two.restore()
     with Journal(two.folder / FIRST) as journal:
-        journal.amend(record(0))
-        journal.amend(record(1))
+        journal.put_many((), [record(0)])
+        journal.put_many((), [record(1)])
     two.save()
     with Journal(one.folder / FIRST) as journal:  # Put off again, for another reason.
-        journal.amend(shelved(1, PUT_OFF.replace("poor", "fair")))
+        journal.put_many((), [shelved(1, PUT_OFF.replace("poor", "fair"))])
     one.restart()
     assert one.restore() == 2
     assert contents(one.folder)[FIRST, "rows"] == contents(two.folder)[FIRST, "rows"]
@@ -351,7 +351,7 @@ def test_a_label_given_before_the_answer_comes_to_who_has_the_answer(
         journal.put(shelved(0))
         label(one.folder, [0])
         one.save()
-        journal.amend(record(0))
+        journal.put_many((), [record(0)])
     one.save()
     put(two.folder, [0])
     assert two.restore() == 1
@@ -541,7 +541,7 @@ def test_a_turn_answered_while_it_is_saved_is_saved(
     def take(db: sqlite3.Connection, file: str, most: int) -> int:
         if not looks:
             with Journal(one.folder / FIRST) as journal:
-                journal.amend(record(0))
+                journal.put_many((), [record(0)])
         looks.append(file)
         return taken(db, file, most)
 

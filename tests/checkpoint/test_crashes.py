@@ -119,11 +119,11 @@ class Run:
         if what == "put" and known is None:
             first.put(record(row_id, words=said))
         elif what == "put" and put_off:
-            first.amend(record(row_id, words=said))
+            first.put_many((), [record(row_id, words=said)])
         elif what == "shelve" and known is None:
             first.put(shelved(row_id, words=said))
         elif what == "shelve" and put_off:
-            first.amend(shelved(row_id, f"{DEFERRED}:fair@{random.random()}", said))
+            first.put_many((), [shelved(row_id, f"{DEFERRED}:fair@{random.random()}", said)])
         elif what == "later" and known is not None and not put_off:
             turn = 2 + (later.get(row_id, 2) is not None)
             if later.get(row_id, turn) is None:

@@ -22,6 +22,7 @@ from magpie_hub.pipeline.run import Run, open_recipe, pre_queries
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.release.schema import to_table
 from magpie_hub.store.journal import Journal
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.sqlite import IN_MEMORY
 
@@ -88,8 +89,9 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
     async def rows(engine: Engine) -> list[dict[str, object]]:
         with Journal(IN_MEMORY) as first, Journal(Path(":memory:")) as later:
             row_store = RowStore(first, later, 2)
-            rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, row_store)
-            await run_rollouts(PrefixTracker(row_store, 2), rollouts, engine)
+            pending = PendingTurns(row_store)
+            rollouts = Rollouts(Plan(recipe), chat, engine, job.gates, pending)
+            await run_rollouts(PrefixTracker(row_store, 2), rollouts, pending, engine)
             ids = [status.row_id for status in row_store.statuses() if status.passed][:2]
             plan = Plan(recipe)
             planned = [plan.row(i) for i in ids]

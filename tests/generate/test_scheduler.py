@@ -18,6 +18,8 @@ from magpie_hub.generate.scheduler import PrefixTracker, Progress, run_rollouts
 from magpie_hub.recipe.config import Instruct, Recipe, SystemPrompt
 from magpie_hub.selection.deliver import Delivery, deliver
 from magpie_hub.store.journal import Journal
+from magpie_hub.store.labels import Label
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import QualityThreshold, RowStore
 from tests.toy import SYSTEM, USER, ToyChat, ToyEngine
 
@@ -36,9 +38,12 @@ def open_book(folder: Path, turns: int = 1) -> RowStore:
 def run(row_store: RowStore, engine: ToyEngine, made: Recipe, **more: object) -> Progress:
     from magpie_hub.selection.deliver import wanted_rows
 
-    rollouts = Rollouts(Plan(made), ToyChat(), engine, build_gates(made.gates.rules), row_store)
+    pending = PendingTurns(row_store)
+    rollouts = Rollouts(Plan(made), ToyChat(), engine, build_gates(made.gates.rules), pending)
     tracker = PrefixTracker(row_store, wanted_rows(made))
-    return asyncio.run(run_rollouts(tracker, rollouts, engine, min_yield=made.min_yield, **more))
+    return asyncio.run(
+        run_rollouts(tracker, rollouts, pending, engine, min_yield=made.min_yield, **more)
+    )
 
 
 def instructions(row_store: RowStore, made: Recipe) -> dict[int, list[str]]:
@@ -81,7 +86,7 @@ def test_rows_above_a_missing_one_are_not_generated_again(tmp_path: Path) -> Non
     row_store = open_book(tmp_path / "gaps")
     assert row_store.last == -1
     for row_id in (0, 1, 4, 5, 9):
-        row_store.put(whole.get(row_id, 1))  # type: ignore[arg-type]
+        row_store.put_many([whole.get(row_id, 1)])  # type: ignore[list-item]
     assert row_store.last == 9
     engine = ToyEngine(slots=1)
     run(row_store, engine, recipe(rows=12))
@@ -308,13 +313,14 @@ def grow_tagged(
 ) -> Delivery | None:
     """Grows a book whose odd rows are tagged poor and whose even rows are tagged good."""
 
-    async def tag(row_id: int, instruction: str) -> str:
+    async def tag(row_id: int, instruction: str) -> Label:
         assert instruction
         tagged.append(row_id)
-        return "poor" if row_id % 2 else "good"
+        return Label(row_id, {"input_quality": "poor" if row_id % 2 else "good"})
 
-    rollouts = Rollouts(Plan(made), ToyChat(), engine, build_gates(), row_store, tag)
-    asyncio.run(run_rollouts(PrefixTracker(row_store, made.rows), rollouts, engine))
+    pending = PendingTurns(row_store)
+    rollouts = Rollouts(Plan(made), ToyChat(), engine, build_gates(), pending, tag)
+    asyncio.run(run_rollouts(PrefixTracker(row_store, made.rows), rollouts, pending, engine))
     return deliver(row_store, made)
 
 

@@ -155,7 +155,7 @@ def test_what_is_nobodys_business_is_in_none_of_its_files(tmp_path: Path) -> Non
         assert b"private-bucket" not in data, name
         assert b"0123456789abcdef" not in data, name
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
-    assert (again.regenerate.run_rollouts, again.regenerate.state) == (7, None)
+    assert (again.regenerate.grow, again.regenerate.state) == (7, None)
     assert again.hub.repo_id == "ns/toy"
 
 

@@ -82,7 +82,7 @@ def test_rowids_of_words_only_rise(steps) -> None:
             if known is None:
                 journal.put(new)
             else:
-                journal.amend(new)
+                journal.put_many((), [new])
             fresh = known is None or (known.response is None and not puts_off)
             (rowid,) = journal._db.execute(
                 "SELECT rowid FROM turns WHERE row_id = ? AND turn = 1", (row,)
@@ -101,13 +101,13 @@ def test_a_turn_gets_its_response_once_and_keeps_its_words(tmp_path: Path) -> No
         journal.put(off)
         for other in (replace(RECORD, row_id=1), replace(RECORD, instruction="Who?")):
             with pytest.raises(JournalError, match="has other words already"):
-                journal.amend(other)
+                journal.put_many((), [other])
             assert journal.get(0, 1) == off
         session = journal.begin_session({"engine": "toy"})
-        journal.amend(RECORD)
+        journal.put_many((), [RECORD])
         assert journal.get(0, 1) == RECORD
         with pytest.raises(JournalError, match="has other words already"):
-            journal.amend(replace(RECORD, response="No."))
+            journal.put_many((), [replace(RECORD, response="No.")])
         assert journal.get(0, 1) == RECORD
         assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, b"d", 0, 3)]
         found = journal._db.execute(

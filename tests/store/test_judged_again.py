@@ -21,6 +21,7 @@ from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.selection.deliver import deliver
 from magpie_hub.store.journal import Journal
+from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from tests.toy import ToyChat, ToyEngine
 
@@ -69,9 +70,11 @@ class Place:
         engine = ToyEngine(script, slots=slots, dies_after=dies_after)
         held = self.seeds(Plan(made))
         judge_again(row_store.journals, GateJudge(ToyChat(), gates, made.gates), said.append)
-        rollouts = Rollouts(Plan(made), ToyChat(), engine, gates, row_store)
+        pending = PendingTurns(row_store)
+        rollouts = Rollouts(Plan(made), ToyChat(), engine, gates, pending)
+        tracker = PrefixTracker(row_store, made.rows)
         with contextlib.suppress(EngineError):
-            asyncio.run(run_rollouts(PrefixTracker(row_store, made.rows), rollouts, engine))
+            asyncio.run(run_rollouts(tracker, rollouts, pending, engine))
         self.requests = len(engine.calls)
         assert not held & {sampling.seed for _, sampling in engine.calls}, "generated twice"
         for journal in row_store.journals:
