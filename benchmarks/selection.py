@@ -20,8 +20,7 @@ from typing import Any, get_args
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.judges.labeled_row import LabeledRow
-from magpie_hub.recipe.presets import PRESETS
-from magpie_hub.recipe.selection import Difficulty, Quality, Selection
+from magpie_hub.recipe.selection import PRESETS, Difficulty, Quality, Selection
 from magpie_hub.selection.select import select
 
 KEPT = 0.3
@@ -46,13 +45,15 @@ def labelled(rows: int, sample: list[tuple[int, str, str, float, float]]) -> Ite
         yield LabeledRow(
             row_id=row_id,
             response_chars=chars,
-            input_quality=quality,
-            difficulty=difficulty,
-            instruct_reward=reward,
-            reward_difference=difference,
+            labels={
+                "input_quality": quality,
+                "difficulty": difficulty,
+                "instruct_reward": reward,
+                "reward_difference": difference,
+                "safe": True,
+                "language": "EN",
+            },
             leader=row_id - 1 if row_id % 7 == 6 else None,
-            safe=True,
-            language="EN",
         )
 
 

@@ -18,8 +18,8 @@ from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ModelError
 from magpie_hub.models.langid import is_installed
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.judges import Guard, JudgeModel, Judges, Neighbors, Reward, Tags
-from magpie_hub.recipe.selection import Selection
+from magpie_hub.recipe.judges import KEYS, Guard, JudgeModel, Judges, Neighbors, Reward, Tags
+from magpie_hub.recipe.selection import READS, Selection
 
 if TYPE_CHECKING:
     from magpie_hub.models.source import ModelSource
@@ -32,16 +32,7 @@ LARGE = "the model is too large for this machine"
 PACKAGE = "a package is not installed"
 BASE = "its model is the base of the recipe's own generator"
 
-READS = {
-    "tags": ("min_quality", "min_difficulty", "difficulty_mix"),
-    "reward": ("reward_above", "reward_at_least", "reward_difference_above"),
-    "reward.base": ("reward_difference_above",),
-    "guard": ("require_safe",),
-    "language": ("languages",),
-    "neighbors": ("drop_near_duplicates",),
-}
-"""Keys of the selection that read a judge's labels, by the judge's key."""
-
+JUDGES = ("tags", "reward", "base", "safety", "language", "neighbors")
 _HELD_SECONDS = 300
 
 
@@ -60,7 +51,11 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
         )
     why = _obstacles(judges, recipe)
     selection = recipe.selection.model_dump()
-    lost = [key for name in why for key in READS[name] if selection[key] != _default(key)]
+    lost = [
+        key
+        for key, read in READS.items()
+        if recipe.selection.is_on(key) and why.keys() & map(_key, read)
+    ]
     if lost:
         # What is left is not that preset any more.
         selection |= {"preset": None} | {key: _default(key) for key in lost}
@@ -76,6 +71,11 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
 
 def _default(key: str) -> Any:
     return Selection.model_fields[key].default
+
+
+def _key(name: str) -> str:
+    """A judge's key in the recipe."""
+    return KEYS.get(name, name)
 
 
 def _obstacles(judges: Judges, recipe: Recipe) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _obstacles(judges: Judges, recipe: Recipe) -> dict[str, str]:
         why["language"] = PACKAGE
     if judges.reward and judges.reward.base and "reward" not in why:
         why["reward.base"] = BASE
-    return {name: why[name] for name in READS if name in why}
+    return {name: why[name] for name in map(_key, JUDGES) if name in why}
 
 
 def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str | None:

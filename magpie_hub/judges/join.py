@@ -124,17 +124,12 @@ class Reader:
             colon = record is not None and ends_with_colon(record.instruction)
         return LabeledRow(
             row_id=row_id,
-            instruction_ends_with_colon=colon,
+            labels=values,
+            failures=failures,
             response_chars=status.response_chars,
-            input_quality=values.get("input_quality"),
-            difficulty=values.get("difficulty"),
-            instruct_reward=values.get("instruct_reward"),
-            reward_difference=values.get("reward_difference"),
+            instruction_ends_with_colon=colon,
             leader=leader,
             published=published,
-            safe=values.get("safe"),
-            language=values.get("language"),
-            failures=failures,
         )
 
 

@@ -130,7 +130,9 @@ def test_a_selection_that_was_set_otherwise_is_not_the_published_one(claiming: P
 def test_all_judges_are_insisted_on_where_that_is_said(claiming: Path, other: Path) -> None:
     with pytest.raises(ModelError, match=GUARD):
         asyncio.run(
-            Run.open(open_recipe(claiming, {"model": str(other), "judging": "on"})).run(say=print)
+            Run.open(open_recipe(claiming, {"model": str(other), "judging": "on"})).complete(
+                say=print
+            )
         )
 
 

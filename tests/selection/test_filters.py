@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.judges.labeled_row import LabeledRow
-from magpie_hub.recipe.presets import PRESETS
-from magpie_hub.recipe.selection import Selection
+from magpie_hub.recipe.selection import PRESETS, Selection
 from magpie_hub.selection.rules import build_rules, first_reason
 from magpie_hub.selection.select import select
 
@@ -58,10 +57,12 @@ ROWS = [
     LabeledRow(
         row_id=row_id,
         response_chars=chars,
-        input_quality=quality,
-        difficulty=difficulty,
-        instruct_reward=reward,
-        reward_difference=difference,
+        labels={
+            "input_quality": quality,
+            "difficulty": difficulty,
+            "instruct_reward": reward,
+            "reward_difference": difference,
+        },
         **more,
     )
     for row_id, (chars, quality, difficulty, reward, difference, more, _) in enumerate(TABLE)
@@ -117,8 +118,7 @@ def test_languages_are_codes_in_either_case_and_no_language_is_none_of_them() ->
     rules = build_rules(Selection.model_validate({"languages": ("zh", "EN")}))
     said = [("ZH", {}), ("en", {}), ("DE", {}), (None, {}), (None, {"language": "broken"})]
     reasons = [
-        first_reason(rules, LabeledRow(0, language=code, failures=failures))
-        for code, failures in said
+        first_reason(rules, LabeledRow(0, {"language": code}, failures)) for code, failures in said
     ]
     refused = "selection.language"
     assert reasons == [None, None, refused, refused, "selection.unjudged.language"]
@@ -126,16 +126,15 @@ def test_languages_are_codes_in_either_case_and_no_language_is_none_of_them() ->
 
 def test_safe_means_called_safe() -> None:
     rules = build_rules(Selection(require_safe=True))
-    reasons = [first_reason(rules, LabeledRow(0, safe=safe)) for safe in (True, False, None)]
+    reasons = [first_reason(rules, LabeledRow(0, {"safe": safe})) for safe in (True, False, None)]
     assert reasons == [None, "selection.safety", "selection.unjudged.safety"]
 
 
 def test_a_reward_that_is_no_number_passes_no_threshold() -> None:
     for key in ("reward_above", "reward_at_least"):
         rules = build_rules(Selection.model_validate({key: -12.0}))
-        assert (
-            first_reason(rules, LabeledRow(0, instruct_reward=float("nan"))) == "selection.reward"
-        )
+        row = LabeledRow(0, {"instruct_reward": float("nan")})
+        assert first_reason(rules, row) == "selection.reward"
 
 
 def test_without_rules_everything_passes() -> None:

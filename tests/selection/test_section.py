@@ -12,8 +12,7 @@ from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.overrides import apply_overrides
-from magpie_hub.recipe.presets import PRESETS, Preset
-from magpie_hub.recipe.selection import Selection
+from magpie_hub.recipe.selection import PRESETS, Preset, Selection
 
 
 def recipe(selection: str) -> Recipe:

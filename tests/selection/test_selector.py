@@ -9,8 +9,9 @@ from typing import Any, get_args
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from magpie_hub.gates.registry import GATES
 from magpie_hub.judges.labeled_row import LabeledRow
-from magpie_hub.recipe.selection import Difficulty, Quality, Selection
+from magpie_hub.recipe.selection import READS, Difficulty, Quality, Selection
 from magpie_hub.selection.rules import RULES, build_rules, first_reason
 from magpie_hub.selection.select import Selector, select
 
@@ -29,14 +30,18 @@ def rows() -> st.SearchStrategy[list[LabeledRow]]:
         row_id=st.integers(0, 200),
         instruction_ends_with_colon=st.booleans(),
         response_chars=st.integers(0, 5),
-        input_quality=or_none(QUALITIES),
-        difficulty=or_none(DIFFICULTIES),
-        instruct_reward=or_none(REWARDS),
-        reward_difference=or_none(REWARDS),
+        labels=st.fixed_dictionaries(
+            {
+                "input_quality": or_none(QUALITIES),
+                "difficulty": or_none(DIFFICULTIES),
+                "instruct_reward": or_none(REWARDS),
+                "reward_difference": or_none(REWARDS),
+                "safe": or_none((True, False)),
+                "language": or_none(("EN", "ZH")),
+            }
+        ),
         leader=or_none((0, 1, 2)),
         published=or_none(("u",)),
-        safe=or_none((True, False)),
-        language=or_none(("EN", "ZH")),
         failures=st.sampled_from(({}, {}, *({judge: "x"} for judge in JUDGES))),
     )
     return st.lists(row, unique_by=lambda row: row.row_id, max_size=25)
@@ -132,7 +137,7 @@ def test_nothing_left_out_is_longer_than_what_is_kept_of_its_part(
     passed = [row for row in made if first_reason(rules, row) is None]
     mixed = selection.difficulty_mix is not None
     for easy in (True, False):
-        part = [row for row in passed if not mixed or (row.difficulty == "easy") == easy]
+        part = [row for row in passed if not mixed or (row.labels["difficulty"] == "easy") == easy]
         inside = [(-row.response_chars, row.row_id) for row in part if row.row_id in kept]
         outside = [(-row.response_chars, row.row_id) for row in part if row.row_id not in kept]
         assert not inside or not outside or max(inside) < min(outside)
@@ -156,7 +161,7 @@ def test_the_rows_that_are_wanted_are_there_once_none_is_missing(
     assert selector.passed >= wanted * oversample
     assert len(kept) == wanted
     if mix := selection.difficulty_mix:
-        easy = sum(row.difficulty == "easy" for row in made if row.row_id in kept)
+        easy = sum(row.labels["difficulty"] == "easy" for row in made if row.row_id in kept)
         assert abs(easy - wanted * mix.easy) <= 0.5 + 1e-6
 
 
@@ -184,25 +189,31 @@ def test_a_row_that_lacks_what_a_rule_reads_is_never_kept(
     made: list[LabeledRow], selection: Selection
 ) -> None:
     kept = set(select(made, selection).kept)
+    reads = {
+        "min_quality": "input_quality",
+        "min_difficulty": "difficulty",
+        "difficulty_mix": "difficulty",
+        "reward_above": "instruct_reward",
+        "reward_at_least": "instruct_reward",
+        "reward_difference_above": "reward_difference",
+        "languages": "language",
+        "require_safe": "safe",
+    }
     for row in made:
         if row.row_id in kept:
-            assert selection.min_quality is None or row.input_quality is not None
-            assert selection.min_difficulty is None or row.difficulty is not None
-            assert selection.difficulty_mix is None or row.difficulty is not None
-            assert selection.reward_above is None or row.instruct_reward is not None
-            assert selection.reward_at_least is None or row.instruct_reward is not None
-            assert selection.reward_difference_above is None or row.reward_difference is not None
-            assert selection.languages is None or row.language is not None
-            assert not selection.require_safe or row.safe is not None
+            assert all(row.labels[reads[key]] is not None for key in reads if selection.is_on(key))
             assert not selection.drop_near_duplicates or "neighbors" not in row.failures
 
 
 @given(ANY)
 def test_a_selection_needs_the_judges_that_its_rules_read(selection: Selection) -> None:
-    read = {judge for rule in build_rules(selection) for judge in rule.judges}
-    assert selection.needs() == read
+    keys = {key for rule in build_rules(selection) for key in rule.keys if selection.is_on(key)}
+    assert selection.needs() == {judge for key in keys for judge in READS.get(key, ())}
 
 
 def test_rules_bear_distinct_names_and_read_known_judges() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
-    assert {judge for rule in RULES for judge in rule.judges} == set(JUDGES)
+    keys = [key for rule in RULES for key in rule.keys]
+    assert len(set(keys)) == len(keys)
+    assert {judge for key in keys for judge in READS.get(key, ())} == set(JUDGES)
+    assert not {rule.__name__ for rule in RULES} & {gate.__name__ for gate in GATES.values()}

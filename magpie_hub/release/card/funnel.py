@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from magpie_hub.gates.registry import GATES
+from magpie_hub.selection.rules import RULES, UNJUDGED
+from magpie_hub.selection.select import LEFT_OUT
 
 _CODE = re.compile(r"(?P<side>instruction|response)(_(?P<turn>\d+))?\.(?P<what>.+)")
 
@@ -28,21 +30,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
 """What a reason of the gates says, by its name."""
 
 SELECTION: Mapping[str, str] = MappingProxyType(
-    {
-        "colon": "the instruction ends with a colon",
-        "language": "in a language that was not asked for",
-        "safety": "not safe, says the guard",
-        "quality": "below the quality asked for",
-        "difficulty": "below the difficulty asked for, or in no part of the mix",
-        "near_duplicate": "nearly the same as an earlier row",
-        "published": "nearly the same as a row already published",
-        "reward": "reward too low",
-        "reward_difference": "not enough better than the base model's answer",
-        "shorter": "passed, but the longest were kept",
-        "mix": "passed, but its part of the mix of difficulties was full",
-        "surplus": "passed, after enough others had",
-        "unjudged": "lacks a label that the selection asks for",
-    }
+    {reason: words for rule in RULES for reason, words in rule.doc.items()}
+    | LEFT_OUT
+    | {"unjudged": UNJUDGED}
 )
 """What a reason of the selection says."""
 
@@ -91,7 +81,7 @@ def _place(code: str) -> tuple[int, int, int]:
     """Where a reason stands in the order in which rows are looked at: turn, side, last steps."""
     found = _CODE.fullmatch(code)
     if found is None:
-        return (2**31, 0, int(code.removeprefix("selection.") in ("shorter", "mix", "surplus")))
+        return (2**31, 0, int(code.removeprefix("selection.") in LEFT_OUT))
     step = {"duplicate": 1, "quality": 2}.get(found["what"], 0)
     return (int(found["turn"] or 1), int(found["side"] == "response"), step)
 

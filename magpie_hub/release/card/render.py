@@ -31,6 +31,7 @@ from magpie_hub.release.card.front_matter import front_matter, write_front
 from magpie_hub.release.card.licenses import find_license
 from magpie_hub.release.card.merge import BEGIN, END
 from magpie_hub.release.schema import RAW, SHAREGPT
+from magpie_hub.selection.rules import conditions
 
 GAP = "\0"
 """A paragraph's end in the templates; many in a row are one. No text on a card holds it."""
@@ -304,7 +305,7 @@ def _context(data: CardData) -> dict[str, Any]:
         "judges": tables.judges(recipe, manifest["judges"]),
         "idle": tables.idle_judges(recipe),
         "gates": tables.gate_names(recipe),
-        "rules": tables.selection_rules(recipe.selection),
+        "rules": conditions(recipe.selection),
         "preset": tables.preset_of(recipe.selection),
         "left_out": recipe.judges.said_out,
         "local": str(manifest["model"]["revision"]).startswith("local-"),

@@ -13,6 +13,7 @@ from magpie_hub.models.langid import DETECTOR
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.selection import Difficulty, Quality, Selection
 from magpie_hub.release.schema import LABELS
+from magpie_hub.selection.rules import conditions
 
 SCALES: Mapping[str, tuple[str, ...]] = {
     "difficulty": get_args(Difficulty),
@@ -178,37 +179,12 @@ def gate_names(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys(gate.name for gate in (*gates.instruction, *gates.response)))
 
 
-def selection_rules(selection: Selection) -> list[tuple[str, str]]:
-    """What the selection asks for: column and condition, in the order of its keys."""
-    said: list[tuple[str, str | None]] = [
-        ("input_quality", _if(selection.min_quality, "at least {}")),
-        ("difficulty", _if(selection.min_difficulty, "at least {}")),
-        ("instruct_reward", _if(selection.reward_above, "above {:g}")),
-        ("instruct_reward", _if(selection.reward_at_least, "at least {:g}")),
-        ("reward_difference", _if(selection.reward_difference_above, "above {:g}")),
-        (
-            "min_similar_uuid",
-            "none, or the row itself" if selection.drop_near_duplicates else None,
-        ),
-        ("instruction", "does not end with a colon" if selection.drop_colon else None),
-        ("safe", "true" if selection.require_safe else None),
-        ("language", "one of " + ", ".join(selection.languages) if selection.languages else None),
-    ]
-    if mix := selection.difficulty_mix:
-        said.append(("difficulty", f"{mix.easy:.0%} easy, {mix.harder:.0%} harder than easy"))
-    return [(column, condition) for column, condition in said if condition]
-
-
 def preset_of(selection: Selection) -> str | None:
     """The preset all of whose conditions are asked; None if there is none, or one is changed."""
     if selection.preset is None:
         return None
-    asked = selection_rules(Selection(preset=selection.preset))
-    return selection.preset if set(asked) <= set(selection_rules(selection)) else None
-
-
-def _if(value: object, words: str) -> str | None:
-    return None if value is None else words.format(value)
+    asked = conditions(Selection(preset=selection.preset))
+    return selection.preset if set(asked) <= set(conditions(selection)) else None
 
 
 def sessions(found: Sequence[Mapping[str, Any]]) -> list[Session]:
