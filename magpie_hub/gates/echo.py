@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.words import words
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
 _SENTENCE_END = re.compile(r"[.!?。！？](?=[\s\"'”)]|$)|\n")
 _HEADING = re.compile(r"\s*(?:#{1,6} |\*\*|__|> )")
 # A text is handed over: behind a colon, between quotation marks, below the request, or as code.
@@ -60,16 +60,20 @@ class Echo(Gate):
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, "echo:start" or "echo:whole"."""
         asked = candidate.instruction
-        if not asked or _WANTS_IT_BACK.search(asked):
-            return None
+        reason = self._look(candidate, asked) if asked else None
+        # Asked last: most answers are no echo, and this costs the most.
+        return None if reason is None or _WANTS_IT_BACK.search(asked) else reason
+
+    def _look(self, candidate: Candidate, asked: str) -> str | None:
         sentence = _SENTENCE_END.split(asked.strip(), maxsplit=1)[0]
         first = _words(sentence)
-        # As long as the sentence and a little more: words differ in what stands between them.
-        opening = _words(candidate.text[: 2 * len(sentence) + 20])
-        # A word or two may stand before it: a label, a quotation's "So,".
-        starts = (opening[at : at + len(first)] for at in range(3))
-        if len(first) >= self.min_words and first in starts and not _HEADING.match(candidate.text):
-            return f"{self.name}:start"
+        if len(first) >= self.min_words:
+            # As long as the sentence and a little more: words differ in what stands between them.
+            opening = _words(candidate.text[: 2 * len(sentence) + 20])
+            # A word or two may stand before it: a label, a quotation's "So,".
+            starts = (opening[at : at + len(first)] for at in range(3))
+            if first in starts and not _HEADING.match(candidate.text):
+                return f"{self.name}:start"
         if len(candidate.text) > 4 * len(asked) or _MATERIAL.search(asked.strip()):
             return None
         grams = _grams(_words(candidate.text))
@@ -80,7 +84,7 @@ class Echo(Gate):
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
+    return words(text.lower())
 
 
 def _grams(words: list[str]) -> list[tuple[str, ...]]:

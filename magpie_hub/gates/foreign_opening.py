@@ -45,8 +45,8 @@ class ForeignOpening(Gate):
         if script in (None, "LATIN") or len(word) < 2:
             return None
         letters = scripts(text)
-        other, most = letters.most_common(1)[0]
-        if other == script or most < 0.8 * letters.total():
+        other = max(letters, key=letters.__getitem__)
+        if other == script or letters[other] < 0.8 * sum(letters.values()):
             return None
         if SPEAKS_OF_LANGUAGE.search(text) or SPEAKS_OF_LANGUAGE.search(candidate.instruction):
             return None

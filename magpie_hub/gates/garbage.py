@@ -30,6 +30,7 @@ from typing import ClassVar, Literal
 
 from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
 from magpie_hub.gates.scripts import scripts
+from magpie_hub.gates.words import NON_ASCII
 
 _Kind = Literal["word", "symbol", "control", "replacement", "private_use"]
 
@@ -47,6 +48,9 @@ def _kind(char: str) -> _Kind:
     if category in ("Co", "Cs"):
         return "private_use"
     return "word" if category[0] in "LMNZ" or category == "Cf" else "symbol"
+
+
+_ASCII_WORDS = bytes(code for code in range(128) if _kind(chr(code)) == "word")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +80,27 @@ class Garbage(Gate):
     def __call__(self, candidate: Candidate) -> str | None:
         """Returns None, or "garbage:" with the rule that was broken."""
         text = candidate.text.strip()
-        chars = set(text)
+        # What is no ASCII letter, digit or space: a few characters of most texts.
+        rest = text.encode("ascii", "ignore").translate(None, _ASCII_WORDS).decode()
+        if not text.isascii():
+            rest += "".join(NON_ASCII.findall(text))
+        chars = set(rest)
         kinds = {_kind(char) for char in chars}
         for kind in ("replacement", "control", "private_use"):
             if kind in kinds:
                 return f"{self.name}:{kind}"
         if candidate.role == "user" and len(text) == 1:
             return f"{self.name}:single"
-        if len(text) >= self.min_chars and self._is_noise(text, chars):
+        if len(text) >= self.min_chars and self._is_noise(text, chars, len(text) - len(rest)):
             return f"{self.name}:symbols"
         if candidate.role != "user" or len(text) > _SHORT or text.isascii():
             return None
         mixed = sum(count >= 2 for count in scripts(text).values()) > self.max_scripts
         return f"{self.name}:scripts" if mixed else None
 
-    def _is_noise(self, text: str, chars: Collection[str]) -> bool:
+    def _is_noise(self, text: str, chars: Collection[str], words: int) -> bool:
+        if words / len(text) >= self.min_word_share:
+            return False
         symbols = [char for char in chars if _kind(char) == "symbol"]
         if _word_share(text, symbols) >= self.min_word_share:
             return False

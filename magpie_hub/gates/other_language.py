@@ -50,11 +50,14 @@ class OtherLanguage(Gate):
             asked, answer = prose(asked), prose(answer)
         asked, answer = asked[:BEGINNING], answer[:BEGINNING]
         there, here = scripts(asked), scripts(answer)
-        if there.total() < _A_FEW or here.total() < self.min_letters:
+        asked_letters, answer_letters = sum(there.values()), sum(here.values())
+        if asked_letters < _A_FEW or answer_letters < self.min_letters:
             return None
-        (of_asked, most), (of_answer, more) = there.most_common(1)[0], here.most_common(1)[0]
+        of_asked, of_answer = max(there, key=there.__getitem__), max(here, key=here.__getitem__)
         if of_asked != of_answer:
-            sure = most >= 0.9 * there.total() and more >= 0.7 * here.total()
+            sure = (
+                there[of_asked] >= 0.9 * asked_letters and here[of_answer] >= 0.7 * answer_letters
+            )
             reason = "script" if sure else None
         else:
             reason = differ(asked, answer) if of_asked == "LATIN" else None

@@ -21,6 +21,7 @@ from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whol
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*•+–])[ \t]+(\S.*)$", re.MULTILINE)
+_BULLETS = frozenset("-*•+–")
 _TITLE = re.compile(r"(?:\*\*|__)(.{3,60}?)(?:\*\*|__)|([A-Z][^:.!?\n]{2,50}):")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _SMALL = frozenset(
@@ -59,6 +60,8 @@ class RepeatedItems(Gate):
         text = candidate.text
         if "```" in text:
             text = _CODE.sub("\n", text)
+        if sum(map(_may_be_item, text.split("\n"))) < self.min_items:
+            return None
         items: list[str] = _ITEM.findall(text)
         if len(items) < self.min_items:
             return None
@@ -92,6 +95,11 @@ class RepeatedItems(Gate):
             return False
         common = len(one & other)
         return common >= self.similar * (shorter + longer - common)
+
+
+def _may_be_item(line: str) -> bool:
+    first = line.lstrip(" \t")[:1]
+    return first in _BULLETS or first.isdecimal()
 
 
 def _title(item: str) -> str | None:

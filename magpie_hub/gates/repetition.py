@@ -28,16 +28,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import ClassVar
 
 from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.words import words as words_of
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W_]+")
-# The same for text in ASCII, which is most of it: several times as fast as a pattern.
-_ASCII_BETWEEN_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _LONG_WORD = re.compile(r"[^\W\d_]{60,}")
 _FORM = re.compile(
     r"```.*?(?:```|\Z)|\$\$.*?\$\$|\\\[.*?\\\]|^[ \t]*\|.*?$", re.DOTALL | re.MULTILINE
@@ -79,7 +76,7 @@ class Repetition(Gate):
     def _look(self, text: str) -> str | None:
         if any(map(_is_run, _long_words(text))):
             return "run"
-        words = _words(text)
+        words = words_of(text)
         if 15 <= len(words) < 120:
             # Digits and variables repeat in any calculation; one CJK character is a word.
             spoken = [w for w in words if not w.isdigit() and (len(w) > 1 or w > "\u3000")]
@@ -95,7 +92,7 @@ class Repetition(Gate):
         else:
             if _copied(words, (1 + self.max_duplicate_10gram) / 2):
                 return "copies"
-            prose_words = _words(prose)
+            prose_words = words_of(prose)
             if len(prose_words) < self.min_words:
                 return None
         lines = [line for line in map(str.strip, prose.splitlines()) if line]
@@ -108,11 +105,6 @@ def _is_run(word: str) -> bool:
     """Whether the word's last 60 letters are one pattern of at most ten letters."""
     tail = word[-60:]
     return any(tail[size:] == tail[:-size] for size in range(1, 11))
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text, in their order."""
-    return text.translate(_ASCII_BETWEEN_WORDS).split() if text.isascii() else _WORD.findall(text)
 
 
 def _long_words(text: str) -> list[str]:
@@ -132,11 +124,18 @@ def _copied(words: Sequence[str], most: float) -> bool:
 
 
 def _judge(words: Sequence[str], max_copies: float, max_phrase: float) -> str | None:
-    grams = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
+    grams = len(words) - 3
+    distinct = len(set(_four_grams(words)))
     # A 10-gram that repeats begins with a 4-gram that repeats, so the costlier count is rare.
-    if 1 - len(grams) / (len(words) - 3) > max_copies / 2 and _copied(words, max_copies):
+    if 1 - distinct / grams > max_copies / 2 and _copied(words, max_copies):
         return "copies"
-    if max(grams.values()) < 5:
+    if grams - distinct < 4:
         return None
-    gram, count = max(grams.items(), key=itemgetter(1))
+    gram, count = Counter(_four_grams(words)).most_common(1)[0]
+    if count < 5:
+        return None
     return "phrase" if sum(map(len, gram)) * count > max_phrase * sum(map(len, words)) else None
+
+
+def _four_grams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    return zip(words, words[1:], words[2:], words[3:], strict=False)

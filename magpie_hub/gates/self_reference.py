@@ -23,6 +23,8 @@ _MODEL = (
     r"|chat bot|virtual assistant|digital assistant|text-based|machine learning)\b)"
 )
 _SELF = re.compile(
+    # The first letters, once: most places in a text have none of them.
+    rf"\b(?=[aims])(?:"
     rf"\bas (?:an? )?(?:\w+[ -])?{_MODEL}[^.!?\n]{{0,60}}?,? (?:i|my|me)\b"
     rf"|\bi(?:['’]m| am) (?:just |only |simply |actually |also |merely |still )?{_MODEL}"
     rf"|\bi(?:['’]m| am) (?:just |only )?your (?:\w+ ){{0,2}}(?:assistant|bot|program|software)\b"
@@ -36,7 +38,7 @@ _SELF = re.compile(
     rf"|(?:developed|built|created) (?:to|for|by (?:a team|researchers|hugging|open)))\b"
     rf"|\bmy (?:training data|training cut-?off|knowledge cut-?off|programming|developers|creators"
     rf"|primary (?:function|purpose|goal) is|capabilities|algorithms?)\b"
-    rf"|\bsmollm\b",
+    rf"|\bsmollm\b)",
     re.IGNORECASE,
 )
 # One of these stands in whatever the pattern finds; looking for them is ten times as fast.

@@ -22,6 +22,8 @@ from typing import ClassVar
 from magpie_hub.gates.base import Candidate, Gate, Role, check_flag
 
 _OFFERS = re.compile(
+    # The first letters, once: most places in a text have none of them.
+    r"\b(?=[ihwmf])(?:"
     r"\bi(?:['’]m| am) (?:always |just |only )?here (?:to|for you)\b"
     r"|\b(?:how|what) (?:can|may|could) i (?:help|assist|do for) you\b|\bwhat brings you\b"
     r"|\bi(?:['’](?:d|m|ll)| am| would| will)(?: be)?(?: more than| very| so| really| always)?"
@@ -34,7 +36,7 @@ _OFFERS = re.compile(
     r"|\bmy (?:expertise|primary (?:focus|goal)|clients?|customers?|services|dear friend"
     r"|assistance)\b"
     r"|\bi (?:can|could) (?:certainly|definitely|surely) (?:help|assist)\b|\bi specialize in\b"
-    r"|\bfeel free to share (?:your|them|it)\b|\bi(?:['’]ve| have) got (?:a few|some|just)\b",
+    r"|\bfeel free to share (?:your|them|it)\b|\bi(?:['’]ve| have) got (?:a few|some|just)\b)",
     re.IGNORECASE,
 )
 _SOMEBODY_SPEAKS = re.compile(

@@ -74,21 +74,26 @@ class Speaker(Gate):
             first = _BEGINS_AS_USER.match(text)
             answered = first and re.search(rf"^{assistant.pattern}", text[first.end() :], _FLAGS)
             return f"{self.name}:label" if first and not answered else None
-        if _DIALOGUE.search(candidate.instruction):
-            return None
-        if assistant.match(text) or _BEGINS_AS_USER.match(text) or _BOT.match(text):
-            return f"{self.name}:label"
-        labels = _LABELLED_LINE.findall(text)
-        # A list of roles, of which the user's is one, is no conversation.
-        asks = labels and all(map(_SIDE.fullmatch, labels)) and any(map(_USERS.fullmatch, labels))
-        return f"{self.name}:user_turn" if asks else None
+        reason = "label" if assistant.match(text) or _LABEL.match(text) else None
+        if reason is None and _speaks_for_user(text):
+            reason = "user_turn"
+        # Asked last: most answers have no label.
+        dialogue = reason is None or _DIALOGUE.search(candidate.instruction)
+        return None if dialogue else f"{self.name}:{reason}"
+
+
+def _speaks_for_user(text: str) -> bool:
+    folded = text.casefold()
+    if "user" not in folded and "human" not in folded:
+        return False
+    labels = _LABELLED_LINE.findall(text)
+    # A list of roles, of which the user's is one, is no conversation.
+    return all(map(_SIDE.fullmatch, labels)) and any(map(_USERS.fullmatch, labels))
 
 
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _BEGINS_AS_USER = re.compile(rf"{_OPENS}{_USER}{_COLON}", _FLAGS)
-
-
-_BOT = re.compile(rf"{_OPENS}bot{_COLON}", _FLAGS)
+_LABEL = re.compile(rf"{_OPENS}(?:{_USER}|bot){_COLON}", _FLAGS)
 
 
 @cache
