@@ -63,13 +63,13 @@ SPEAKS_OF_LANGUAGE = re.compile(
 def small_words(text: str) -> dict[str, int]:
     """How many small words of each language the beginning of a text holds, each word once."""
     found = dict.fromkeys(_SMALL_WORDS, 0)
-    for word in _words(text[:BEGINNING].lower().replace("’", "'")):
+    for word in _distinct_words(text[:BEGINNING].lower().replace("’", "'")):
         for code in _LANGUAGES_OF.get(word, ()):
             found[code] += 1
     return found
 
 
-def _words(text: str) -> set[str]:
+def _distinct_words(text: str) -> set[str]:
     if not text.isascii():
         return set(_WORDS.findall(text))
     words = set(text.translate(_ASCII_BETWEEN_WORDS).split())
