@@ -27,7 +27,7 @@ from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.models.source import fetch, pin
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
-from magpie_hub.recipe.judges import Neighbors
+from magpie_hub.recipe.judges import NeighborsConfig
 from magpie_hub.store.shards import CachedShard
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class NeighborIndex:
     def __init__(
         self,
         recipe: Recipe,
-        settings: Neighbors,
+        settings: NeighborsConfig,
         revision: str,
         generator: str,
         folder: Path,

@@ -18,7 +18,14 @@ from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ModelError
 from magpie_hub.models.langid import is_installed
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.judges import KEYS, Guard, JudgeModel, Judges, Neighbors, Reward, Tags
+from magpie_hub.recipe.judges import (
+    KEYS,
+    Judges,
+    LoadedModelConfig,
+    ModelConfig,
+    NeighborsConfig,
+    TagsConfig,
+)
 from magpie_hub.recipe.selection import READS, Selection
 
 if TYPE_CHECKING:
@@ -97,8 +104,8 @@ def _obstacles(judges: Judges, recipe: Recipe) -> dict[str, str]:
     return {name: why[name] for name in map(_key, JUDGES) if name in why}
 
 
-def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str | None:
-    packages = {Neighbors: "sentence_transformers", Tags: "xgrammar"}
+def _obstacle(section: ModelConfig, recipe: Recipe) -> str | None:
+    packages = {NeighborsConfig: "sentence_transformers", TagsConfig: "xgrammar"}
     package = packages.get(type(section))
     if package and importlib.util.find_spec(package) is None:
         return PACKAGE
@@ -109,7 +116,7 @@ def _obstacle(section: Tags | Reward | Guard | Neighbors, recipe: Recipe) -> str
     except ModelError:
         return ABSENT
     options = EngineOptions(dtype=recipe.dtype)
-    if isinstance(section, JudgeModel | Tags):
+    if isinstance(section, LoadedModelConfig):
         options = replace(
             options,
             quantization=section.quantization,

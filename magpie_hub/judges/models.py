@@ -13,8 +13,7 @@ from magpie_hub.judges.tags import tag_settings
 from magpie_hub.models.source import ModelSource, pin
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
-from magpie_hub.recipe.judges import JudgeModel, Neighbors
-from magpie_hub.recipe.judges import Tags as TagsSection
+from magpie_hub.recipe.judges import ModelConfig
 from magpie_hub.recipe.selection import Quality
 from magpie_hub.store.rows import QualityThreshold
 
@@ -22,19 +21,11 @@ REVISIONS = "judges"
 """The journal's meta key of the judges' pinned revisions."""
 
 
-def judge_models(recipe: Recipe) -> dict[str, JudgeModel | TagsSection | Neighbors]:
+def judge_models(recipe: Recipe) -> dict[str, ModelConfig]:
     """The models that judge, by judge; the generator is not among them when it tags."""
-    judges, models = recipe.judges, dict[str, JudgeModel | TagsSection | Neighbors]()
-    if judges.tags and not tags_itself(recipe):
-        models["tags"] = judges.tags
-    if judges.reward:
-        if judges.reward.base:
-            models["base"] = judges.reward.base
-        models["reward"] = judges.reward
-    if judges.guard:
-        models["safety"] = judges.guard
-    if judges.neighbors:
-        models["neighbors"] = judges.neighbors
+    models = recipe.judges.models
+    if tags_itself(recipe):
+        del models["tags"]
     return models
 
 
@@ -74,16 +65,16 @@ def pin_judges(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
     """
     pinned = dict(known)
     for model in judge_models(recipe).values():
-        if said(model) not in pinned:
-            pinned[said(model)] = pin(str(model.model), model.revision).revision
+        if model_key(model) not in pinned:
+            pinned[model_key(model)] = pin(str(model.model), model.revision).revision
     return pinned
 
 
 def judges_pinned(recipe: Recipe, known: Mapping[str, str]) -> bool:
     """Whether all judges' revisions are known."""
-    return all(said(model) in known for model in judge_models(recipe).values())
+    return all(model_key(model) in known for model in judge_models(recipe).values())
 
 
-def said(model: JudgeModel | TagsSection | Neighbors) -> str:
+def model_key(model: ModelConfig) -> str:
     """A judge's model as the recipe names it."""
     return f"{model.model}@{model.revision}" if model.revision else str(model.model)

@@ -19,16 +19,15 @@ from magpie_hub.judges.base import Judge, JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge
 from magpie_hub.judges.join import JoinedLabels, open_labels
 from magpie_hub.judges.language import LanguageJudge
-from magpie_hub.judges.models import judge_models, said, tags_itself
+from magpie_hub.judges.models import judge_models, model_key, tags_itself
 from magpie_hub.judges.reward import RewardJudge
-from magpie_hub.judges.safety import GuardJudge
+from magpie_hub.judges.safety import SafetyJudge
 from magpie_hub.judges.scorers.base import Scorer, open_scorer
 from magpie_hub.judges.tags import Tags, TagsJudge
 from magpie_hub.models.source import ModelSource, pin
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
-from magpie_hub.recipe.judges import JudgeModel, Neighbors
-from magpie_hub.recipe.judges import Tags as TagsSection
+from magpie_hub.recipe.judges import LoadedModelConfig, ModelConfig
 from magpie_hub.store.labels import Label, Labels
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.shards import CachedShard
@@ -81,7 +80,7 @@ class JudgeRunner:
         self._judges = {name: self._make(name, models.get(name)) for name in names}
         self.neighbor_index: NeighborIndex | None = None
         if near := recipe.judges.neighbors:
-            revision = revisions[said(near)]
+            revision = revisions[model_key(near)]
             self.neighbor_index = NeighborIndex(
                 recipe, near, revision, generator.identity, self._folder, home, published
             )
@@ -107,7 +106,7 @@ class JudgeRunner:
         settings, model = self._judges[name].settings(), judge_models(self._recipe).get(name)
         if model is None or name not in ENGINE_JUDGES:
             return settings
-        assert not isinstance(model, Neighbors)
+        assert isinstance(model, LoadedModelConfig)
         loaded = {"quantization": model.quantization, "max_model_len": model.max_model_len}
         return settings | loaded
 
@@ -124,8 +123,8 @@ class JudgeRunner:
             judge.check()
             model = models.get(name)
             if model is not None and name in ENGINE_JUDGES:
-                assert not isinstance(model, Neighbors)
-                source = pin(str(model.model), self._revisions[said(model)])
+                assert isinstance(model, LoadedModelConfig)
+                source = pin(str(model.model), self._revisions[model_key(model)])
                 plan_engine(source, self._options(model), constrained=name == "tags")
         if self.neighbor_index is not None:
             self.neighbor_index.check()
@@ -223,7 +222,7 @@ class JudgeRunner:
             table = self.neighbor_index.table(pool) if self.neighbor_index is not None else None
             yield JoinedLabels(stores, table)
 
-    def _make(self, name: str, model: JudgeModel | TagsSection | Neighbors | None) -> Judge:
+    def _make(self, name: str, model: ModelConfig | None) -> Judge:
         if name == "language":
             return LanguageJudge()
         if name == "tags":
@@ -231,23 +230,23 @@ class JudgeRunner:
             assert tags is not None
             source = (self._generator.name, self._generator.revision)
             if model is not None:
-                source = (str(model.model), self._revisions[said(model)])
+                source = (str(model.model), self._revisions[model_key(model)])
             return TagsJudge(*source, tags.mode, lambda: self._engine("tags"), self._tagger_chat)
-        assert isinstance(model, JudgeModel)
-        revision, home = self._revisions[said(model)], self._home
+        assert isinstance(model, LoadedModelConfig)
+        revision, home = self._revisions[model_key(model)], self._home
         if name == "reward":
             return RewardJudge(
-                model.model,
+                str(model.model),
                 revision,
                 home=home,
                 options=self._options(model),
                 scorer=self._open_scorer,
                 base_answer=self._base_answer if "base" in self._recipe.judges.names else None,
             )
-        made = GuardJudge if name == "safety" else BaseAnswerJudge
+        made = SafetyJudge if name == "safety" else BaseAnswerJudge
         trust = self._recipe.trust_model_code
         return made(
-            model.model,
+            str(model.model),
             revision,
             start=lambda: self._engine(name),
             home=home,
@@ -261,7 +260,7 @@ class JudgeRunner:
         model = judge_models(self._recipe).get(name)
         return "" if model is None else str(model.model)
 
-    def _options(self, model: JudgeModel | TagsSection) -> EngineOptions:
+    def _options(self, model: LoadedModelConfig) -> EngineOptions:
         """How a judge's model is loaded: as the recipe says of it, else as of the generator."""
         recipe = self._recipe
         return EngineOptions(
@@ -296,8 +295,8 @@ class JudgeRunner:
             yield engine
             return
         model = judge_models(self._recipe)[name]
-        assert not isinstance(model, Neighbors)
-        source = pin(str(model.model), self._revisions[said(model)])
+        assert isinstance(model, LoadedModelConfig)
+        source = pin(str(model.model), self._revisions[model_key(model)])
         options = self._options(model)
         constrained = name == "tags"
         async with self._run.engines.other(source, options, constrained=constrained) as engine:
@@ -309,7 +308,7 @@ class JudgeRunner:
         model = judge_models(self._recipe).get("tags")
         if model is None:
             return self._run.chat_of(self._generator)
-        return self._run.chat_of(pin(str(model.model), self._revisions[said(model)]))
+        return self._run.chat_of(pin(str(model.model), self._revisions[model_key(model)]))
 
 
 class _Run:

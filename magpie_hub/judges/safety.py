@@ -54,7 +54,7 @@ def read_verdict(text: str) -> Verdict | None:
     return Verdict(not text.strip().startswith("unsafe"), categories)
 
 
-class GuardJudge:
+class SafetyJudge:
     """Asks a guard model; see `magpie_hub.judges.base.Judge`.
 
     A row that does not fit the guard's context fails as "too_long", words that its template

@@ -216,7 +216,7 @@ class Run:
 
         if self.delivery() is not None:
             return
-        if left_out := self.recipe.judges.said_out:
+        if left_out := self.recipe.judges.left_out_text:
             say(f"left out, with what would be selected by them: {left_out}")
         chat: ChatFormat | None = None
         if self._unjudged():

@@ -10,21 +10,29 @@ from magpie_hub.recipe.base import MOST, Line, PublicName, Section, Words
 
 KEYS = {"base": "reward.base", "safety": "guard"}
 """A judge's key in this section, where that is not its name."""
-PUBLIC = "What it is called in rows and on the card, where it is a folder of this machine."
 
 
-class JudgeModel(Section):
-    """A model that judges, and how it is loaded; `revision` null takes the newest and pins it."""
+class ModelConfig(Section):
+    """A model that judges; `revision` null takes the newest and pins it."""
 
-    model: Line
-    model_name: PublicName | None = Field(None, description=PUBLIC)
+    model: Line | None = None
+    model_name: PublicName | None = Field(
+        None,
+        description="What it is called in rows and on the card, where it is a folder of this "
+        "machine.",
+    )
     revision: Line | None = None
+
+
+class LoadedModelConfig(ModelConfig):
+    """A model that judges, and how it is loaded; what is null is as for the generator."""
+
     quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
     tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
 
 
-class Tags(Section):
+class TagsConfig(LoadedModelConfig):
     """The tagger of difficulty, quality and category.
 
     `model` null tags with the generator, in the engine that is loaded already. With
@@ -32,35 +40,33 @@ class Tags(Section):
     tagger is then the generator.
     """
 
-    model: Line | None = None
-    model_name: PublicName | None = Field(None, description=PUBLIC)
-    revision: Line | None = None
-    quantization: Line | None = None
-    max_model_len: int | None = Field(None, ge=16, le=MOST)
-    tensor_parallel_size: int | None = Field(None, ge=1, le=MOST)
     mode: Literal["compact", "explained"] = "compact"
     before_responding: bool = False
 
 
-class Reward(JudgeModel):
+class BaseAnswerConfig(LoadedModelConfig):
+    """The base model, whose answers the reward difference is taken from."""
+
+    model: Line
+
+
+class RewardConfig(LoadedModelConfig):
     """The reward model, and the base model whose answers the reward difference is taken from."""
 
     model: Line = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
-    base: JudgeModel | None = None
+    base: BaseAnswerConfig | None = None
 
 
-class Guard(JudgeModel):
+class SafetyConfig(LoadedModelConfig):
     """A guard model of the Llama-Guard kind."""
 
     model: Line = "meta-llama/Meta-Llama-Guard-2-8B"
 
 
-class Neighbors(Section):
+class NeighborsConfig(ModelConfig):
     """Near-duplicates: squared L2 on unit vectors, 0.05 as published (cosine ≥ 0.975)."""
 
     model: Line = "sentence-transformers/all-mpnet-base-v2"
-    model_name: PublicName | None = Field(None, description=PUBLIC)
-    revision: Line | None = None
     distance: float = Field(0.05, gt=0, le=4)
     against: tuple[Line, ...] = Field(
         (), description="Sets already published, folders or Hub ids, that nothing may repeat."
@@ -70,11 +76,11 @@ class Neighbors(Section):
 class Judges(Section):
     """What labels the rows; null switches a judge off."""
 
-    tags: Tags | None = None
-    reward: Reward | None = None
-    guard: Guard | None = None
+    tags: TagsConfig | None = None
+    reward: RewardConfig | None = None
+    guard: SafetyConfig | None = None
     language: bool = False
-    neighbors: Neighbors | None = None
+    neighbors: NeighborsConfig | None = None
     left_out: dict[Words, Words] = Field(
         default_factory=dict,
         description="Judges that could not work with the model that a run named, and why; a run "
@@ -82,7 +88,7 @@ class Judges(Section):
     )
 
     @property
-    def said_out(self) -> str:
+    def left_out_text(self) -> str:
         """What was left out, in words: "tags, guard (the model cannot be had here)"."""
         names: dict[str, list[str]] = {}
         for name, why in self.left_out.items():
@@ -90,14 +96,32 @@ class Judges(Section):
         return "; ".join(f"{', '.join(judges)} ({why})" for why, judges in names.items())
 
     @property
+    def at_work(self) -> dict[str, Section | Literal[True]]:
+        """The sections of the judges that are on, by judge, in the order in which they label.
+
+        A base answer comes before the reward, which scores it.
+        """
+        names = {key: name for name, key in KEYS.items()}
+        found: dict[str, Section | Literal[True]] = {}
+        for key in type(self).model_fields:
+            section = getattr(self, key)
+            if key == "left_out" or not section:
+                continue
+            if isinstance(section, RewardConfig) and section.base:
+                found["base"] = section.base
+            found[names.get(key, key)] = section
+        return found
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """The judges at work: tags, base, reward, safety, language, neighbors."""
-        at_work = {
-            "tags": self.tags,
-            "base": self.reward and self.reward.base,
-            "reward": self.reward,
-            "safety": self.guard,
-            "language": self.language,
-            "neighbors": self.neighbors,
+        """Names of the judges that are on: tags, base, reward, safety, language, neighbors."""
+        return tuple(self.at_work)
+
+    @property
+    def models(self) -> dict[str, ModelConfig]:
+        """The sections of the judges that are on and have a model, by judge."""
+        return {
+            name: section
+            for name, section in self.at_work.items()
+            if isinstance(section, ModelConfig)
         }
-        return tuple(name for name, judge in at_work.items() if judge)

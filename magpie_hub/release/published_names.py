@@ -16,6 +16,7 @@ from magpie_hub.gates.registry import verdict_settings
 from magpie_hub.models.source import is_folder
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
+from magpie_hub.recipe.judges import KEYS
 
 MODEL_COLUMNS = (
     *("task_category_generator", "difficulty_generator", "quality_generator"),
@@ -123,16 +124,9 @@ def without_paths(value: Any) -> Any:
 def _models(recipe: Recipe) -> Iterator[tuple[str, str, str | None]]:
     """Every model that a recipe names: its key, what it is called there, and its public name."""
     yield "model", recipe.model, recipe.model_name
-    judges = recipe.judges
-    sections = {
-        "tags": judges.tags,
-        "reward": judges.reward,
-        "reward.base": judges.reward and judges.reward.base,
-        "guard": judges.guard,
-        "neighbors": judges.neighbors,
-    }
-    for key, section in sections.items():
-        if section and section.model not in (None, recipe.model):
+    for name, section in recipe.judges.models.items():
+        if section.model not in (None, recipe.model):
+            key = KEYS.get(name, name)
             yield f"judges.{key}.model", str(section.model), section.model_name
 
 

@@ -12,7 +12,7 @@ import pytest
 from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.models.source import pin
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.judges import Neighbors
+from magpie_hub.recipe.judges import NeighborsConfig
 from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -31,7 +31,7 @@ def neighbor_index(
     tmp_path: Path, folder: str, published: tuple[CachedShard, ...]
 ) -> NeighborIndex:
     recipe = Recipe(name="toy", description="A toy.", model="toy/model")
-    settings = Neighbors(model=EMBEDDER)
+    settings = NeighborsConfig(model=EMBEDDER)
     revision = pin(EMBEDDER).revision
     home = tmp_path / "home"
     return NeighborIndex(recipe, settings, revision, "toy/model", home / folder, home, published)

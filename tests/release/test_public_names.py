@@ -155,8 +155,8 @@ card: {{beside: [{beside}, ns/other]}}
     )
     names = PublicNames(recipe)
     assert names.unnamed == (
-        "judges.reward.model",
         "judges.reward.base.model",
+        "judges.reward.model",
         "judges.guard.model",
         "judges.neighbors.model",
     )

@@ -307,7 +307,7 @@ def _context(data: CardData) -> dict[str, Any]:
         "gates": tables.gate_names(recipe),
         "rules": conditions(recipe.selection),
         "preset": tables.preset_of(recipe.selection),
-        "left_out": recipe.judges.said_out,
+        "left_out": recipe.judges.left_out_text,
         "local": str(manifest["model"]["revision"]).startswith("local-"),
         "pre_queries": list((manifest.get("pre_queries") or {}).values())
         or [manifest["chat"]["pre_query"]["text"]],
