@@ -52,8 +52,7 @@ def fill(run: Any, rows: int) -> None:
 
 def measure(scratch: Path, rows: int) -> dict[str, Any]:
     """Publishes, and runs a tick on either machine."""
-    from magpie_hub.hub.publish import publish
-    from magpie_hub.hub.push import Push
+    from magpie_hub.hub.publish import PublishOptions, publish
     from magpie_hub.pipeline.run import Run, open_recipe
     from magpie_hub.regenerate.run import regenerate
     from magpie_hub.regenerate.tick import Tick
@@ -79,7 +78,7 @@ def measure(scratch: Path, rows: int) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": rows, "added": round(rows * ADDED)}
     with HubPeer(user="tester") as peer:
         api = peer.api("write")
-        publish(Push(release.path, "tiny"), api=api)
+        publish(PublishOptions(release.path, "tiny"), api=api)
         repo = peer.repo("tester/magpie-tiny")
         sizes = {path: len(data) for path, data in repo.files().items()}
         dataset = sum(size for path, size in sizes.items() if path.startswith("data/"))

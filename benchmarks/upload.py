@@ -85,8 +85,7 @@ def upload(way: str, folder: Path) -> dict[str, float]:
     """Uploads a release to the environment's Hub, which does not know it; seconds, by stage."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    from magpie_hub.hub.publish import publish
-    from magpie_hub.hub.push import Push
+    from magpie_hub.hub.publish import PublishOptions, publish
 
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     looked: list[float] = []
@@ -103,7 +102,7 @@ def upload(way: str, folder: Path) -> dict[str, float]:
     api = HfApi()
     begun, began = time.perf_counter(), time.process_time()
     if way in ("push", "push_again"):
-        publish(Push(folder, "bench", REPO), say=say)
+        publish(PublishOptions(folder, "bench", REPO), say=say)
     else:
         note()
         api.create_repo(REPO, repo_type="dataset")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from magpie_hub.generate.scheduler import Watcher
-    from magpie_hub.hub.push import Published
+    from magpie_hub.hub.publish import Published
     from magpie_hub.hub.verify import Verified
     from magpie_hub.pipeline.run import Run, Say
     from magpie_hub.release.folder import Release
@@ -147,16 +147,23 @@ def push(
         UserError: Something is refused; nothing was sent.
         HubError: The Hub failed; the message says what it holds.
     """
-    from magpie_hub.hub.publish import publish
-    from magpie_hub.hub.push import Push
+    from magpie_hub.hub.publish import PublishOptions, publish
     from magpie_hub.pipeline.run import open_recipe
     from magpie_hub.release.output import default_output
 
     recipe = open_recipe(name, {"settings": settings})
-    place = Path(folder) if folder is not None else default_output(name, recipe.name)
-    seen = (*recipe.hub.reviewed, *reviewed)
-    wanted = Push(place, recipe.name, repo_id, private, pull_request, dry_run, tag, seen, replace)
-    return publish(wanted, say=say)
+    options = PublishOptions(
+        folder=Path(folder) if folder is not None else default_output(name, recipe.name),
+        name=recipe.name,
+        repo_id=repo_id,
+        private=private,
+        pull_request=pull_request,
+        dry_run=dry_run,
+        tag=tag,
+        reviewed=(*recipe.hub.reviewed, *reviewed),
+        replace=replace,
+    )
+    return publish(options, say=say)
 
 
 def verify(repo_id: str, revision: str | None = None) -> Verified:

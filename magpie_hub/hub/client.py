@@ -1,30 +1,62 @@
-"""The Hub's client, and what it says when it fails: one line of ours, with no token in it.
+"""The Hub's client: how it is asked, how often, and what a failure is called.
+
+Every request goes through `ask`: it ends after a while, and whatever `huggingface_hub` raises
+becomes one of our errors, in one line without a token. `Retry` asks again while the Hub is busy.
+
+`huggingface_hub` has one HTTP session for the whole process, without a timeout. It belongs to the
+caller's program too, so it stays as it is: a request that takes too long is left to its thread.
 
 Tokens come from where `huggingface_hub` looks: HF_TOKEN, the file that `hf auth login` writes, or
-an OIDC exchange in CI (HF_OIDC_RESOURCE). They are never handled here; `schedule` alone hands one
-on, as a secret of the job that it makes.
+an OIDC exchange in CI (HF_OIDC_RESOURCE). Only `schedule` handles one, as the secret of its job.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from contextvars import copy_context
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from threading import Thread
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
 
 from magpie_hub.errors import HubError, MagpieError, UserError, one_line
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.names import check_repo_id
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-TIMEOUT = 120.0
-"""Seconds without a byte after which a request is given up; the client itself waits for ever."""
+T = TypeVar("T")
+Say = Callable[[str], None]
+"""Is told what is going on, a line each."""
+Sleep = Callable[[float], None]
+"""Waits so many seconds."""
+
+TIMEOUT = 360.0
+"""Seconds after which a request is given up: more than the five minutes for which the Hub's rate
+limits count (huggingface.co/docs/hub/rate-limits), since the client waits for their end itself."""
+
+SLOWEST = 50_000
+"""Bytes per second of the slowest transfer that is still waited for."""
+
+WORD = 30.0
+"""Seconds between two lines about a transfer that goes on."""
+
+ATTEMPTS = 5
+"""Times that something is tried before it is given up."""
 
 DATASET = "dataset"
 
 COMMITTING = "publishing"
-"""What is being done when a commit is made: alone then the Hub may say that its head has moved."""
+"""What `ask` is told when a commit is made: only then can the Hub answer that the head moved."""
+
+LOG_IN = (
+    "the Hub wants a token that it knows: run hf auth login, or set HF_TOKEN to one with the write "
+    "role"
+)
 
 _SECRET = re.compile(r"\b(hf_|api_org_|hf_jwt_)\w+|\bey[\w-]{8,}\.[\w-]+\.[\w-]+")
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -34,7 +66,7 @@ _WRONG_BODY = (AssertionError, AttributeError, LookupError, RuntimeError, TypeEr
 
 
 class Busy(Exception):
-    """The Hub did not answer, or asks to come again: what was asked for may have been done.
+    """The Hub gave no answer, or asks to come again; what was asked for may have been done.
 
     Attributes:
         wait: Seconds that it asks to wait; None if it does not say.
@@ -51,29 +83,59 @@ class Moved(Exception):
 
 def connect() -> HfApi:
     """The client, as the environment sets it up."""
-    from huggingface_hub import HfApi, get_session
+    from huggingface_hub import HfApi
 
-    get_session().timeout = TIMEOUT
     return HfApi(library_name="magpie-hub", library_version=version("magpie-hub"))
 
 
-@contextmanager
-def asking(repo_id: str, what: str) -> Iterator[None]:
-    """Turns what the client raises into ours.
+def ask(
+    repo_id: str,
+    what: str,
+    question: Callable[[], T],
+    *,
+    size: int = 0,
+    say: Say | None = None,
+) -> T:
+    """Asks the Hub once.
+
+    Only calls of the client belong into the question: whatever they make of an answer that is not
+    the Hub's (a proxy's page, half a body) can be any exception, and is taken for one.
 
     Args:
-        repo_id: The repository that is asked about.
+        repo_id: The repository that is asked about, for messages.
         what: What is being done, as in "reading".
-
-    Only calls of the client belong inside: what they make of an answer that is not the Hub's (a
-    proxy's page, half a body) can be any exception, and is taken for one here.
+        question: The calls. They run in a thread of their own, which is left alone when they take
+            too long.
+        size: Bytes that are transferred; they get the time that they need at `SLOWEST`.
+        say: Told now and then that it goes on.
 
     Raises:
-        UserError: The Hub refuses, and a person has to do something about it.
-        Moved: A commit was made for a head that is no longer one; when `COMMITTING` alone.
+        UserError: The Hub refuses, and the user has to do something about it.
+        Moved: A commit was made for a head that is no longer one; only when `COMMITTING`.
         Busy: It may be tried again.
         HubError: Anything else that the Hub answers.
     """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(question())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            answer.set_exception(error)
+
+    begun, limit = monotonic(), TIMEOUT + size / SLOWEST
+    Thread(target=copy_context().run, args=(run,), name="magpie-hub", daemon=True).start()
+    while not wait([answer], min(WORD, limit)).done:
+        if (seconds := monotonic() - begun) > limit:
+            raise Busy(f"{what} {repo_id}: no answer in {limit:.0f} s")
+        if say:
+            say(f"still {what} {repo_id}, for {seconds:.0f} s now")
+    with _our_errors(repo_id, what):
+        return answer.result()
+
+
+@contextmanager
+def _our_errors(repo_id: str, what: str) -> Iterator[None]:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -128,7 +190,7 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
             raise UserError(f"{repo_id}: the Hub refuses it: {text}") from None
         raise HubError(f"{what} {repo_id} failed: {text}") from None
     except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-        # LocalEntryNotFoundError: the Hub was not to be asked, and the cache lacks the file.
+        # LocalEntryNotFoundError: the Hub gave no answer, and the cache lacks the file.
         raise Busy(f"{what} {repo_id}: {clean(error) or type(error).__name__}") from None
     except OSError as error:
         if error.errno is not None:
@@ -145,13 +207,6 @@ def asking(repo_id: str, what: str) -> Iterator[None]:
         raise _not_the_hubs(repo_id, what, error) from None
 
 
-LOG_IN = (
-    "the Hub wants a token that it knows: run hf auth login, or set HF_TOKEN to one with the write "
-    "role"
-)
-"""What a person is told who has no token."""
-
-
 def _not_the_hubs(repo_id: str, what: str, error: Exception) -> Busy:
     said = clean(error) or "nothing"
     return Busy(
@@ -161,7 +216,7 @@ def _not_the_hubs(repo_id: str, what: str, error: Exception) -> Busy:
 
 
 def clean(error: BaseException) -> str:
-    """What an error says, in one line without anything like a token."""
+    """An error's message in one line, without anything like a token; "" if it has none."""
     words = " ".join(str(error).split())
     return one_line(_SECRET.sub("***", words), 500) if words else ""
 
@@ -175,3 +230,69 @@ def _wait(error: object) -> float | None:
         return float(limit.reset_in_seconds) + 1
     after = headers.get("Retry-After", "")
     return float(after) if after.isdigit() else None
+
+
+class Retry:
+    """Asks a busy Hub again, and says in the end what it holds.
+
+    Args:
+        repo_id: The repository that is asked about.
+        say: Told of every wait, a line each.
+        sleep: Waits so many seconds.
+
+    Attributes:
+        holds: What the repository holds as far as is known; a caller that changes it updates this.
+    """
+
+    def __init__(self, repo_id: str, say: Say, sleep: Sleep) -> None:
+        self.holds = "what it held before"
+        self._repo_id = repo_id
+        self._say = say
+        self._sleep = sleep
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """Asks until there is an answer, `ATTEMPTS` times at most.
+
+        Raises:
+            HubError: There is none.
+        """
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return question()
+            except Busy as busy:
+                self.wait(busy, attempt)
+        try:
+            return question()
+        except Busy as busy:
+            raise self.give_up(str(busy)) from None
+
+    def give_up(self, why: str) -> HubError:
+        """The error to raise when nothing more is tried."""
+        return HubError(f"{why}; {self._repo_id} holds {self.holds}; run again to go on")
+
+    def wait(self, busy: Busy, attempt: int) -> None:
+        """Waits as long as the Hub asks, or twice as long as the last time."""
+        seconds = 2.0**attempt if busy.wait is None else busy.wait
+        self._say(f"{busy}; trying again in {seconds:.0f} s")
+        self._sleep(seconds)
+
+
+def repo_of(api: HfApi, recipe: Recipe, named: str | None) -> str:
+    """NAMESPACE/NAME of a recipe's dataset: `named`, the recipe's, or the user's magpie-NAME.
+
+    Raises:
+        UserError: The name is none, or there is no token.
+        HubError: The Hub does not say whose token it is.
+    """
+    named = named or recipe.hub.repo_id
+    if named:
+        try:
+            return check_repo_id(named)
+        except ValueError as error:
+            raise UserError(f"--repo-id: {error}") from None
+    name = f"magpie-{recipe.name}"
+    try:
+        user = ask(name, "asking whose token this is, for", lambda: api.whoami()["name"])
+    except Busy as busy:
+        raise HubError(f"{busy}; nothing was sent, run again") from None
+    return f"{user}/{name}"

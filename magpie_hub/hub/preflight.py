@@ -1,11 +1,10 @@
-"""The gate before a push: is this folder the release that its manifest says it is?
+"""The checks before a push: is this folder the release that its manifest says it is?
 
-Looks at every byte, sends nothing. What it lets through can be published as it stands.
+Every byte is read and nothing is sent. A release that passes can be published as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import clean
-from magpie_hub.hub.remote import CARD, MANIFEST
-from magpie_hub.hub.target import File
+from magpie_hub.hub.client import Say, clean
+from magpie_hub.hub.tree import CARD, MANIFEST, LocalFile
 from magpie_hub.paths import home
 from magpie_hub.recipe.variants import variant_names
 from magpie_hub.release.documents import (
@@ -36,28 +34,31 @@ if TYPE_CHECKING:
     from magpie_hub.recipe.config import Recipe
     from magpie_hub.scan.finding import Report
 
+SHOWN = 10
+"""Findings of the scan that are shown."""
+
 _MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """A release folder that was looked at.
+class LocalRelease:
+    """A release folder that was checked.
 
     Attributes:
         folder: Where it is.
-        recipe: What it was made by.
-        manifest: What it says of itself.
-        files: All of its files but for the card, by path; the card is rendered for the repository.
+        recipe: The recipe that it was made by.
+        manifest: Its manifest.
+        files: All of its files but the card, by path; the card is rendered for the repository.
     """
 
     folder: Path
     recipe: Recipe
     manifest: dict[str, Any]
-    files: dict[str, File]
+    files: dict[str, LocalFile]
 
 
-def check_release(folder: Path) -> Local:
-    """Looks at a release folder.
+def check_release(folder: Path) -> LocalRelease:
+    """Checks a release folder.
 
     Raises:
         UserError: There is none, or it is not what its manifest says: it was edited after it was
@@ -77,32 +78,31 @@ def check_release(folder: Path) -> Local:
     again = _again(folder, manifest["name"])
     elsewhere = set(kept_paths(manifest))
 
-    def look(path: str) -> File:
-        said = manifest["files"][path]
+    def hashed(path: str) -> LocalFile:
+        named = manifest["files"][path]
         if path in elsewhere and not (folder / path).exists():
-            return File(path, None, said["bytes"], said["sha256"])
-        return _look(folder, path, said, again)
+            return LocalFile(path, None, named["bytes"], named["sha256"])
+        return _hashed(folder, path, named["sha256"], again)
 
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        files = {file.path: file for file in threads.map(look, manifest["files"])}
+        files = {file.path: file for file in threads.map(hashed, manifest["files"])}
     _refuse_foreign(folder, files)
-    stats = read_stats(folder, manifest)
-    recipe = read_recipe(folder, manifest, stats)
-    _count(folder, manifest, recipe, again)
-    files.pop(CARD)
-    files[MANIFEST] = File(MANIFEST, content, len(content), hashlib.sha256(content).hexdigest())
-    return Local(folder, recipe, manifest, files)
+    recipe = read_recipe(folder, manifest, read_stats(folder, manifest))
+    _check_counts(folder, manifest, recipe, again)
+    del files[CARD]
+    files[MANIFEST] = LocalFile.of(MANIFEST, content)
+    return LocalRelease(folder, recipe, manifest, files)
 
 
-def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
-    """Looks for secrets and personal data in a release that was looked at.
+def scan_local(local: LocalRelease, reviewed: Iterable[str] = ()) -> Report:
+    """Scans a checked release for secrets and personal data.
 
-    What is found in the rows of a file is kept in MAGPIE_HOME by the hash that was taken, if the
-    file is still the same afterwards, and is not looked for again.
+    Findings in a data file are kept in MAGPIE_HOME by the hash that was taken, if the file has not
+    changed since, so that a second scan is quick.
 
     Args:
         local: The release.
-        reviewed: Findings that a person has let pass.
+        reviewed: Findings that the user lets pass.
 
     Raises:
         UserError: A reviewed line is not one, or there is something that cannot be scanned.
@@ -114,23 +114,55 @@ def scan_local(local: Local, reviewed: Iterable[str] = ()) -> Report:
 
     def sha256(path: Path) -> str | None:
         file = files.get(path)
-        return None if file is None or file.was_touched else file.sha256
+        return None if file is None or file.has_changed else file.sha256
 
     known = FileCache(home())
     return scan_release(local.folder, allow=tuple(reviewed), records=known, sha256=sha256)
 
 
-def _again(folder: Path, name: object) -> str:
-    """How a release is built once more; a recipe of one's own is known to its owner alone."""
-    recipe = str(name) if name in variant_names() else "RECIPE"
-    return f"build it again ({command('build', recipe, '--out', folder)}), which generates nothing"
+def check_publishable(local: LocalRelease, name: str, reviewed: Iterable[str], say: Say) -> None:
+    """Checks what must not be published: another recipe's rows, nameless models, findings.
+
+    Args:
+        local: The release.
+        name: Name of the recipe that it should be of.
+        reviewed: Findings of the scan that the user lets pass.
+        say: Told what the scan found, a line each.
+
+    Raises:
+        UserError: Something is refused.
+    """
+    if unnamed := [str(key) for key in local.manifest.get("unnamed", ())]:
+        keys = ", ".join(f"{key}_name" for key in unnamed)
+        raise UserError(
+            f"{local.folder}: {', '.join(unnamed)} is a folder of the machine that built it, and "
+            f"has no name for everybody; give it one in the recipe ({keys}: NAMESPACE/NAME), and "
+            "build again, which generates nothing"
+        )
+    if local.manifest["name"] != name:
+        raise UserError(
+            f"{local.folder}: the release of {local.manifest['name']}, not of {name}; name "
+            "the folder with --folder"
+        )
+    found = scan_local(local, reviewed)
+    if found.clean:
+        say(f"scan: {found.rows:,} rows, nothing found that was not reviewed")
+        return
+    for finding in found.findings[:SHOWN]:
+        say(f"  {finding.mark}  {finding.shown}  {finding.place}")
+    raise UserError(
+        f"{local.folder}: the scan found {sum(found.counts.values())} things that may be secrets "
+        f"or personal data; {command('scan', local.folder)} lists them: look at each, then name "
+        "those that may be published in the recipe (hub.reviewed) or in a file given with "
+        "--reviewed"
+    )
 
 
 def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
-    """Rows of these configs, as a card counts them.
+    """Rows of these configs, as a card's YAML counts them.
 
     Raises:
-        UserError: Its YAML cannot be read, or counts nothing.
+        UserError: It cannot be read, or counts nothing.
     """
     from magpie_hub.release.card.front_matter import read_page
 
@@ -144,15 +176,21 @@ def counted_rows(card: str, configs: Collection[str]) -> dict[str, int]:
         raise UserError(f"the card's YAML cannot be read: {clean(error)}") from None
 
 
-def _look(folder: Path, path: str, said: dict[str, Any], again: str) -> File:
+def _again(folder: Path, name: object) -> str:
+    """How to build a release once more; the path of the user's own recipe is not known here."""
+    recipe = str(name) if name in variant_names() else "RECIPE"
+    return f"build it again ({command('build', recipe, '--out', folder)}), which generates nothing"
+
+
+def _hashed(folder: Path, path: str, sha256: str, again: str) -> LocalFile:
     source = folder / path
     try:
         if source.resolve() != folder.resolve() / path:
             raise UserError(f"{source}: a link, and a release holds files; {again}")
-        file = File.read(path, source)
+        file = LocalFile.hashed(path, source)
     except OSError:
         raise UserError(f"{source}: a file of the release is missing; {again}") from None
-    if file.sha256 != said["sha256"]:
+    if file.sha256 != sha256:
         hint = (
             "; words of your own for the card go into the recipe (card.blocks), or into the card "
             "on the Hub, where a push keeps them"
@@ -171,21 +209,20 @@ def _refuse_foreign(folder: Path, files: Iterable[str]) -> None:
             raise UserError(f"{path}: not part of the release; take it away")
 
 
-def _count(folder: Path, manifest: dict[str, Any], recipe: Recipe, again: str) -> None:
-    """Compares the rows in the files' footers with what manifest and card say."""
+def _check_counts(folder: Path, manifest: dict[str, Any], recipe: Recipe, again: str) -> None:
+    """Compares the rows in the files' footers with those of the manifest and the card."""
     rows: dict[str, int] = {}
-    for path, said in manifest["files"].items():
+    for path, named in manifest["files"].items():
         if (config := config_of(path)) is None:
             continue
         if (folder / path).exists():
             found = count_rows(folder / path, published_schema(recipe, config))
-            if found != said["rows"]:
+            if found != named["rows"]:
                 raise UserError(
-                    f"{folder / path}: {found} rows, not the manifest's {said['rows']}; {again}"
+                    f"{folder / path}: {found} rows, not the manifest's {named['rows']}; {again}"
                 )
-        rows[config] = rows.get(config, 0) + said["rows"]
-    card = read_file(folder, CARD).decode("utf-8", "replace")
-    counted = counted_rows(card, rows)
+        rows[config] = rows.get(config, 0) + named["rows"]
+    counted = counted_rows(read_file(folder, CARD).decode("utf-8", "replace"), rows)
     if rows.get(DEFAULT) != manifest["rows"] or counted != rows:
         raise UserError(
             f"{folder}: data, manifest, statistics and card count different rows; {again}"

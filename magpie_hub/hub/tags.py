@@ -1,4 +1,4 @@
-"""What comes after a commit: tags that name it, and the collection it stands in."""
+"""What names a published commit: its tags, and the collection that lists the dataset."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import DATASET, asking
-from magpie_hub.hub.remote import read_remote
-from magpie_hub.hub.target import File, change
+from magpie_hub.hub.client import DATASET, ask
+from magpie_hub.hub.tree import LocalFile, compare, read_tree
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 
 def known_tags(api: HfApi, repo_id: str) -> set[str]:
     """Names of a repository's tags."""
-    with asking(repo_id, "reading"):
-        return {ref.name for ref in api.list_repo_refs(repo_id, repo_type=DATASET).tags}
+    refs = ask(repo_id, "reading", lambda: api.list_repo_refs(repo_id, repo_type=DATASET))
+    return {ref.name for ref in refs.tags}
 
 
-def check_tag(api: HfApi, repo_id: str, tag: str, files: Mapping[str, File]) -> None:
+def check_tag(api: HfApi, repo_id: str, tag: str, files: Mapping[str, LocalFile]) -> None:
     """Makes sure that a tag is free, or names these files already.
 
     Raises:
@@ -28,21 +27,27 @@ def check_tag(api: HfApi, repo_id: str, tag: str, files: Mapping[str, File]) -> 
     """
     if tag not in known_tags(api, repo_id):
         return
-    if change(files, read_remote(api, repo_id, tag)).add:
+    if compare(files, read_tree(api, repo_id, tag)).add:
         raise UserError(f"{repo_id}: the tag {tag} names another release; choose another one")
 
 
 def tag_commit(api: HfApi, repo_id: str, commit: str, tags: Iterable[str]) -> None:
-    """Tags a commit; a tag that is there stays where it is."""
+    """Tags a commit; a tag that exists stays where it is."""
     known = known_tags(api, repo_id)
     for tag in tags:
         if tag not in known:
-            with asking(repo_id, "tagging"):
+
+            def create(tag: str = tag) -> None:
                 api.create_tag(repo_id, tag=tag, revision=commit, repo_type=DATASET, exist_ok=True)
+
+            ask(repo_id, "tagging", create)
 
 
 def collect(api: HfApi, repo_id: str, title: str) -> None:
-    """Puts a dataset into its namespace's collection of that title, made if it is not there."""
-    with asking(repo_id, "collecting"):
+    """Adds a dataset to its namespace's collection of that title, which is made if missing."""
+
+    def add() -> None:
         collection = api.create_collection(title, namespace=repo_id.split("/")[0], exists_ok=True)
         api.add_collection_item(collection.slug, repo_id, item_type=DATASET, exists_ok=True)
+
+    ask(repo_id, "collecting", add)

@@ -1,7 +1,7 @@
 """Verifying: does a repository hold the release that its manifest says it holds?
 
-Hashes and sizes come from the Hub's listing and rows from the Parquet footers, so little is read;
-that `load_dataset` takes it is seen by loading the first row of every config.
+Hashes and sizes come from the Hub's listing and rows from the Parquet footers, so little is read.
+The first row of every config is loaded, to see that `load_dataset` takes it.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, UserError
-from magpie_hub.hub.client import Busy, asking, clean, connect
+from magpie_hub.hub.client import Busy, ask, clean, connect
 from magpie_hub.hub.preflight import counted_rows
-from magpie_hub.hub.remote import CARD, MANIFEST, RemoteTree, read_manifest, read_remote, read_text
+from magpie_hub.hub.tree import CARD, MANIFEST, RemoteTree, read_tree
 from magpie_hub.release.documents import config_of
 from magpie_hub.release.shards import count_rows
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a look at a repository found.
+    """What was found in a repository.
 
     Attributes:
         repo_id: Its name.
@@ -45,7 +45,7 @@ class Verified:
 def verify(
     repo_id: str, revision: str | None = None, *, api: HfApi | None = None, load: bool = True
 ) -> Verified:
-    """Looks at a published release.
+    """Checks a published release.
 
     Args:
         repo_id: The dataset's name.
@@ -57,119 +57,113 @@ def verify(
         UserError: There is no such repository, revision, or release of ours in it.
         HubError: The Hub failed.
     """
-    api = api or connect()
     try:
-        remote = read_remote(api, repo_id, revision)
-        if remote is None:
+        tree = read_tree(api or connect(), repo_id, revision)
+        if tree is None:
             raise UserError(f"{repo_id}: there is no such dataset, or this token may not see it")
-        manifest = read_manifest(api, remote)
+        manifest = tree.manifest()
         if manifest is None:
             raise UserError(f"{repo_id}: it holds no release of magpie-hub ({MANIFEST} is missing)")
-        problems = [*_compare(remote, manifest), *_card(api, remote, manifest)]
-        if not problems:
-            problems = _rows(api, remote, manifest)
+        problems = [*differences(tree, manifest), *_foreign(tree, manifest), *_card(tree, manifest)]
+        problems = problems or _footers(tree, manifest)
         if not problems and load:
-            problems = _loads(api, remote, manifest)
+            problems = _loads(tree, manifest)
     except Busy as busy:
         raise HubError(f"{busy}; run again") from None
+    named = manifest["files"]
     return Verified(
-        repo_id,
-        remote.head,
-        manifest["name"],
-        manifest["rows"],
-        len(manifest["files"]),
-        tuple(problems),
+        repo_id, tree.head, manifest["name"], manifest["rows"], len(named), tuple(problems)
     )
 
 
-def differences(remote: RemoteTree, manifest: Mapping[str, Any]) -> list[str]:
-    """Files that are missing there, or that the Hub lists otherwise than the manifest does.
+def differences(tree: RemoteTree, manifest: Mapping[str, Any]) -> list[str]:
+    """Files that are missing, or that the Hub lists otherwise than the manifest does.
 
-    The card is a person's too. Of a small file the Hub lists no SHA-256; of a shard it has to, for
-    by that it is known.
+    The card may hold other people's words. Of a small file the Hub lists no SHA-256; of a shard it
+    has to.
     """
     problems = []
-    for path, said in manifest["files"].items():
-        entry = remote.files.get(path)
-        if entry is None:
+    for path, named in manifest["files"].items():
+        listed = tree.files.get(path)
+        if listed is None:
             problems.append(f"{path} is missing")
         elif path != CARD:
-            small = entry.sha256 is None and config_of(path) is None
-            if entry.size != said["bytes"] or not (small or entry.sha256 == said["sha256"]):
+            small = listed.sha256 is None and config_of(path) is None
+            if listed.size != named["bytes"] or not (small or listed.sha256 == named["sha256"]):
                 problems.append(f"{path} is not the file that the manifest names")
     return problems
 
 
-def _compare(remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
-    """`differences`, and data that the manifest does not name."""
-    problems = differences(remote, manifest)
-    problems += [
+def _foreign(tree: RemoteTree, manifest: dict[str, Any]) -> list[str]:
+    """Data that the manifest does not name."""
+    named = manifest["files"]
+    return [
         f"{path} is not part of the release"
-        for path in remote.files
-        if path.startswith("data/") and path not in manifest["files"]
+        for path in tree.files
+        if path.startswith("data/") and path not in named
     ]
-    return problems
 
 
-def _card(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
+def _card(tree: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """What the card counts otherwise than the manifest."""
-    said = _said(manifest)
+    rows = _rows(manifest)
     try:
-        counted = counted_rows(read_text(api, remote, CARD) or "", said)
+        counted = counted_rows(tree.read_text(CARD), rows)
     except UserError as error:
         return [str(error)]
-    if counted != said:
-        return [f"the card counts {counted} rows, the manifest {said}"]
-    return []
+    return [] if counted == rows else [f"the card counts {counted} rows, the manifest {rows}"]
 
 
-def _said(manifest: dict[str, Any]) -> dict[str, int]:
+def _rows(manifest: dict[str, Any]) -> dict[str, int]:
+    """Rows by config, as the manifest counts them."""
     rows: dict[str, int] = {}
-    for path, said in manifest["files"].items():
+    for path, named in manifest["files"].items():
         if config := config_of(path):
-            rows[config] = rows.get(config, 0) + said["rows"]
+            rows[config] = rows.get(config, 0) + named["rows"]
     return rows
 
 
-def _rows(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
+def _footers(tree: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """Parquet footers that count otherwise than the manifest."""
-    from huggingface_hub import HfFileSystem
-
     problems = []
-    files = HfFileSystem(endpoint=api.endpoint, token=api.token)
-    for path, said in manifest["files"].items():
-        if config_of(path):
-            try:
-                with (
-                    asking(remote.repo_id, "reading"),
-                    files.open(f"datasets/{remote.repo_id}@{remote.head}/{path}") as file,
-                ):
-                    found = count_rows(file, shown=path, remote=True)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            if found != said["rows"]:
-                problems.append(f"{path} has {found} rows, not {said['rows']}")
+    for path, named in manifest["files"].items():
+        if not config_of(path):
+            continue
+        try:
+            found = ask(tree.repo_id, "reading", lambda: _count(tree, path))  # noqa: B023
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        if found != named["rows"]:
+            problems.append(f"{path} has {found} rows, not {named['rows']}")
     return problems
 
 
-def _loads(api: HfApi, remote: RemoteTree, manifest: dict[str, Any]) -> list[str]:
+def _count(tree: RemoteTree, path: str) -> int:
+    from huggingface_hub import HfFileSystem
+
+    files = HfFileSystem(endpoint=tree.api.endpoint, token=tree.api.token)
+    with files.open(f"datasets/{tree.repo_id}@{tree.head}/{path}") as file:
+        return count_rows(file, shown=path, remote=True)
+
+
+def _loads(tree: RemoteTree, manifest: dict[str, Any]) -> list[str]:
     """Configs whose first row `load_dataset` does not give."""
     import datasets
 
     problems = []
-    for config in _said(manifest):
+    for config in _rows(manifest):
         try:
             rows = datasets.load_dataset(
-                remote.repo_id,
+                tree.repo_id,
                 config,
                 split="train",
-                revision=remote.head,
+                revision=tree.head,
                 streaming=True,
-                token=api.token,
+                token=tree.api.token,
             )
             next(iter(rows), None)
         except Exception as error:  # noqa: BLE001 - whatever its readers make of a card's YAML
-            said = clean(error) or type(error).__name__
-            problems.append(f"load_dataset does not take the config {config}: {said}")
+            found = clean(error) or type(error).__name__
+            problems.append(f"load_dataset does not take the config {config}: {found}")
     return problems

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import asking
-from magpie_hub.hub.remote import MANIFEST, RemoteTree, read_bytes, read_manifest, read_remote
+from magpie_hub.hub.client import ask
+from magpie_hub.hub.tree import MANIFEST, RemoteTree, read_tree
 from magpie_hub.hub.verify import differences
 from magpie_hub.release.documents import parse_stats
 from magpie_hub.release.documents import read_manifest as read_manifest_of
@@ -74,13 +74,13 @@ def read_standing(
         UserError: There is no such repository, or no release of that recipe in it.
         HubError, Busy: The Hub failed.
     """
-    remote = read_remote(api, repo_id)
+    remote = read_tree(api, repo_id)
     if remote is None:
         raise UserError(
             f"{repo_id}: there is no such dataset, or this token may not see it; publish its first "
             f"release with {command('push', '--variant', given or name, '--build')}"
         )
-    manifest = read_manifest(api, remote)
+    manifest = remote.manifest()
     if manifest is None:
         raise UserError(
             f"{repo_id}: it holds no release of magpie-hub ({MANIFEST} is missing or is not ours), "
@@ -95,7 +95,7 @@ def read_standing(
     apart = "its manifest and its files do not fit together"
     if problems := differences(remote, manifest):
         raise UserError(f"{repo_id}: {apart}: {problems[0]}; {mend}")
-    content = read_bytes(api, remote, STATS) or b""
+    content = remote.read(STATS) or b""
     if hashlib.sha256(content).hexdigest() != manifest["files"][STATS]["sha256"]:
         raise UserError(
             f"{repo_id}: {apart}: {STATS} is not the file that the manifest names; {mend}"
@@ -170,13 +170,16 @@ def _read(
 
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
     place = f"datasets/{remote.repo_id}@{remote.head}/{path}"
-    # Each range as it is asked for: reading ahead would fetch the texts between the columns.
-    with (
-        asking(remote.repo_id, "reading"),
-        reading(f"{remote.repo_id}: {path}", remote=True),
-        files.open(place, cache_type="none") as file,
-    ):
-        return shard_cache.put(sha256, file, columns)
+
+    def read() -> CachedShard:
+        # Each range as it is asked for: reading ahead would fetch the texts between the columns.
+        with (
+            reading(f"{remote.repo_id}: {path}", remote=True),
+            files.open(place, cache_type="none") as file,
+        ):
+            return shard_cache.put(sha256, file, columns)
+
+    return ask(remote.repo_id, "reading", read, size=remote.files[path].size)
 
 
 def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
@@ -202,8 +205,7 @@ def today(api: HfApi) -> date:
     """The day, in UTC, by the Hub's clock: a runner's own may be wrong, and two would differ."""
     from huggingface_hub import get_session
 
-    with asking(api.endpoint, "asking the time of"):
-        answer = get_session().head(api.endpoint)
+    answer = ask(api.endpoint, "asking the time of", lambda: get_session().head(api.endpoint))
     try:
         return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC).date()
     except (KeyError, ValueError):

@@ -24,11 +24,8 @@ from typing import TYPE_CHECKING, Any
 from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import DriftError, MagpieError, StaleReleaseError, UserError, YieldError
 from magpie_hub.generate.scheduler import Watcher
-from magpie_hub.hub.client import connect
-from magpie_hub.hub.names import repo_of
-from magpie_hub.hub.publish import publish
-from magpie_hub.hub.push import Push
-from magpie_hub.hub.retry import ATTEMPTS, Retry
+from magpie_hub.hub.client import ATTEMPTS, Retry, connect, repo_of
+from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.hub.tags import known_tags, tag_commit
 from magpie_hub.models.source import is_remote, pin
 from magpie_hub.paths import home
@@ -184,7 +181,7 @@ class _Regeneration:
         increment = manifest["increments"][-1]
         commit = None
         if self.tick.push:
-            push = Push(
+            push = PublishOptions(
                 self.out,
                 self.recipe.name,
                 self.repo_id,

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from magpie_hub.hub.publish import publish
-from magpie_hub.hub.push import Published, Push
+from magpie_hub.hub.publish import Published, PublishOptions, publish
 from tests.hub_peer.server import HubPeer
 
 REPO = "tester/magpie-toy"
@@ -24,7 +23,7 @@ class Pusher:
 
     def __call__(self, folder: Path, token: str | None = "write", **how: Any) -> Published:
         return publish(
-            Push(folder, how.pop("name", "toy"), **how),
+            PublishOptions(folder, how.pop("name", "toy"), **how),
             say=self.said.append,
             api=self.peer.api(token),
             sleep=self.waited.append,

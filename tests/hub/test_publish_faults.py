@@ -132,11 +132,10 @@ def test_a_push_that_was_killed_is_finished_by_the_next(
         pusher = Pusher(hub_peer)
         api = hub_peer.api("write")
         setattr(api, call, lambda *a, **k: die())
-        from magpie_hub.hub.publish import publish
-        from magpie_hub.hub.push import Push
+        from magpie_hub.hub.publish import PublishOptions, publish
 
         with pytest.raises(Killed):
-            publish(Push(built, "toy"), api=api, sleep=pusher.waited.append)
+            publish(PublishOptions(built, "toy"), api=api, sleep=pusher.waited.append)
     done = push(built)
     assert done.state == "unchanged"
     assert len(hub_peer.repo(REPO).commits) == 2

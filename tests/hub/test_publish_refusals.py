@@ -191,7 +191,7 @@ def test_a_file_that_changes_after_it_was_looked_at_is_not_committed(
         shard.write_bytes(shard.read_bytes()[:-4] + b"PAR1")  # the same bytes, written anew
 
     if when == "scanned":
-        module = importlib.import_module("magpie_hub.hub.publish")
+        module = importlib.import_module("magpie_hub.hub.preflight")
         scan = module.scan_local
         monkeypatch.setattr(
             module, "scan_local", lambda *args, **how: (scan(*args, **how), spoil())[0]

@@ -344,7 +344,7 @@ def test_without_money_the_hub_is_quoted(jobs: Scheduler) -> None:
 
 # ---- the Hub's failures
 
-CREATING = ("whoami", "repo_info", "tree", "resolve", "schedules", "schedule_create")
+CREATING = ("whoami", "hardware", "repo_info", "tree", "resolve", "schedules", "schedule_create")
 REPLACING = (*CREATING, "schedule_delete")
 REMOVING = ("whoami", "schedules", "schedule_delete")
 KINDS = ("503", "lost-504", "lost-connection", "429")
@@ -610,7 +610,7 @@ def test_the_command_from_create_to_remove(
 def test_a_hub_that_is_down_ends_the_command_with_status_1(
     jobs: Scheduler, magpie: Magpie, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magpie_hub.hub.retry.ATTEMPTS", 1)
+    monkeypatch.setattr("magpie_hub.hub.client.ATTEMPTS", 1)
     jobs.peer.faults.add("schedules", "503", times=1000)
     status, out, err = magpie("show")
     assert (status, out, err.count("\n")) == (1, "", 1)

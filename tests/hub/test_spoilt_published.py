@@ -7,25 +7,30 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import MagpieError
-from magpie_hub.hub.remote import Entry, RemoteTree
+from magpie_hub.hub.tree import RemoteFile, RemoteTree
 from magpie_hub.hub.verify import differences
 from magpie_hub.recipe.regenerate import Drift
-from magpie_hub.regenerate import published as standing
+from magpie_hub.regenerate import published
 from magpie_hub.regenerate.drift.examine import examine
-from magpie_hub.release.documents import parse_manifest
 from tests.release.spoil import as_bytes, damaged, spoilt
 
 quick = settings(
     deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
 GIT = "0" * 40
+
+
+class InMemory(RemoteTree):
+    """A tree whose files are where the client would be."""
+
+    def read(self, path: str) -> bytes | None:
+        return self.api.get(path)  # type: ignore[attr-defined, no-any-return]
 
 
 class Repository:
@@ -49,18 +54,12 @@ class Repository:
                 manifest["files"][path] |= {"sha256": sha256, "bytes": len(content)}
             files["manifest.json"] = as_bytes(manifest)
         listed = {
-            path: Entry(len(content), hashlib.sha256(content).hexdigest(), None)
+            path: RemoteFile(len(content), hashlib.sha256(content).hexdigest(), None)
             for path, content in files.items()
         }
-        remote = RemoteTree("a/b", GIT, False, listed)
-
-        def manifest_of(api: Any, there: RemoteTree) -> dict[str, Any]:
-            return parse_manifest(files["manifest.json"], "a/b: manifest.json")
-
+        tree = InMemory("a/b", GIT, False, listed, files)  # type: ignore[arg-type]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(standing, "read_remote", lambda api, repo_id: remote)
-            patch.setattr(standing, "read_manifest", manifest_of)
-            patch.setattr(standing, "read_bytes", lambda api, there, path: files.get(path))
+            patch.setattr(published, "read_tree", lambda api, repo_id: tree)
             yield
 
 
@@ -73,7 +72,7 @@ def look(repository: Repository) -> str:
     """What a tick makes of what stands there, in a line; "" if it would go on from it."""
     good = json.loads(repository.files["stats.json"])
     try:
-        found = standing.read_standing(None, "a/b", "toy")  # type: ignore[arg-type]
+        found = published.read_standing(None, "a/b", "toy")  # type: ignore[arg-type]
     except MagpieError as error:
         return str(error)
     assert differences(found.remote, found.manifest) == []

@@ -119,7 +119,7 @@ def test_a_hub_that_gives_no_token_for_xet_is_said_at_once(
 def test_a_transfer_that_takes_long_says_that_it_goes_on(
     push: Pusher, hub_peer: HubPeer, built: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("magpie_hub.hub.send.WORD", 0.1)
+    monkeypatch.setattr("magpie_hub.hub.client.WORD", 0.1)
     hub_peer.faults.add("cas_xorb", "hang", seconds=0.5)
     assert push(built).state == "published"
     assert any("still sending files to" in line for line in push.said)

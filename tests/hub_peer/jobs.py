@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from huggingface_hub import JobHardware
 from starlette.responses import Response
 
 from tests.hub_peer.routing import Call, Refusal, Route, ok, route
@@ -22,6 +21,22 @@ from tests.hub_peer.tokens import may_write, owns, signed_in
 NEXT_RUN = "2030-01-07T03:00:00.000Z"
 _NAMES = ("@annually", "@yearly", "@monthly", "@weekly", "@daily", "@hourly")
 _FIELD = re.compile(r"(\*|\d+(-\d+)?|[A-Z]{3}(-[A-Z]{3})?)(/\d+)?(,\d+(-\d+)?)*")
+MACHINES = {
+    "cpu-basic": (None, 0, 0.01),
+    "cpu-upgrade": (None, 0, 0.03),
+    "t4-small": ("T4", 16, 0.40),
+    "l4x1": ("L4", 24, 0.80),
+    "l4x4": ("L4", 96, 3.80),
+    "a10g-small": ("A10G", 24, 1.00),
+    "l40sx1": ("L40S", 48, 1.80),
+    "a100-large": ("A100", 80, 2.50),
+    "h200": ("H200", 141, 5.00),
+    "rtx-pro-6000x2": ("RTX PRO 6000", 192, 5.50),
+    "l40sx4": ("L40S", 192, 8.30),
+    "h200x8": ("H200", 1128, 40.00),
+    "inf2x6": ("Inferentia2", 192, 0.10),
+}
+"""Some machines of HF Jobs: accelerator, GB of its memory, and dollars an hour."""
 _LABEL = re.compile(r"[A-Za-z0-9_-]{0,100}")
 
 
@@ -86,6 +101,32 @@ def _shown(job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
+def _hardware(call: Call) -> Response:
+    """As ``GET /api/jobs/hardware`` of the Hub answers, prices by the minute."""
+    return ok([_machine(name, *machine) for name, machine in MACHINES.items()])
+
+
+def _machine(name: str, model: str | None, gigabytes: int, dollars: float) -> dict[str, Any]:
+    accelerator = {
+        "type": "gpu",
+        "model": model,
+        "quantity": "1",
+        "vram": f"{gigabytes} GB",
+        "manufacturer": "AWS" if name.startswith("inf") else "Nvidia",
+    }
+    return {
+        "name": name,
+        "prettyName": name,
+        "cpu": "2 vCPU",
+        "ram": "16 GB",
+        "ephemeralStorage": "20 GB",
+        "accelerator": accelerator if model else None,
+        "unitCostMicroUSD": round(dollars / 60 * 1e6),
+        "unitCostUSD": dollars / 60,
+        "unitLabel": "minute",
+    }
+
+
 def _list(call: Call) -> Response:
     namespace, wanted = _namespace(call), call.query.get("label")
     return ok(
@@ -130,7 +171,7 @@ def _check(schedule: str, spec: dict[str, Any]) -> None:
     fields = schedule.split(" ")
     if schedule not in _NAMES and not (len(fields) == 5 and all(map(_is_field, fields))):
         raise Refusal(400, f"Invalid cron expression: {schedule}")
-    if spec["flavor"] not in [flavor.value for flavor in JobHardware]:
+    if spec["flavor"] not in MACHINES:
         raise Refusal(400, f"Invalid flavor: {spec['flavor']}")
     labels = spec.setdefault("labels", {})
     if not all(_LABEL.fullmatch(text) for pair in labels.items() for text in pair):
@@ -167,6 +208,7 @@ def _run(call: Call) -> Response:
 
 _ALL = "/api/scheduled-jobs/{namespace}"
 ROUTES: list[Route] = [
+    route("GET", "/api/jobs/hardware", "hardware", _hardware),
     route("GET", _ALL, "schedules", _list),
     route("POST", _ALL, "schedule_create", _create),
     route("GET", _ALL + "/{id}", "schedule", _show),

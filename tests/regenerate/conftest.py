@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.api import build
-from magpie_hub.hub.publish import publish
-from magpie_hub.hub.push import Push
+from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.regenerate.run import regenerate
 from magpie_hub.regenerate.tick import Regenerated, Tick
 from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
@@ -65,7 +64,7 @@ class Ticker:
 
 @pytest.fixture
 def ticker(hub_peer: HubPeer, recipe: Path, tmp_path: Path) -> Ticker:  # noqa: F811
-    publish(Push(tmp_path / "tiny", "tiny"), api=hub_peer.api("write"))
+    publish(PublishOptions(tmp_path / "tiny", "tiny"), api=hub_peer.api("write"))
     return Ticker(hub_peer, recipe)
 
 

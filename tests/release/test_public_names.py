@@ -12,8 +12,7 @@ import yaml
 
 from magpie_hub.cli.init import write_builder
 from magpie_hub.errors import UserError
-from magpie_hub.hub.publish import publish
-from magpie_hub.hub.push import Push
+from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.models.source import ModelSource, is_folder
 from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import load_recipe, parse_recipe
@@ -251,6 +250,6 @@ def test_the_recipe_that_init_writes_says_no_path_but_in_its_model(
 def test_a_push_asks_for_the_names_that_are_missing(folder: Path, tmp_path: Path) -> None:
     release = release_of(folder, tmp_path)
     with pytest.raises(UserError, match=r"model_name: NAMESPACE/NAME") as caught:
-        publish(Push(release.path, "toy", "ns/toy"), say=print)
+        publish(PublishOptions(release.path, "toy", "ns/toy"), say=print)
     assert "generates nothing" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,11 +1,11 @@
-"""Jobs: the scheduled jobs of one namespace that are ours, found, made and removed.
+"""Scheduled jobs of one namespace that are ours: found, made and removed.
 
-The Hub keeps a job's environment as it was made with, and shows it in lists: by the variables
-`MARK` and `CONTENT` a schedule is known again, whatever a person has done to its labels since.
+The Hub keeps a job's environment as it was made with, and shows it in lists. A schedule is known by
+the variables `MARK` and `CONTENT`, even if somebody has changed its labels.
 
-Of several with one mark the newest stands, whoever made it, and the older ones are removed. That is
-what an answer that was lost, a removal that failed and two callers at once come down to: nobody
-removes a schedule unless there is a newer one, so that there is always one.
+Of several with one mark the newest counts, and the older ones are removed. A schedule is removed
+only when there is a newer one, so that there is always one: after a lost answer, after a removal
+that failed, and when two callers make one at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import Busy, asking
-from magpie_hub.hub.retry import ATTEMPTS, Retry
+from magpie_hub.hub.client import ATTEMPTS, Busy, Retry, ask
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, ScheduledJobInfo
@@ -39,7 +38,7 @@ class JobRun:
         at: When it was started.
         url: Its page, with its log.
         stage: COMPLETED, ERROR, RUNNING, …; None if that was not asked, or the Hub forgot it.
-        message: What the Hub says to it.
+        message: The Hub's words about it.
     """
 
     id: str
@@ -95,13 +94,13 @@ class Jobs:
     Args:
         api: The Hub's client.
         namespace: Whose they are.
-        patience: Asks the Hub until it answers.
+        retry: Asks the Hub until it answers.
     """
 
     def __init__(self, api: HfApi, namespace: str, retry: Retry) -> None:
         self._api = api
         self.namespace = namespace
-        self._patience = retry
+        self._retry = retry
         self._what = f"the scheduled jobs of {namespace}"
 
     def find(self, mark: str | None = None) -> list[Scheduled]:
@@ -111,7 +110,7 @@ class Jobs:
             UserError: There is no such namespace, or the Hub refuses.
             HubError: The Hub failed.
         """
-        found = self._patience.ask(self._list)
+        found = self._retry.ask(self._list)
         return [job for job in found if mark in (None, job.mark)]
 
     def make(
@@ -133,22 +132,23 @@ class Jobs:
             HubError: The Hub failed; the message says what the namespace holds.
         """
         known = {job.id for job in there}
-        before = self._patience.holds
+        before = self._retry.holds
+        failure = ""
         for attempt in range(ATTEMPTS):
+            made: list[Scheduled] = []
             try:
                 made = [self._post(mark, content, spec)]
-                self._patience.holds = f"the new schedule {made[0].id}, and any older one beside it"
+                self._retry.holds = f"the new schedule {made[0].id}, and any older one beside it"
             except Busy as error:
-                made, busy = [], error
-                self._patience.holds = f"{before}, and perhaps the new schedule too"
+                busy, failure = error, str(error)
+                self._retry.holds = f"{before}, and perhaps the new schedule too"
             found = {job.id: job for job in (*made, *self.find(mark))}
             if found.keys() - known:
                 return sorted(found.values(), key=_age)
-            self._patience.holds = before
-            if attempt == ATTEMPTS - 1:
-                raise self._patience.give_up(str(busy))
-            self._patience.wait(busy, attempt)
-        raise AssertionError
+            self._retry.holds = before
+            if attempt < ATTEMPTS - 1:
+                self._retry.wait(busy, attempt)
+        raise self._retry.give_up(failure)
 
     def remove(self, jobs: Iterable[Scheduled], beside: str = "") -> tuple[str, ...]:
         """Removes schedules; one that is gone already is as good.
@@ -163,33 +163,26 @@ class Jobs:
         Raises:
             HubError: The Hub failed; the message says what the namespace holds.
         """
-        left = [job.id for job in jobs]
-        gone: tuple[str, ...] = ()
-        while left:
-            self._patience.holds = f"{beside}the schedule {' and '.join(left)}"
-            self._remove_one(left[0])
-            gone += (left.pop(0),)
-        return gone
+        ids = [job.id for job in jobs]
+        for number, schedule_id in enumerate(ids):
+            self._retry.holds = f"{beside}the schedule {' and '.join(ids[number:])}"
+            self._retry.ask(lambda: self._remove(schedule_id))  # noqa: B023
+        return tuple(ids)
 
-    def _remove_one(self, schedule_id: str) -> None:
-        for attempt in range(ATTEMPTS):
-            try:
-                self._delete(schedule_id)
-            except Busy as busy:
-                if all(job.id != schedule_id for job in self.find()):
-                    return
-                if attempt == ATTEMPTS - 1:
-                    raise self._patience.give_up(str(busy)) from None
-                self._patience.wait(busy, attempt)
-            else:
-                return
+    def _remove(self, schedule_id: str) -> None:
+        try:
+            self._delete(schedule_id)
+        except Busy:
+            # The answer may have been lost.
+            if any(job.id == schedule_id for job in self.find()):
+                raise
 
     def last_run(self, job: Scheduled) -> JobRun | None:
         """The last run of a schedule, and what has become of it."""
         run = job.last_run
         if run is None:
             return None
-        stage, message = self._patience.ask(lambda: self._outcome(run.id))
+        stage, message = self._retry.ask(lambda: self._outcome(run.id))
         return JobRun(run.id, run.at, run.url, stage, message)
 
     # ---- single requests
@@ -197,7 +190,7 @@ class Jobs:
     def _list(self) -> list[Scheduled]:
         from huggingface_hub.errors import HfHubHTTPError
 
-        with asking(self._what, "reading"):
+        def read() -> list[Scheduled]:
             try:
                 jobs = self._api.list_scheduled_jobs(namespace=self.namespace)
             except HfHubHTTPError as error:
@@ -210,22 +203,28 @@ class Jobs:
             ours = (job for job in jobs if "@" in (job.job_spec.environment or {}).get(MARK, ""))
             return sorted(map(self._view, ours), key=_age)
 
+        return ask(self._what, "reading", read)
+
     def _post(self, mark: str, content: str, spec: Mapping[str, Any]) -> Scheduled:
-        # Labels are for people: they find a schedule by them on the Hub's pages.
+        # Users find a schedule by its labels on the Hub's pages.
         labels = {"name": _label(f"magpie-{mark}"), "magpie": _label(mark.partition("@")[0])}
-        with asking(self._what, "adding to"):
+        environment = {**spec.get("env", {}), MARK: mark, CONTENT: content}
+
+        def post() -> Scheduled:
             made = self._api.create_scheduled_job(
-                **{**spec, "env": {**spec.get("env", {}), MARK: mark, CONTENT: content}},
+                **{**spec, "env": environment},
                 concurrency=False,
                 labels=labels,
                 namespace=self.namespace,
             )
             return self._view(made)
 
+        return ask(self._what, "adding to", post)
+
     def _delete(self, schedule_id: str) -> None:
         from huggingface_hub.errors import HfHubHTTPError
 
-        with asking(self._what, "removing from"):
+        def delete() -> None:
             try:
                 self._api.delete_scheduled_job(
                     scheduled_job_id=schedule_id, namespace=self.namespace
@@ -234,10 +233,12 @@ class Jobs:
                 if error.response.status_code != 404:
                     raise
 
+        ask(self._what, "removing from", delete)
+
     def _outcome(self, job_id: str) -> tuple[str | None, str | None]:
         from huggingface_hub.errors import HfHubHTTPError
 
-        with asking(self._what, "reading"):
+        def read() -> tuple[str | None, str | None]:
             try:
                 status = self._api.inspect_job(job_id=job_id, namespace=self.namespace).status
             except HfHubHTTPError as error:
@@ -245,6 +246,8 @@ class Jobs:
                     return None, None
                 raise
             return str(status.stage), status.message
+
+        return ask(self._what, "reading", read)
 
     def _view(self, job: ScheduledJobInfo) -> Scheduled:
         spec, last = job.job_spec, job.status.last_job

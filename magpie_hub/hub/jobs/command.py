@@ -1,14 +1,13 @@
-"""Containers: what a scheduled job runs, and in which image.
+"""The command of a scheduled job, and the image that it runs in.
 
     python3 -m pip install REQUIREMENT; magpie-hub regenerate --variant air … --push
 
-A recipe of one's own comes along in the job's environment, for a job sees no other machine's
-files. All of it is one shell's, for a job has one command, and everything that a person has named
-is quoted word by word. The report goes to the job's log, for the container ends with the job; its
-exit status is the tick's.
+The user's own recipe is in the job's environment, since a job sees no other machine's files. All
+steps are one shell command, and every word that the user has named is quoted. The report goes to
+the job's log, since the container ends with the job; the job's exit status is the tick's.
 
-A job's command can be read by everybody who sees the namespace's jobs, so nothing that looks like
-a password or a token is let into it.
+Everybody who sees the namespace's jobs can read a job's command, so nothing that looks like a
+password or a token is let into it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ every driver since CUDA 12 meets; the plain tag asks for CUDA 13's."""
 REPORT = "/tmp/report.md"
 
 RECIPE = "/tmp/recipe.magpie.yaml"
-"""Where a recipe of one's own is in the container."""
+"""Where the user's own recipe is in the container."""
 
 RECIPE_VARIABLE = "RECIPE_BASE64"
 """Variable of the job's environment that holds it; a name with MAGPIE_ would be a setting."""
@@ -46,7 +45,7 @@ _OF_THIS_MACHINE = re.compile(r"file:|memory:|[./~\\]|[A-Za-z]:\\")
 
 
 def default_requirement() -> str:
-    """What pip installs if nobody says: this version of the package."""
+    """What pip installs by default: this version of the package."""
     return f"magpie-hub[vllm,judges]=={version('magpie-hub')}"
 
 
@@ -80,8 +79,8 @@ def job_command(
         requirement: What pip installs: a requirement, a wheel's URL, or a URL that begins with
             ``git+``.
         grow: Rows that a tick adds; None for the recipe's.
-        state: URL where what must survive the job is kept; None for the recipe's.
-        own: Whether the recipe is one's own, and comes with the job's environment.
+        state: URL where unfinished work is kept; None for the recipe's.
+        own: Whether the recipe is the user's own, and comes with the job's environment.
 
     Raises:
         UserError: Something names a place on this machine, which a job does not see, or holds a
@@ -114,7 +113,7 @@ def job_command(
 
 
 def _refuse_secrets(what: str, text: str) -> None:
-    # What names a person is no secret: git@ and the like.
+    # A user's name alone, as in git@, is no secret.
     secret = any(not kinds()[kind] for kind, _ in scan_text(text))
     if secret or any(user != "git" for user in _USER.findall(text)):
         raise UserError(

@@ -1,11 +1,11 @@
 """Schedules: HF scheduled jobs that regenerate variants, one for a variant and repository.
 
 A schedule is replaced, not changed: the new one is made first and the older ones are removed then,
-so that nothing that goes wrong in between leaves none. Two that stand side by side for a while do
-no harm but cost, for a tick is published once; the next call removes the older.
+so that a failure in between never leaves none. Two at a time do no harm but cost, since a tick is
+published once; the next call removes the older.
 
-The job's token is a secret of it: the Hub keeps it encrypted, gives it to the job as HF_TOKEN and
-shows its name only. So whether it is still the right one cannot be seen, and `renew` is there.
+The job's token is a secret of the job: the Hub keeps it encrypted, gives it to the job as HF_TOKEN
+and shows only its name. Whether it is still the right one cannot be seen, so `renew` replaces it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import connect
+from magpie_hub.hub.client import Retry, Say, Sleep, connect
 from magpie_hub.hub.jobs.client import Jobs, Scheduled
 from magpie_hub.hub.jobs.command import (
     IMAGE,
@@ -28,10 +27,9 @@ from magpie_hub.hub.jobs.command import (
     job_command,
     packed_recipe,
 )
-from magpie_hub.hub.jobs.hardware import choose_flavor
-from magpie_hub.hub.jobs.token import caller, find_secret
-from magpie_hub.hub.remote import read_manifest, read_remote
-from magpie_hub.hub.retry import Retry
+from magpie_hub.hub.jobs.hardware import choose_flavor, list_flavors
+from magpie_hub.hub.jobs.token import caller, find_token
+from magpie_hub.hub.tree import read_tree
 from magpie_hub.models.source import is_remote
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import load_recipe
@@ -40,9 +38,6 @@ from magpie_hub.shell import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-Say = Callable[[str], None]
-Sleep = Callable[[float], None]
 
 CRON_NAMES = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly", "@annually")
 """Names in place of a cron expression (huggingface.co/docs/hub/jobs-schedule)."""
@@ -56,9 +51,9 @@ class Schedule:
     """What is asked for.
 
     Attributes:
-        name: A variant's name, or the path of a recipe of one's own.
-        repo_id: NAMESPACE/NAME of its dataset; None for the recipe's, or magpie-NAME of whoever
-            the job's token belongs to.
+        name: A variant's name, or the path of the user's recipe.
+        repo_id: NAMESPACE/NAME of its dataset; None for the recipe's, or magpie-NAME of the
+            owner of the job's token.
         cron: When, in UTC: five fields, or one of `CRON_NAMES`.
         grow: Rows that a tick adds; None for the recipe's.
         state: URL where what must survive a job is kept; None for the recipe's.
@@ -87,11 +82,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What making a schedule came to.
+    """What came of making a schedule.
 
     Attributes:
         state: "created", "unchanged" or "replaced".
-        schedule: The one that stands.
+        schedule: The schedule as it is now.
         removed: Ids of those that it took the place of.
     """
 
@@ -121,16 +116,13 @@ def create(
         UserError: Something is refused; nothing was changed.
         HubError: The Hub failed; the message says what it holds.
     """
-    named = schedule.name
-    recipe, packed = _recipe(named)
+    recipe, packed = _recipe(schedule.name)
     cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
-    flavor = choose_flavor(recipe, schedule.flavor).name
-    image = schedule.image or IMAGE
     requirement = schedule.requirement or default_requirement()
     api = api or connect()
     first = Retry("the Hub", say, sleep)
-    secret = first.ask(lambda: find_secret(api, token))
-    repo_id = schedule.repo_id or recipe.hub.repo_id or f"{secret.owner}/magpie-{recipe.name}"
+    job_token = first.ask(lambda: find_token(api, token))
+    repo_id = schedule.repo_id or recipe.hub.repo_id or f"{job_token.owner}/magpie-{recipe.name}"
     command = job_command(
         recipe.name,
         repo_id,
@@ -139,17 +131,20 @@ def create(
         state=schedule.state,
         own=packed is not None,
     )
-    first.ask(lambda: _check_release(_client_of(api, secret.token), repo_id, recipe, named))
+    flavor = choose_flavor(recipe, first.ask(lambda: list_flavors(api)), schedule.flavor).name
+    client = _client_of(api, job_token.token)
+    first.ask(lambda: _check_release(client, repo_id, recipe, schedule.name))
     jobs = _jobs(api, schedule.namespace, say, sleep)
 
+    image = schedule.image or IMAGE
     asked = (cron, image, command, flavor, seconds, *([packed] if packed else ()))
     content = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
     mark = f"{recipe.name}@{repo_id}"
     there = jobs.find(mark)
     newest = there[-1] if there else None
-    if newest and not schedule.renew and _stands(newest, content, cron, schedule.suspended):
-        return Made("unchanged", newest, _settle(jobs, there))
-    keeps = newest is not None and newest.suspended
+    if newest and not schedule.renew and _is_as_asked(newest, content, cron, schedule.suspended):
+        return Made("unchanged", newest, _remove_older(jobs, there))
+    was_suspended = newest is not None and newest.suspended
     there = jobs.make(
         mark,
         content,
@@ -159,15 +154,15 @@ def create(
             "command": command,
             "flavor": flavor,
             "timeout": seconds,
-            "suspend": keeps if schedule.suspended is None else schedule.suspended,
-            "secrets": {"HF_TOKEN": secret.token},
+            "suspend": was_suspended if schedule.suspended is None else schedule.suspended,
+            "secrets": {"HF_TOKEN": job_token.token},
             "env": {RECIPE_VARIABLE: packed} if packed else {},
         },
         there,
     )
     if there[-1].content != content:
-        say("somebody else has scheduled it at the same time, otherwise; theirs stands")
-    return Made("replaced" if newest else "created", there[-1], _settle(jobs, there))
+        say("somebody else has scheduled it otherwise at the same time; theirs is kept")
+    return Made("replaced" if newest else "created", there[-1], _remove_older(jobs, there))
 
 
 def show(
@@ -253,14 +248,14 @@ def _find(jobs: Jobs, name: str | None, repo_id: str | None) -> list[Scheduled]:
     return found
 
 
-def _settle(jobs: Jobs, there: list[Scheduled]) -> tuple[str, ...]:
+def _remove_older(jobs: Jobs, there: list[Scheduled]) -> tuple[str, ...]:
     """Removes all but the newest."""
     return jobs.remove(there[:-1], f"the schedule {there[-1].id}, and as a leftover beside it ")
 
 
-def _stands(job: Scheduled, content: str, cron: str, suspended: bool | None) -> bool:
+def _is_as_asked(job: Scheduled, content: str, cron: str, suspended: bool | None) -> bool:
     """Whether a schedule is what is asked for."""
-    # Its time and whether it is suspended, a person may have changed since on the Hub's pages.
+    # Its time, and whether it is suspended, may have been changed on the Hub's pages since.
     return job.content == content and job.cron == cron and suspended in (None, job.suspended)
 
 
@@ -294,11 +289,11 @@ def _client_of(api: HfApi, token: str) -> HfApi:
 
 
 def _check_release(api: HfApi, repo_id: str, recipe: Recipe, named: str) -> None:
-    """Makes sure that there is what a tick goes on from, of a recipe as the caller names it."""
+    """Makes sure that there is a release for a tick to go on from."""
     if repo_id.count("/") != 1:
         raise UserError(f"{repo_id}: a dataset's name is NAMESPACE/NAME")
-    remote = read_remote(api, repo_id)
-    manifest = read_manifest(api, remote) if remote is not None else None
+    tree = read_tree(api, repo_id)
+    manifest = tree.manifest() if tree is not None else None
     if manifest is None or manifest.get("name") != recipe.name:
         raise UserError(
             f"{repo_id}: the job's token sees no release of {recipe.name} there to go on from; "
@@ -308,7 +303,7 @@ def _check_release(api: HfApi, repo_id: str, recipe: Recipe, named: str) -> None
 
 
 def _cron(text: str) -> str:
-    """When, with single spaces; what stands in the fields is for the Hub to judge."""
+    """When, with single spaces; the Hub checks what the fields hold."""
     words = text.split()
     named = len(words) == 1 and words[0] in CRON_NAMES
     if not named and (len(words) != 5 or text.lstrip().startswith("@")):

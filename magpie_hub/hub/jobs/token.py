@@ -1,4 +1,4 @@
-"""The token that a job is given, looked at before it is: whose it is, and whether it will do."""
+"""The token that a job is given: whose it is, and whether it can publish for long enough."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import LOG_IN, asking
+from magpie_hub.hub.client import LOG_IN, ask
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -16,7 +16,7 @@ _SHORT_LIVED = ("hf_jwt_", "hf_oauth_")
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class JobToken:
     """A token of the Hub.
 
     Attributes:
@@ -28,8 +28,8 @@ class Secret:
     owner: str
 
 
-def find_secret(api: HfApi, token: str | None = None) -> Secret:
-    """Looks at the token that a job is to be given.
+def find_token(api: HfApi, token: str | None = None) -> JobToken:
+    """Checks the token that a job is to be given.
 
     Args:
         api: The Hub's client.
@@ -38,7 +38,7 @@ def find_secret(api: HfApi, token: str | None = None) -> Secret:
     Raises:
         UserError: There is none, the Hub does not know it, it may not write, or it ends within
             hours.
-        Busy, HubError: See `asking`.
+        Busy, HubError: See `ask`.
     """
     token = token or _own(api)
     if token.startswith(_SHORT_LIVED):
@@ -53,15 +53,15 @@ def find_secret(api: HfApi, token: str | None = None) -> Secret:
             "the job's token may only read, and a tick publishes: give it one with the write role, "
             "or a fine-grained one that may write to the dataset (--token-from)"
         )
-    return Secret(token, owner)
+    return JobToken(token, owner)
 
 
 def caller(api: HfApi) -> str:
-    """Name of whoever asks.
+    """Name of the user whose token the client has.
 
     Raises:
         UserError: The Hub knows no such token, or there is none.
-        Busy, HubError: See `asking`.
+        Busy, HubError: See `ask`.
     """
     return _whoami(api, _own(api))[0]
 
@@ -69,16 +69,19 @@ def caller(api: HfApi) -> str:
 def _own(api: HfApi) -> str:
     from huggingface_hub import get_token
 
-    with asking("the Hub", "asking"):
-        token = get_token() if api.token is None or api.token is True else api.token
+    token = api.token
+    if token is None or token is True:
+        token = ask("the Hub", "asking", get_token)
     if not token:
         raise UserError(LOG_IN)
     return str(token)
 
 
 def _whoami(api: HfApi, token: str) -> tuple[str, str | None]:
-    """Whose token it is, and its role; None for one of finer grain."""
-    with asking("the Hub", "asking"):
+    """Whose token it is, and its role; None for a fine-grained one."""
+
+    def read() -> tuple[str, str | None]:
         who = api.whoami(token=token, cache=True)
-        role = (who.get("auth", {}).get("accessToken") or {}).get("role")
-        return str(who["name"]), role
+        return str(who["name"]), (who.get("auth", {}).get("accessToken") or {}).get("role")
+
+    return ask("the Hub", "asking", read)
