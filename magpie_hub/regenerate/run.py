@@ -33,7 +33,7 @@ from magpie_hub.pipeline.background import Background
 from magpie_hub.pipeline.run import Run, Say, open_recipe
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.regenerate.drift.examine import DriftReport, examine
-from magpie_hub.regenerate.drift.report import report
+from magpie_hub.regenerate.drift.report import write_report
 from magpie_hub.regenerate.published import PublishedRelease, read_standing, shelve, today
 from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, check_report, day_of, tag_of
 from magpie_hub.release.documents import read_manifest
@@ -268,8 +268,8 @@ class _Regeneration:
             DriftError: They are refused.
         """
         wanted = self.recipe.regenerate.drift.model_copy(update=bounds)
-        found = examine(standing.stats, fresh, wanted, anew=self.tick.refresh)
-        text = report(
+        found = examine(standing.stats, fresh, wanted, full_refresh=self.tick.refresh)
+        text = write_report(
             found,
             name=self.recipe.name,
             tick=name,

@@ -1,11 +1,11 @@
-"""The examination of an increment: all checks, and what comes of each.
+"""Examines new rows: runs all drift checks and decides what comes of each.
 
 A difference fails a check when it is both large (over the bound) and sure (p under the
-significance), and warns when it is sure and over half of the bound: a small increment differs by
-much for no reason, and a large one surely differs by little. One that is large and not sure is
-neither good nor bad, and is called unsure. P-values are corrected for the number
-of checks (Holm), so the chance that an increment like what is published fails at all is at most
-the significance, however many turns and judges it has.
+significance). It warns when it is sure and over half of the bound. A large difference that is not
+sure is called unsure: a small increment differs by much for no reason.
+
+P-values are corrected for the number of checks (Holm). So the chance that an increment like the
+published rows is refused is at most the significance, however many turns and judges it has.
 """
 
 from __future__ import annotations
@@ -15,18 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from magpie_hub.recipe.regenerate import Drift
-from magpie_hub.regenerate.drift.absolute import floors
-from magpie_hub.regenerate.drift.check import Check, State
-from magpie_hub.regenerate.drift.duplicates import duplicates
-from magpie_hub.regenerate.drift.lengths import lengths
-from magpie_hub.regenerate.drift.means import means
-from magpie_hub.regenerate.drift.mixes import mixes
-from magpie_hub.regenerate.drift.shares import shares
+from magpie_hub.regenerate.drift.checks import KINDS, Check, State, check_floors
 from magpie_hub.regenerate.drift.significance import holm
 from magpie_hub.release.card.funnel import steps
-
-KINDS = (shares, duplicates, mixes, lengths, means)
-"""The kinds of checks that compare two sets."""
 
 HEADLINE = (
     "yield",
@@ -46,7 +37,7 @@ class Reason:
     Attributes:
         code: The reason, without details.
         says: The reason in words; "" if it is not known.
-        published: Share of the planned rows of what is published.
+        published: Share of the planned rows of the published release.
         new: Share of the new planned rows.
     """
 
@@ -58,7 +49,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What was looked at, and what was found.
+    """What was checked, and what was found.
 
     Attributes:
         checks: All checks, in the order of their kinds.
@@ -71,69 +62,72 @@ class DriftReport:
     @property
     def failed(self) -> tuple[Check, ...]:
         """Checks for which the increment is refused."""
-        return tuple(check for check in self.checks if check.state == "failed")
+        return self._in("failed")
 
     @property
     def warnings(self) -> tuple[Check, ...]:
-        """Checks that a person should look at."""
-        return tuple(check for check in self.checks if check.state == "warning")
+        """Checks that the user should look at."""
+        return self._in("warning")
 
     @property
     def unsure(self) -> tuple[Check, ...]:
-        """Checks that are over their bounds, with too few rows to tell whether that is chance."""
-        return tuple(check for check in self.checks if check.state == "unsure")
+        """Checks over their bounds, with too few rows to tell whether that is chance."""
+        return self._in("unsure")
 
     @property
     def state(self) -> State:
-        """The worst state of any check; one that is unsure refuses nothing and warns of nothing."""
+        """The worst state of any check; an unsure one refuses nothing and warns of nothing."""
         return "failed" if self.failed else "warning" if self.warnings else "ok"
+
+    def _in(self, state: State) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if check.state == state)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the manifest: what is not ok, and the headline figures."""
-        headline = {check.name: check for check in self.checks if check.name in HEADLINE}
-        figures = {name: headline[name].to_json() for name in HEADLINE if name in headline}
+        by_name = {check.name: check.to_json() for check in self.checks}
         return {
             "state": self.state,
             "checks": len(self.checks),
             "unsure": len(self.unsure),
             "not_ok": [check.to_json() for check in (*self.failed, *self.warnings)],
             "figures": {
-                name: {"published": figure["published"], "new": figure["new"]}
-                for name, figure in figures.items()
+                name: {key: by_name[name][key] for key in ("published", "new")}
+                for name in HEADLINE
+                if name in by_name
             },
         }
 
 
 def examine(
     published: Mapping[str, Any],
-    increment: Mapping[str, Any],
+    new: Mapping[str, Any],
     bounds: Drift,
     *,
-    anew: bool = False,
+    full_refresh: bool = False,
 ) -> DriftReport:
-    """Compares new rows with what is published.
+    """Compares new rows with the published ones.
 
     Args:
         published: `stats.json` of the whole published release.
-        increment: `stats.json` of the new rows alone. Of rows that could not be finished, `funnel`
-            is enough; what it lacks is not checked.
+        new: `stats.json` of the new rows alone. Of rows that could not be finished, `funnel` is
+            enough; what it lacks is not checked.
         bounds: The recipe's bounds; a check whose bound is None is left out.
-        anew: Whether the rows shall take the place of the published ones. What has changed is then
-            what was wanted: a difference warns, and floors and ceilings alone refuse.
+        full_refresh: Whether the rows replace the published ones. A change is wanted then, so a
+            difference only warns; floors and ceilings still refuse.
     """
-    found = [check for kind in KINDS for check in kind(published, increment, bounds)]
+    found = [check for kind in KINDS for check in kind(published, new, bounds)]
     corrected = iter(holm([check.p for check in found if check.p is not None]))
-    compared = [
+    judged = [
         _judged(check, None if check.p is None else next(corrected), bounds.significance)
         for check in found
     ]
-    if anew:
-        compared = [
+    if full_refresh:
+        judged = [
             replace(check, state="warning") if check.state == "failed" else check
-            for check in compared
+            for check in judged
         ]
-    reasons = _reasons(published["funnel"], increment["funnel"])
-    return DriftReport((*compared, *floors(increment, bounds)), reasons)
+    reasons = _reasons(published["funnel"], new["funnel"])
+    return DriftReport((*judged, *check_floors(new, bounds)), reasons)
 
 
 def _judged(check: Check, p: float | None, significance: float) -> Check:
@@ -145,15 +139,14 @@ def _judged(check: Check, p: float | None, significance: float) -> Check:
     return replace(check, p=p, state=state)
 
 
-def _reasons(published: Mapping[str, Any], increment: Mapping[str, Any]) -> tuple[Reason, ...]:
-    sets = []
-    says: dict[str, str] = {}
-    for funnel in (published, increment):
-        found = steps(funnel)
-        says |= {step.code: step.says for step in found}
-        sets.append({step.code: step.rows / max(1, funnel["planned"]) for step in found})
-    old, new = sets
+def _reasons(published: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Reason, ...]:
+    old, now = ({step.code: step for step in steps(funnel)} for funnel in (published, new))
+
+    def share(found: Mapping[str, Any], code: str, funnel: Mapping[str, Any]) -> float:
+        return found[code].rows / max(1, funnel["planned"]) if code in found else 0.0
+
     reasons = [
-        Reason(code, words, old.get(code, 0.0), new.get(code, 0.0)) for code, words in says.items()
+        Reason(code, step.says, share(old, code, published), share(now, code, new))
+        for code, step in {**old, **now}.items()
     ]
     return tuple(sorted(reasons, key=lambda one: (-one.new, -one.published, one.code)))

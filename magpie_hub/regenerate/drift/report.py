@@ -1,16 +1,16 @@
-"""The report of an examination: Markdown for a CI job's summary, and for whoever has to decide.
+"""Writes a drift report in Markdown, for a CI job's summary and for the user who decides.
 
 Names of labels, reasons and judges are other people's words, and so is every sentence that holds
-one: they pass through `magpie_hub.release.card.markdown`.
+one: they are escaped by `magpie_hub.release.card.markdown`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from magpie_hub.regenerate.drift.check import Check
+from magpie_hub.regenerate.drift.checks import Check
 from magpie_hub.regenerate.drift.examine import DriftReport, Reason
-from magpie_hub.release.card import numbers as numerals
+from magpie_hub.release.card import numbers
 from magpie_hub.release.card.markdown import cell, code, inline
 from magpie_hub.release.card.numbers import NOTHING
 
@@ -29,8 +29,8 @@ NOTE = (
 )
 
 
-def report(
-    examination: DriftReport,
+def write_report(
+    drift: DriftReport,
     *,
     name: str,
     tick: str,
@@ -43,33 +43,33 @@ def report(
     """Writes the report.
 
     Args:
-        examination: What was found.
+        drift: What was found.
         name: The recipe's name.
         tick: Id of the tick that made the rows.
         tag: The tag that they get if they are published; None if that is not known.
         repo_id: Where they are published; None if that is not known.
         published_rows: Rows that are published before.
         new_rows: Rows that the tick made.
-        notes: What else is to be known of it, a sentence each.
+        notes: More to be known, a sentence each.
 
     Returns:
         Markdown: the verdict in one sentence, what is wrong in words, the checks side by side, the
         worst first, and the reject reasons side by side.
     """
-    rows = numerals.plural(new_rows, "new row")
+    rows = numbers.plural(new_rows, "new row")
     made = f"the {rows} of {code(name)} (tick {code(tick)})"
     where = f" in {code(repo_id)}" if repo_id else ""
-    there = f"the {numerals.plural(published_rows, 'row')} published{where}"
-    failed, warnings = examination.failed, examination.warnings
+    there = f"the {numbers.plural(published_rows, 'row')} published{where}"
+    failed, warnings = drift.failed, drift.warnings
     if failed:
-        checks = numerals.plural(len(failed), "check")
+        checks = numbers.plural(len(failed), "check")
         verdict = f"Refused: {made} failed {checks} against {there}."
     else:
-        but = f" with {numerals.plural(len(warnings), 'warning')}" if warnings else ""
+        but = f" with {numbers.plural(len(warnings), 'warning')}" if warnings else ""
         going = f"; their tag is {code(tag)}" if tag else ""
         verdict = f"Passed{but}: {made} are like {there}{going}."
-        if unsure := len(examination.unsure):
-            checks = numerals.plural(unsure, "check")
+        if unsure := len(drift.unsure):
+            checks = numbers.plural(unsure, "check")
             verdict += f" For {checks} there are too few rows to tell."
     parts = [
         verdict,
@@ -77,11 +77,11 @@ def report(
         _sentences("What failed", failed),
         _sentences("What to look at", warnings),
         "## Checks",
-        _checks(sorted(examination.checks, key=lambda check: [*STATES].index(check.state))),
+        _checks(sorted(drift.checks, key=lambda check: [*STATES].index(check.state))),
         NOTE,
     ]
-    if examination.reasons:
-        parts += ["## Reject reasons", _reasons(examination.reasons)]
+    if drift.reasons:
+        parts += ["## Reject reasons", _reasons(drift.reasons)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -108,9 +108,7 @@ def _checks(checks: Iterable[Check]) -> str:
                 NOTHING if check.p is None else cell(_probability(check.p)),
             )
         )
-    return _table(
-        ("", "check", "", "published", "new", "difference", "bound", "p"), rows, numbers=5
-    )
+    return _table(("", "check", "", "published", "new", "difference", "bound", "p"), rows, right=5)
 
 
 def _reasons(reasons: Iterable[Reason]) -> str:
@@ -118,17 +116,17 @@ def _reasons(reasons: Iterable[Reason]) -> str:
         (
             code(one.code),
             cell(one.says),
-            cell(numerals.share(one.published, 1)),
-            cell(numerals.share(one.new, 1)),
+            cell(numbers.share(one.published, 1)),
+            cell(numbers.share(one.new, 1)),
         )
         for one in reasons
     ]
-    return _table(("reason", "", "published, of planned", "new, of planned"), rows, numbers=2)
+    return _table(("reason", "", "published, of planned", "new, of planned"), rows, right=2)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: int) -> str:
     """A table whose last columns hold numbers."""
-    rule = ["---"] * (len(head) - numbers) + ["---:"] * numbers
+    rule = ["---"] * (len(head) - right) + ["---:"] * right
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 

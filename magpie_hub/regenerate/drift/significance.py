@@ -1,4 +1,4 @@
-"""How likely a difference is by chance: the statistical tests behind the gates.
+"""Statistical tests: how likely a difference of two sets is by chance.
 
 Each takes counts or summary figures of two sets that were drawn independently, and returns a
 p-value: the chance of a difference at least as large if both come from one distribution. The
@@ -7,10 +7,12 @@ tests of shares are exact at any size; those of mixes and means are approximatio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite, nextafter
 from operator import itemgetter
+from typing import Any
 
 EXPECTED = 5
 """Least expected count of a cell in a chi-square test.
@@ -20,8 +22,8 @@ W. G. Cochran, "Some methods for strengthening the common χ² tests", Biometric
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """So many rows, of so many that were looked at."""
+class Proportion:
+    """A number of rows, of all rows that were looked at."""
 
     count: int
     of: int
@@ -31,8 +33,13 @@ class Part:
         """Between 0 and 1."""
         return self.count / self.of
 
+    @property
+    def others(self) -> Proportion:
+        """The other rows."""
+        return Proportion(self.of - self.count, self.of)
 
-def larger(new: Part, published: Part) -> float:
+
+def fisher_greater(new: Proportion, published: Proportion) -> float:
     """Whether a share has grown: Fisher's exact test, one-sided.
 
     Exact at any size, so no approximation has to take over where the counts are large.
@@ -40,16 +47,16 @@ def larger(new: Part, published: Part) -> float:
     from scipy.stats import hypergeom
 
     marked, rows = new.count + published.count, new.of + published.of
-    return _chance(hypergeom.sf(new.count - 1, rows, marked, new.of))
+    return _p_value(hypergeom.sf(new.count - 1, rows, marked, new.of))
 
 
-def apart(new: Part, published: Part) -> float:
+def fisher_two_sided(new: Proportion, published: Proportion) -> float:
     """Whether two shares differ: Fisher's exact test, twice the smaller tail."""
-    others = Part(new.of - new.count, new.of), Part(published.of - published.count, published.of)
-    return min(1.0, 2 * min(larger(new, published), larger(*others)))
+    tails = fisher_greater(new, published), fisher_greater(new.others, published.others)
+    return min(1.0, 2 * min(tails))
 
 
-def more_often(new: int, published: int, exposure: float) -> float:
+def poisson_greater(new: int, published: int, exposure: float) -> float:
     """Whether something happens more often than before: the exact test of two Poisson rates.
 
     Of all times that it happened, those among the new rows are binomial with the new rows' share
@@ -62,16 +69,16 @@ def more_often(new: int, published: int, exposure: float) -> float:
     """
     from scipy.stats import binom
 
-    return _chance(binom.sf(new - 1, new + published, exposure / (1 + exposure)))
+    return _p_value(binom.sf(new - 1, new + published, exposure / (1 + exposure)))
 
 
-def mixed(new: Sequence[int], published: Sequence[int]) -> float | None:
-    """Whether two sets are mixed alike: the chi-square test of homogeneity.
+def homogeneity(new: Sequence[int], published: Sequence[int]) -> float | None:
+    """Whether two sets have the same mix: the chi-square test of homogeneity.
 
     The rarest cells are merged until every expected count is at least `EXPECTED`. That would merge
-    what is new into what is common: of 20 new rows among 5,000 others, all in a language that was
-    not there before, 0.1 are expected. So all cells that are expected too seldom are held against
-    all others by Fisher's exact test as well, and the smaller p-value counts, twice.
+    a new label into a common one: of 20 new rows among 5,000 others, all in a language that was
+    not there before, 0.1 are expected. So all cells that are expected too seldom are also compared
+    with all others by Fisher's exact test, and twice the smaller p-value counts.
 
     Args:
         new: Rows by label.
@@ -85,7 +92,7 @@ def mixed(new: Sequence[int], published: Sequence[int]) -> float | None:
 
     totals = sum(new), sum(published)
     # By the totals alone, which the test takes as given: an order that looked at the new rows
-    # would merge what is like each other, and make differences of it.
+    # would merge cells that are like each other, and make differences of them.
     cells = sorted(
         ((a + b, a, b) for a, b in zip(new, published, strict=True) if a + b), key=itemgetter(0)
     )
@@ -94,16 +101,16 @@ def mixed(new: Sequence[int], published: Sequence[int]) -> float | None:
     found = []
     if rare and len(rare) < len(cells):
         sums = [sum(cell[n] for cell in rare) for n in (1, 2)]
-        found.append(apart(*map(Part, sums, totals)))
+        found.append(fisher_two_sided(*map(Proportion, sums, totals)))
     merged = _merge(cells, EXPECTED / smaller)
     if len(merged) == 1:
         return found[0] if found else (1.0 if len(cells) == 1 else None)
     if len(merged) == 2:
-        # Fisher's test needs no expected counts, and at small ones it is the one to believe.
-        found.append(apart(*map(Part, merged[0][1:], totals)))
+        # Fisher's test needs no expected counts, and is the more exact one where they are small.
+        found.append(fisher_two_sided(*map(Proportion, merged[0][1:], totals)))
     else:
         table = np.array([cell[1:] for cell in merged]).T
-        found.append(_chance(chi2_contingency(table, correction=False).pvalue))
+        found.append(_p_value(chi2_contingency(table, correction=False).pvalue))
     return min(1.0, len(found) * min(found))
 
 
@@ -117,6 +124,52 @@ def _merge(cells: list[tuple[int, int, int]], least: float) -> list[tuple[int, i
     return left
 
 
+def sign_test(new: Mapping[str, Any], published: Mapping[str, Any], percent: str) -> float:
+    """Whether a percentile has moved: a sign test on two histograms.
+
+    The histograms have different bins, so neither can be brought to the other's without inventing
+    rows. A sign test needs one edge only. Where the new rows are longer, that is the upper edge of
+    the published bin that holds the percentile: the number of published rows beyond it is known,
+    and of the new rows only those are counted whose whole bin is beyond it. Where they are shorter
+    it is the lower edge, likewise. The two shares are compared by Fisher's exact test, one-sided,
+    twice, as either side might have been looked at. A difference within one bin is not seen.
+
+    Args:
+        new: `count`, `max`, `percentiles` and `histogram` of the new rows, as in `stats.json`.
+        published: Those of the published rows.
+        percent: Which percentile: "50", "95".
+    """
+    old, value = published["percentiles"][percent], new["percentiles"][percent]
+    if value == old:
+        return 1.0
+    edges = published["histogram"]["edges"]
+    bin_ = min(bisect_right(edges, old), len(edges) - 1) - 1
+    if value > old:
+        # The last bin holds its upper edge, so only what is over the maximum is beyond it.
+        last = bin_ == len(edges) - 2
+        edge = nextafter(published["max"], inf) if last else edges[bin_ + 1]
+        beyond = [_surely_at_least(one, edge) for one in (new, published)]
+    else:
+        beyond = [_surely_under(one, edges[bin_]) for one in (new, published)]
+    moved = fisher_greater(*map(Proportion, beyond, (new["count"], published["count"])))
+    return min(1.0, 2 * moved)
+
+
+def _surely_at_least(found: Mapping[str, Any], edge: float) -> int:
+    """Rows in bins that begin at an edge or later."""
+    edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
+    return sum(count for low, count in zip(edges, counts, strict=False) if low >= edge)
+
+
+def _surely_under(found: Mapping[str, Any], edge: float) -> int:
+    """Rows in bins that end at an edge or earlier."""
+    if found["max"] < edge:
+        return int(found["count"])
+    edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
+    # Not the last bin, which holds its upper edge and, if it ended here, the maximum.
+    return sum(count for high, count in zip(edges[1:], counts[:-1], strict=False) if high <= edge)
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Figures of one set's numbers: their mean, standard deviation (population) and count."""
@@ -126,8 +179,8 @@ class Summary:
     count: int
 
 
-def means(new: Summary, published: Summary) -> float | None:
-    """Whether two means differ: Welch's t-test, from the summary figures.
+def t_test(new: Summary, published: Summary) -> float | None:
+    """Whether two means differ: Welch's and Student's t-test, from the summary figures.
 
     Where a few new numbers happen to be alike, or a tail is long, Welch's test finds differences
     that are not there; Student's, which takes most of its spread from the published numbers, does
@@ -146,7 +199,7 @@ def means(new: Summary, published: Summary) -> float | None:
         return 1.0
     if not new.std and not published.std:
         # Two constants: as sure as that all of one set's numbers differ from all of the other's.
-        return apart(Part(new.count, new.count), Part(0, published.count))
+        return fisher_two_sided(Proportion(new.count, new.count), Proportion(0, published.count))
     sets = [
         (one.mean, one.std * (one.count / (one.count - 1)) ** 0.5, one.count)
         for one in (new, published)
@@ -156,7 +209,7 @@ def means(new: Summary, published: Summary) -> float | None:
             ttest_ind_from_stats(*sets[0], *sets[1], equal_var=alike).pvalue
             for alike in (False, True)
         ]
-    return max(map(_chance, tests))
+    return max(map(_p_value, tests))
 
 
 def holm(found: Sequence[float]) -> list[float]:
@@ -175,7 +228,7 @@ def holm(found: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _chance(p: float) -> float:
+def _p_value(p: float) -> float:
     """A p-value as a plain number; what could not be worked out is no evidence."""
     value = float(p)
     return min(1.0, max(0.0, value)) if isfinite(value) else 1.0

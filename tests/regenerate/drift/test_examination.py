@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.recipe.regenerate import Drift
+from magpie_hub.regenerate.drift.checks import check_mixes
 from magpie_hub.regenerate.drift.examine import examine
-from magpie_hub.regenerate.drift.mixes import mixes
-from magpie_hub.regenerate.drift.report import report
+from magpie_hub.regenerate.drift.report import write_report
 from tests.regenerate.drift.described import described
 from tests.regenerate.drift.toy_stats import Toy
 
@@ -84,7 +84,7 @@ def test_any_two_sets_can_be_compared_and_reported(
     assert all(bool(check.says) is (check.state != "ok") for check in found.checks)
     assert len({check.name for check in found.checks}) == len(found.checks)
     json.dumps(found.to_json(), allow_nan=False)
-    text = report(
+    text = write_report(
         found, name=name, tick=name, tag=tag, repo_id=tag, published_rows=3, new_rows=new["rows"]
     )
     assert text.startswith("Refused" if found.failed else "Passed")
@@ -118,7 +118,7 @@ def test_more_rows_of_the_same_mix_are_as_far_apart(
             {"labels": {"language": {"counts": {k: n * v for k, v in mix.items()}, "missing": 0}}}
             for mix, n in ((published, times), (new, new_times))
         ]
-        (check,) = mixes(*sets, Drift())
+        (check,) = check_mixes(*sets, Drift())
         return check.size
 
     assert distance(one, other) == pytest.approx(distance(1, 1))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magpie_hub.recipe.regenerate import Drift
+from magpie_hub.regenerate.drift.checks import check_lengths
 from magpie_hub.regenerate.drift.examine import examine
-from magpie_hub.regenerate.drift.lengths import lengths
-from magpie_hub.regenerate.drift.significance import Part, larger
+from magpie_hub.regenerate.drift.significance import Proportion, fisher_greater
 from magpie_hub.release.stats import distribution
 from tests.regenerate.drift.toy_stats import LANGUAGES, REASONS, Toy
 
@@ -183,10 +183,10 @@ def test_histograms_are_never_surer_than_the_rows(old: list[int], new: list[int]
     edges = sets[0]["lengths"]["response_tokens"]["histogram"]["edges"]
     best = 1.0
     for edge in (*edges, max(old) + 0.5):
-        parted = [Part(sum(one >= edge for one in rows), len(rows)) for rows in (new, old)]
-        rest = [Part(part.of - part.count, part.of) for part in parted]
-        best = min(best, 2 * larger(*parted), 2 * larger(*rest))
-    for check in lengths(*sets, Drift()):
+        parted = [Proportion(sum(one >= edge for one in rows), len(rows)) for rows in (new, old)]
+        rest = [Proportion(part.of - part.count, part.of) for part in parted]
+        best = min(best, 2 * fisher_greater(*parted), 2 * fisher_greater(*rest))
+    for check in check_lengths(*sets, Drift()):
         assert check.p is not None
         assert check.p >= best - 1e-12
         assert check.published == pytest.approx(
@@ -203,7 +203,7 @@ def test_lengths_within_one_bin_of_each_other_are_not_told_apart() -> None:
             np.r_[100, 5000, rng.integers(2560, 2580, 9000)],
         )
     ]
-    median, _ = lengths(*sets, Drift(lengths=0))
+    median, _ = check_lengths(*sets, Drift(lengths=0))
     assert abs(median.new - (median.published or 0)) < 100
     assert median.p == 1.0
 
@@ -214,7 +214,7 @@ def test_constant_lengths_that_moved_are_told_apart() -> None:
         for length in (10, 20)
     ]
     for order in (sets, sets[::-1]):
-        for check in lengths(*order, Drift()):
+        for check in check_lengths(*order, Drift()):
             assert check.size == pytest.approx(1.0)
             assert check.p is not None
             assert check.p < 1e-20

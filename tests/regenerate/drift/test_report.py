@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from magpie_hub.recipe.regenerate import Drift
 from magpie_hub.regenerate.drift.examine import DriftReport, examine
-from magpie_hub.regenerate.drift.report import report
+from magpie_hub.regenerate.drift.report import write_report
 from tests.regenerate.drift.toy_stats import CATEGORIES, REASONS, Toy
 
 HOSTILE = "| x |\n\n# <script>alert(1)</script> [a](http://b) `\\|` \u202e"
@@ -25,7 +25,7 @@ def write(found: DriftReport, **changes: Any) -> str:
         "published_rows": 12_000,
         "new_rows": 1000,
     }
-    return report(found, **given | changes)
+    return write_report(found, **given | changes)
 
 
 def compare(new: Toy, rows: int = 1000, bounds: Drift | None = None) -> DriftReport:
