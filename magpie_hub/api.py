@@ -69,8 +69,12 @@ def build(
         >>> release.rows
         8
     """
+    from magpie_hub.pipeline.loop import complete
+    from magpie_hub.release.folder import write_release
+
     run, folder = prepare(name, out, environment=environment, how=how, **overrides)
-    return complete(run, folder, say=say, watch=watch, main_guarded=main_guarded)
+    delivery = complete(run, say=say, watch=watch, main_guarded=main_guarded)
+    return write_release(run, folder, delivery=delivery)
 
 
 def prepare(
@@ -81,10 +85,10 @@ def prepare(
     how: str = "{name}",
     **overrides: Any,
 ) -> tuple[Run, Path]:
-    """The first half of `build`: everything that can be refused without loading or writing.
+    """What `build` does first: everything that can be refused without loading or writing.
 
     Returns:
-        The job, and the folder that its release goes to.
+        The run, and the folder that its release goes to.
 
     Raises:
         UserError: See `build`.
@@ -96,22 +100,6 @@ def prepare(
     folder = Path(out) if out is not None else default_output(name, recipe.name)
     check_output(folder)
     return Run.open(recipe), folder
-
-
-def complete(
-    run: Run, folder: Path, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
-) -> Release:
-    """The second half of `build`: generates what is missing and writes the release.
-
-    Raises:
-        MagpieError: See `build`.
-    """
-    from magpie_hub.pipeline.background import Background
-    from magpie_hub.release.folder import write_release
-
-    with Background(run, say, main_guarded=main_guarded) as background:
-        background.follow(watch)
-    return write_release(run, folder)
 
 
 def push(

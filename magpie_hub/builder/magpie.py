@@ -24,6 +24,7 @@ from magpie_hub.release.schema import Row, arrow_schema
 
 if TYPE_CHECKING:
     from magpie_hub.pipeline.run import Run
+    from magpie_hub.selection.deliver import Delivery
 
 _Knobs = make_dataclass(
     "_Knobs",
@@ -79,7 +80,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         """Prepares the dataset; errors of ours come through as they are.
 
         Raises:
-            MagpieError: See `magpie_hub.pipeline.run.Run.complete`.
+            MagpieError: See `magpie_hub.pipeline.loop.complete`.
         """
         if num_proc is not None and num_proc > 1:
             raise UserError(
@@ -94,23 +95,24 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
             raise
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        from magpie_hub.builder.watch import complete
+        from magpie_hub.builder.watch import complete_in_sight
         from magpie_hub.pipeline.run import Run
 
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
         run = Run.open(recipe)
-        if not dl_manager.is_streaming:
-            # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
-            complete(run)
-        split = datasets.SplitGenerator(name=datasets.Split.TRAIN, gen_kwargs={"run": run})
+        # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
+        delivery = None if dl_manager.is_streaming else complete_in_sight(run)
+        split = datasets.SplitGenerator(
+            name=datasets.Split.TRAIN, gen_kwargs={"run": run, "delivery": delivery}
+        )
         # Known beforehand, so the progress bar has an end.
         split.split_info.num_examples = recipe.rows
         return [split]
 
-    def _generate_examples(self, run: Run) -> Iterator[tuple[int, Row]]:
+    def _generate_examples(self, run: Run, delivery: Delivery | None) -> Iterator[tuple[int, Row]]:
         from magpie_hub.builder.watch import watching
         from magpie_hub.release.stream import stream_rows
 
-        for row in stream_rows(run, watching):
+        for row in stream_rows(run, watching, delivery):
             yield row["row_id"], row

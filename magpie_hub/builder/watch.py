@@ -13,9 +13,10 @@ import datasets
 
 from magpie_hub.api import to_log
 from magpie_hub.generate.scheduler import Progress
-from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.progress import LiveLine
 from magpie_hub.pipeline.run import Run
+from magpie_hub.selection.deliver import Delivery
 
 
 @contextmanager
@@ -31,15 +32,15 @@ def watching() -> Iterator[tuple[Callable[[str], None], Callable[[Progress], Non
         line.close()
 
 
-def complete(run: Run) -> None:
-    """Generates and judges what a job lacks, in sight.
+def complete_in_sight(run: Run) -> Delivery:
+    """Generates and judges what a run lacks, and shows it.
 
     Raises:
-        MagpieError: See `Run.complete`.
+        MagpieError: See `magpie_hub.pipeline.loop.complete`.
     """
-    if run.delivery() is not None:
-        return
-    with watching() as (say, watch), Background(run, say) as background:
+    if (delivery := run.delivery()) is not None:
+        return delivery
+    with watching() as (say, watch):
         there = run.progress().passed
         say(f"{run.recipe.name}: {there:,} of {run.wanted:,} rows are there; making the others")
-        background.follow(watch)
+        return complete(run, say=say, watch=watch)

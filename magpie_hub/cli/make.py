@@ -62,12 +62,15 @@ def build_live(name: str, out: Path | None, *, yes: bool, **overrides: Any) -> t
         UserError: Somebody was asked whether rows may stay behind, and said no.
     """
     from magpie_hub import api
+    from magpie_hub.pipeline.loop import complete
+    from magpie_hub.release.folder import write_release
 
     run, folder = api.prepare(name, out, how="{option}", **overrides)
     if not yes:
         _ask(run.left_behind())
     with live(run.recipe.name) as shown:
-        release = api.complete(run, folder, say=shown.say, watch=shown.watch, main_guarded=True)
+        delivery = complete(run, say=shown.say, watch=shown.watch, main_guarded=True)
+        release = write_release(run, folder, delivery=delivery)
     return release, shown.log
 
 

@@ -1,6 +1,6 @@
-"""A job's run on a thread of its own, so that a plain iterator or a command can follow it.
+"""Work on a thread of its own, so that a plain iterator or a command can follow it.
 
-Callers may have an event loop already (a notebook has), so the run gets its own.
+Callers may have an event loop already (a notebook has), so the work gets its own.
 """
 
 from __future__ import annotations
@@ -10,35 +10,34 @@ import atexit
 import contextlib
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
 from magpie_hub.chat.trial import give_up
 from magpie_hub.generate.scheduler import Progress, Watcher
-from magpie_hub.pipeline.run import Run, Say
+
+Done = TypeVar("Done")
 
 
-class Background:
-    """Runs a job in the background; a context manager that never leaves it running behind.
+class Background(Generic[Done]):
+    """Runs a coroutine in the background; a context manager that never leaves it running behind.
 
     Args:
-        job: What to run.
-        say: Told what is going on; called on the thread.
-        main_guarded: See `Run.complete`.
+        work: Makes the coroutine; it is given what shows its progress. Runs on the thread.
     """
 
-    def __init__(self, run: Run, say: Say, *, main_guarded: bool = False) -> None:
-        self._target = run
-        self._say = say
-        self._main_guarded = main_guarded
+    def __init__(self, work: Callable[[Watcher], Coroutine[Any, Any, Done]]) -> None:
+        self._work = work
         self._news: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
         self._error: BaseException | None = None
+        self._done: Done | None = None
         self._cancelled = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Done] | None = None
         self._thread = threading.Thread(target=self._main, name="magpie-run", daemon=True)
 
-    def __enter__(self) -> Background:
+    def __enter__(self) -> Self:
         # A streaming iterator may be left alone half-way; the interpreter must not end under a
         # running engine.
         atexit.register(self.stop)
@@ -59,33 +58,29 @@ class Background:
             asyncio.run(self._run())
         except asyncio.CancelledError:
             pass
-        except BaseException as error:  # noqa: BLE001 - handed to whoever follows, all of it
+        except BaseException as error:  # noqa: BLE001 - raised in `updates`
             self._error = error
         finally:
             self._news.put(None)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.ensure_future(
-            self._target.complete(
-                say=self._say, watch=self._news.put, main_guarded=self._main_guarded
-            )
-        )
+        self._task = asyncio.create_task(self._work(self._news.put))
         if self._cancelled:
             self._task.cancel()
-        await self._task
+        self._done = await self._task
 
     def updates(self, timeout: float | None = None) -> Iterator[Progress | None]:
-        """Follows the run.
+        """Follows the work.
 
         Args:
             timeout: Seconds after which None is yielded if there is no news.
 
         Yields:
-            Where the run stands, as often as it says so; ends with the run.
+            Where the work stands, as often as it says so; ends with the work.
 
         Raises:
-            MagpieError: What ended the run before its time.
+            MagpieError: What ended the work before its time.
         """
         while True:
             try:
@@ -99,8 +94,11 @@ class Background:
         if self._error is not None:
             raise self._error
 
-    def follow(self, watch: Watcher | None) -> None:
-        """Shows a run to its end; of one that is ended, what it came to, too.
+    def follow(self, watch: Watcher | None) -> Done:
+        """Shows the work to its end; work that is ended by an error shows its last news too.
+
+        Returns:
+            What the coroutine returned.
 
         Raises:
             MagpieError: See `updates`.
@@ -115,9 +113,10 @@ class Background:
                 last = self._news.get()
                 if watch is not None and last is not None:
                     watch(last)
+        return cast(Done, self._done)
 
     def stop(self) -> None:
-        """Ends the run and waits for its engine to close; finished turns are committed."""
+        """Ends the work and waits until it has closed what it opened."""
         self._cancelled = True
         if self._thread.is_alive() and self._loop is not None and self._task is not None:
             # The loop may have ended by itself a moment ago.

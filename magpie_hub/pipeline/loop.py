@@ -1,4 +1,4 @@
-"""Rounds: generate, judge and select until enough rows are kept.
+"""The build loop: generate, judge and select until enough rows are kept.
 
 The first round generates as many rows as are wanted; each further one as many more as it takes, by
 the share that the selection has kept so far. The generator is loaded once for all of them.
@@ -9,9 +9,9 @@ is finished is in the journal, and rows that were in flight are drawn again from
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +20,10 @@ from pathlib import Path
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.pool import EnginePool
-from magpie_hub.errors import EngineError, OutOfMemory, YieldError
-from magpie_hub.gates.registry import GateSet
+from magpie_hub.errors import EngineError, JournalError, OutOfMemory, YieldError
 from magpie_hub.generate.generator import engine_options, load_chat, row_tokens
 from magpie_hub.generate.plan import Plan
-from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.generate.rollout import GateJudge, Rollouts, judge_again
 from magpie_hub.generate.scheduler import (
     WINDOW,
     PrefixTracker,
@@ -33,122 +32,178 @@ from magpie_hub.generate.scheduler import (
     no_room,
     run_rollouts,
 )
-from magpie_hub.judges.models import judge_models, tags_itself
+from magpie_hub.judges.models import REVISIONS, judge_models, pin_judges, tags_itself
 from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource
+from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.run import PRE_QUERIES, Run, pre_queries
 from magpie_hub.recipe.config import Chat, Recipe
-from magpie_hub.selection.deliver import SelectionProgress, evaluate, wanted_rows
+from magpie_hub.recipe.fingerprint import first_turn_settings, later_turn_settings
+from magpie_hub.selection.deliver import Delivery, SelectionProgress, evaluate
+from magpie_hub.store.journal import writer_lock
+from magpie_hub.store.orphans import NAMES
 from magpie_hub.store.pending import PendingTurns
-from magpie_hub.store.rows import RowStore
+from magpie_hub.store.rows import RowStore, passing
 from magpie_hub.store.usage import UsageMeter
+
+Say = Callable[[str], None]
+"""Takes one line for the user."""
+
+
+def complete(
+    run: Run, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
+) -> Delivery:
+    """Generates and judges what a run lacks, on a thread of its own.
+
+    Args:
+        run: The run.
+        say: Told what is going on, a line each; called on the thread.
+        watch: Told how far it is, twice a second.
+        main_guarded: Whether the main module may be imported again without harm, as the command's
+            may: then an engine may have a process of its own.
+
+    Returns:
+        The dataset's rows.
+
+    Raises:
+        UserError: The model, its chat template, a judge or the device cannot be used.
+        RunError: The run had to stop; finished turns and labels are kept.
+    """
+    with Background(partial(generate, run, say, main_guarded=main_guarded)) as background:
+        return background.follow(watch)
+
+
+async def generate(
+    run: Run, say: Say, watch: Watcher | None = None, *, main_guarded: bool = False
+) -> Delivery:
+    """Generates and judges what a run lacks: the one function that makes rows.
+
+    Waits while another process works on the same rows, and then goes on from where it ended.
+    Arguments, result and errors are those of `complete`.
+    """
+    from magpie_hub.engines.factory import plan_engine
+
+    recipe = run.recipe
+    if (delivery := run.delivery()) is not None:
+        return delivery
+    if left_out := recipe.judges.left_out_text:
+        say(f"left out, with what would be selected by them: {left_out}")
+    chat: ChatFormat | None = None
+    if _unjudged(run):
+        # Takes no engine, and may be all that there is to do.
+        chat = load_chat(recipe, run.source, run.home)
+        with writer_lock(run.folder, say), run.row_store(writable=True) as row_store:
+            _judge_again(run, row_store, chat, say)
+        if (delivery := run.delivery()) is not None:
+            return delivery
+    if orphans := run.left_behind():
+        say(f"warning: {orphans}")
+    # What may be refused is asked for before anything is written.
+    plan_engine(run.source, engine_options(recipe), constrained=tags_itself(recipe))
+    chat = chat or load_chat(recipe, run.source, run.home)
+    if recipe.turns > 1:
+        chat.next_query  # noqa: B018 - raises if the template takes a single turn only
+    revisions = _pin_judges(run)
+    run.judges(revisions).check()
+    with writer_lock(run.folder, say), run.row_store(writable=True) as row_store:
+        _describe(run, row_store, chat)
+        _judge_again(run, row_store, chat, say)
+        # The process that held the lock until now may have pinned them first.
+        revisions |= (row_store.first.meta(REVISIONS) or {}) | run.baseline_judges
+        row_store.first.set_meta(REVISIONS, revisions)
+        row_store.begin()
+        loop = BuildLoop(run, row_store, chat, run.judges(revisions), say, watch)
+        return await loop.run(main_guarded)
 
 
 @dataclass(frozen=True, slots=True)
 class BuildLoop:
-    """One run over an open book, by whoever holds its lock.
+    """Generate, judge and select, until enough rows are kept; by the process that has the lock.
 
     Attributes:
-        recipe: The recipe.
-        source: Its generator.
+        run: The run.
+        row_store: Its rows, open for writing.
         chat: The generator's chat format.
-        gates: The recipe's gates.
-        judging: Its judges.
-        book: Where turns are committed.
-        home: The folder of packaged models.
+        judges: The recipe's judges.
         say: Told what is going on, a line each.
         watch: Told how far it is, twice a second.
-        main_guarded: Whether the main module may be imported again without harm.
     """
 
-    recipe: Recipe
-    source: ModelSource
-    chat: ChatFormat
-    gates: GateSet
-    judge_runner: JudgeRunner
+    opened: Run
     row_store: RowStore
-    home: Path
-    say: Callable[[str], None]
+    chat: ChatFormat
+    judges: JudgeRunner
+    say: Say
     watch: Watcher | None = None
-    main_guarded: bool = False
 
-    async def run(self) -> None:
-        """Runs until the dataset's rows are there.
-
-        Raises:
-            UserError: A model or the device will not do.
-            RunError: The run had to stop; finished turns and labels are kept.
-        """
-        enough = wanted_rows(self.recipe)
+    async def run(self, main_guarded: bool = False) -> Delivery:
+        """Runs until the dataset's rows are there; see `generate`."""
+        recipe, enough = self.opened.recipe, self.opened.wanted
         if begun := min(PrefixTracker(self.row_store, enough).kept, enough):
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
-        begin = partial(_begin_session, self.row_store)
         async with EnginePool(
-            self.source,
-            engine_options(self.recipe),
-            self.home,
+            self.opened.source,
+            engine_options(recipe),
+            self.opened.home,
             say=self.say,
             rows=enough,
-            row_tokens=row_tokens(self.recipe),
-            constrained=tags_itself(self.recipe),
-            shares=bool(judge_models(self.recipe)),
-            main_guarded=self.main_guarded,
-            started=begin,
+            row_tokens=row_tokens(recipe),
+            constrained=tags_itself(recipe),
+            shares=bool(judge_models(recipe)),
+            main_guarded=main_guarded,
+            started=partial(_begin_session, self.row_store),
         ) as engines:
             while True:
                 try:
-                    more = await self._round(enough, engines)
+                    found = await self._round(enough, engines)
                 except OutOfMemory as error:
                     await engines.back_off(error)
                     continue
-                if more is None:
-                    return
-                enough = more
+                if not found.missing:
+                    return found.delivery()
+                enough = self._more(found)
+                self.say(
+                    f"{found.passed} of {len(found.pool)} rows pass the selection; "
+                    f"generating up to {enough}"
+                )
 
-    async def _round(self, enough: int, engines: EnginePool) -> int | None:
-        """Generates and judges until `enough` rows have passed the gates.
-
-        Returns:
-            How many it takes for the next round; None if this was the last.
-        """
+    async def _round(self, enough: int, engines: EnginePool) -> SelectionProgress:
+        """Generates and judges until `enough` rows have passed the gates."""
         tracker = PrefixTracker(self.row_store, enough)
         if not tracker.done:
-            await self._grow(tracker, engines)
+            await self._generate(tracker, engines)
         pool = passing(self.row_store, enough)
-        chat_of = partial(chat_of_judge, self.recipe, self.chat, self.source, self.home)
-        await self.judge_runner.label(
+        chat_of = partial(
+            chat_of_judge, self.opened.recipe, self.chat, self.opened.source, self.opened.home
+        )
+        await self.judges.label(
             self.row_store, pool, engines, chat_of, self.say, _stages(self.watch)
         )
-        with self.judge_runner.labels(pool) as labels:
-            found = evaluate(self.row_store, self.recipe, labels)
-        if not found.missing:
-            return None
-        if len(found.pool) < len(pool):
+        with self.judges.labels(pool) as labels:
+            found = evaluate(self.row_store, self.opened.recipe, labels)
+        if found.missing and len(found.pool) < len(pool):
             row_id = pool[len(found.pool)]
             raise EngineError(f"row {row_id} was judged and has no label")
-        more = self._more(found)
-        self.say(
-            f"{found.passed} of {len(found.pool)} rows pass the selection; generating up to {more}"
-        )
-        return more
+        return found
 
-    async def _grow(self, tracker: PrefixTracker, engines: EnginePool) -> None:
-        """Generates until the ledger is done."""
-        finished = 0
+    async def _generate(self, tracker: PrefixTracker, engines: EnginePool) -> None:
+        """Generates until the tracker is done."""
+        finished, recipe = 0, self.opened.recipe
         meter = UsageMeter(self.row_store.later or self.row_store.first)
-        with meter.stage("generate", self.source.name, lambda: finished) as use:
+        with meter.stage("generate", self.opened.source.name, lambda: finished) as use:
             engine = await engines.generator()
             use.engine(engine)
-            with self.judge_runner.tagging(engine, self.chat) as (tag, labels):
+            with self.judges.tagging(engine, self.chat) as (tag, labels):
                 pending = PendingTurns(self.row_store, labels)
-                plan = Plan(self.recipe)
-                rollouts = Rollouts(plan, self.chat, engine, self.gates, pending, tag)
+                gates = self.opened.gates
+                rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, pending, tag)
                 try:
                     await run_rollouts(
                         tracker,
                         rollouts,
                         pending,
                         engine,
-                        min_yield=self.recipe.min_yield,
+                        min_yield=recipe.min_yield,
                         watch=self.watch,
                     )
                 finally:
@@ -163,11 +218,12 @@ class BuildLoop:
             YieldError: The selection keeps too few.
         """
         pool, passed = len(found.pool), found.passed
-        if found.planned >= WINDOW and passed < self.recipe.min_yield * found.planned:
+        least = self.opened.recipe.min_yield
+        if found.planned >= WINDOW and passed < least * found.planned:
             worst = ", ".join(f"{why} {count}" for why, count in found.rejected.most_common(4))
             raise YieldError(
                 f"only {passed} of {found.planned} rows pass, under the recipe's min_yield of "
-                f"{self.recipe.min_yield:g} ({worst}); loosen the selection, change the sampling "
+                f"{least:g} ({worst}); loosen the selection, change the sampling "
                 "or the model, or lower min_yield; what is generated and labelled stays"
             )
         share = (passed + 1) / (pool + 2)
@@ -175,15 +231,51 @@ class BuildLoop:
         return pool + math.ceil(more + math.sqrt(more * (1 - share)))
 
 
-def passing(row_store: RowStore, most: int | None = None) -> array[int]:
-    """Rows that passed the gates, in order, below the first unfinished one; `most` at most."""
-    found = array("q")
-    for status in row_store.statuses():
-        if not status.finished or (most is not None and len(found) >= most):
-            break
-        if status.passed:
-            found.append(status.row_id)
-    return found
+def _unjudged(run: Run) -> bool:
+    """Whether these gates have not been asked about some journaled turn."""
+    if not run.begun:
+        return False
+    with run.row_store() as row_store:
+        return any(journal.unjudged() for journal in row_store.journals)
+
+
+def _judge_again(run: Run, row_store: RowStore, chat: ChatFormat, say: Say) -> None:
+    judge_again(row_store.journals, GateJudge(chat, run.gates, run.recipe.gates), say)
+
+
+def _describe(run: Run, row_store: RowStore, chat: ChatFormat) -> None:
+    """Writes down what the journals hold, so that they can be found again and explained.
+
+    The rows of one journal are drawn with one chat format.
+    """
+    derived = json.loads(json.dumps(chat.to_json()))
+    known = row_store.first.meta("chat") or (run.baseline.chat if run.baseline else None)
+    if known is not None and known != derived:
+        raise JournalError(
+            f"{row_store.first.path}: these rows were drawn with another chat format than the "
+            "one derived now (another version of transformers?); use that version, or "
+            "set another seed to begin a new set"
+        )
+    row_store.first.set_meta("chat", derived)
+    row_store.first.set_meta(PRE_QUERIES, pre_queries(run.recipe, chat))
+    settings = [
+        first_turn_settings(run.recipe, run.source.revision),
+        later_turn_settings(run.recipe),
+    ]
+    for journal, said in zip(row_store.journals, settings, strict=False):
+        # Recipes that draw the same go on with each other's rows.
+        names = {run.recipe.name, *(journal.meta(NAMES) or ())}
+        journal.set_meta(NAMES, sorted(names))
+        journal.set_meta("settings", said)
+
+
+def _pin_judges(run: Run) -> dict[str, str]:
+    """Revisions of the judges' models; those that the journal does not name are looked up."""
+    known: dict[str, str] = {}
+    if run.begun:
+        with run.row_store() as row_store:
+            known = row_store.first.meta(REVISIONS) or {}
+    return pin_judges(run.recipe, known | run.baseline_judges)
 
 
 def _begin_session(row_store: RowStore, engine: Engine) -> None:

@@ -8,39 +8,35 @@ enough rows pass, neither model nor engine is loaded.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.gates.registry import GateSet, build_gates, verdict_settings
-from magpie_hub.generate.generator import check_memory, engine_options, load_chat
-from magpie_hub.generate.rollout import GateJudge, judge_again
-from magpie_hub.generate.scheduler import PrefixTracker, Progress, Watcher
+from magpie_hub.generate.generator import check_memory
+from magpie_hub.generate.scheduler import PrefixTracker, Progress
 from magpie_hub.judges.models import (
     REVISIONS,
     judges_pinned,
-    pin_judges,
     quality_threshold,
-    tags_itself,
 )
 from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource, is_remote, pin
 from magpie_hub.paths import home as default_home
-from magpie_hub.pipeline.loop import BuildLoop, passing
 from magpie_hub.pipeline.open import open_recipe as open_recipe
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings, later_turn_settings
 from magpie_hub.selection.deliver import Delivery, deliver, wanted_rows
 from magpie_hub.store.baseline import Baseline
 from magpie_hub.store.journal import FIRST as FIRST
-from magpie_hub.store.journal import Journal, writer_lock
-from magpie_hub.store.orphans import NAMES, Orphans, find_orphans
-from magpie_hub.store.rows import RowStore
+from magpie_hub.store.journal import Journal
+from magpie_hub.store.orphans import Orphans, find_orphans
+from magpie_hub.store.rows import RowStore, passing
 from magpie_hub.store.sqlite import IN_MEMORY
 
 PRE_QUERIES = "pre_queries"
@@ -50,9 +46,11 @@ Say = Callable[[str], None]
 """Takes one line for the person who waits."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Run:
     """A recipe with its generator pinned and its journals found.
+
+    Nothing is loaded or written; `magpie_hub.pipeline.loop.complete` does that.
 
     Attributes:
         recipe: With this run's overrides.
@@ -67,6 +65,7 @@ class Run:
     home: Path
     gates: GateSet
     baseline: Baseline | None = None
+    _judges: tuple[dict[str, str], JudgeRunner] | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def open(
@@ -97,16 +96,21 @@ class Run:
         source = pin(recipe.model, revision)
         return cls(recipe, source, home, build_gates(recipe.gates.rules), baseline)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder of the journals of these first turns."""
         settings = first_turn_settings(self.recipe, self.source.revision)
         return journals(self.home) / f"{model_slug(self.recipe.model)}-{fingerprint(settings)}"
 
-    @property
-    def verdicts_of(self) -> str:
-        """Names the list of gates whose verdicts the journals are read with."""
+    @cached_property
+    def gate_list(self) -> str:
+        """Fingerprint of the gates whose verdicts the journals are read with."""
         return fingerprint(verdict_settings(self.recipe))
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a journal of these first turns."""
+        return (self.folder / FIRST).exists()
 
     @property
     def wanted(self) -> int:
@@ -120,13 +124,13 @@ class Run:
 
     @contextmanager
     def row_store(self, *, writable: bool = False) -> Iterator[RowStore]:
-        """The job's rows, read from (or opened for writing in) its journals.
+        """The rows, read from (or opened for writing in) their journals.
 
         Raises:
-            OutputError: They cannot be opened; a book that nobody has begun cannot be read.
+            OutputError: The journals cannot be opened; to be read they must be begun.
         """
         with contextlib.ExitStack() as stack:
-            gates = self.verdicts_of
+            gates = self.gate_list
             first = stack.enter_context(Journal(self.folder / FIRST, gates, readonly=not writable))
             later = None
             if self.recipe.turns > 1:
@@ -145,9 +149,9 @@ class Run:
             )
 
     def progress(self) -> Progress:
-        """What the journals hold for this recipe; no rows at all if nobody has begun."""
+        """What the journals hold for this recipe."""
         progress = Progress(self.wanted)
-        if (self.folder / FIRST).exists():
+        if self.begun:
             with self.row_store() as row_store:
                 tracker = PrefixTracker(row_store, self.wanted)
                 progress.passed, progress.settled = tracker.passed, tracker.settled
@@ -163,28 +167,26 @@ class Run:
         revisions = row_store.first.meta(REVISIONS) or {}
         if not judges_pinned(self.recipe, revisions):
             return None
-        return self._judges(revisions)
+        return self.judges(revisions)
 
-    def _judges(self, revisions: Mapping[str, str]) -> JudgeRunner:
-        published = self.baseline.shards if self.baseline else ()
-        return JudgeRunner(self.recipe, self.source, self.folder, self.home, revisions, published)
-
-    def _pin_judges(self) -> dict[str, str]:
-        """Revisions of the judges' models; those that the journal does not name are looked up."""
-        known: dict[str, str] = {}
-        if (self.folder / FIRST).exists():
-            with self.row_store() as row_store:
-                known = row_store.first.meta(REVISIONS) or {}
-        return pin_judges(self.recipe, known | self._baseline_judges)
+    def judges(self, revisions: Mapping[str, str]) -> JudgeRunner:
+        """The judges at some revisions, made once."""
+        if self._judges is None or self._judges[0] != revisions:
+            published = self.baseline.shards if self.baseline else ()
+            made = JudgeRunner(
+                self.recipe, self.source, self.folder, self.home, revisions, published
+            )
+            self._judges = dict(revisions), made
+        return self._judges[1]
 
     @property
-    def _baseline_judges(self) -> dict[str, str]:
+    def baseline_judges(self) -> dict[str, str]:
         """Revisions that published rows were judged with, which an increment keeps to."""
         return dict(self.baseline.judges) if self.baseline else {}
 
     def delivery(self) -> Delivery | None:
         """The dataset's rows, if all that it takes is in the journals and labelled."""
-        if not (self.folder / FIRST).exists():
+        if not self.begun:
             return None
         with self.row_store() as row_store:
             judge_runner = self.judge_runner(row_store)
@@ -195,76 +197,13 @@ class Run:
             with judge_runner.labels(pool) as labels:
                 return deliver(row_store, self.recipe, labels)
 
-    async def complete(
-        self, *, say: Say, watch: Watcher | None = None, main_guarded: bool = False
-    ) -> None:
-        """Generates and judges what is missing. The one way in which rows come to be.
-
-        Waits while another process works on the same rows, and then goes on from where it ended.
-
-        Args:
-            say: Told what is going on, a line each.
-            watch: Told how far it is, twice a second.
-            main_guarded: Whether the main module may be imported again without harm, as the
-                command's may: then an engine may have a process of its own.
-
-        Raises:
-            UserError: The model, its chat template, a judge or the device will not do.
-            RunError: The run had to stop; finished turns and labels are kept.
-        """
-        from magpie_hub.engines.factory import plan_engine
-
-        if self.delivery() is not None:
-            return
-        if left_out := self.recipe.judges.left_out_text:
-            say(f"left out, with what would be selected by them: {left_out}")
-        chat: ChatFormat | None = None
-        if self._unjudged():
-            # Takes no engine, and may be all that there is to do.
-            chat = load_chat(self.recipe, self.source, self.home)
-            with writer_lock(self.folder, say), self.row_store(writable=True) as row_store:
-                self._judge_again(row_store, chat, say)
-            if self.delivery() is not None:
-                return
-        if orphans := self.left_behind():
-            say(f"warning: {orphans}")
-        # What may be refused is asked for before anything is written.
-        constrained = tags_itself(self.recipe)
-        plan_engine(self.source, engine_options(self.recipe), constrained=constrained)
-        chat = chat or load_chat(self.recipe, self.source, self.home)
-        if self.recipe.turns > 1:
-            # Raises if the template takes a single turn only.
-            assert chat.next_query
-        revisions = self._pin_judges()
-        self._judges(revisions).check()
-        with writer_lock(self.folder, say), self.row_store(writable=True) as row_store:
-            self._describe(row_store, chat)
-            self._judge_again(row_store, chat, say)
-            # Who held the lock until now may have pinned them first.
-            revisions |= (row_store.first.meta(REVISIONS) or {}) | self._baseline_judges
-            row_store.first.set_meta(REVISIONS, revisions)
-            row_store.begin()
-            rounds = BuildLoop(
-                self.recipe,
-                self.source,
-                chat,
-                self.gates,
-                self._judges(revisions),
-                row_store,
-                self.home,
-                say,
-                watch,
-                main_guarded,
-            )
-            await rounds.run()
-
     def left_behind(self) -> Orphans | None:
         """The rows of this recipe that these settings would not go on with, but begin anew.
 
         Gates, rows, turns, judges and thresholds leave nothing behind.
         """
         name, start = self.recipe.name, self.baseline.start if self.baseline else 0
-        if not (self.folder / FIRST).exists():
+        if not self.begun:
             paths = journals(self.home).glob(f"{model_slug(self.recipe.model)}-*/{FIRST}")
             settings = first_turn_settings(self.recipe, self.source.revision)
             return find_orphans(paths, settings, name, start=start)
@@ -273,41 +212,6 @@ class Run:
             settings = later_turn_settings(self.recipe)
             return find_orphans(paths, settings, name, start=start, later=True)
         return None
-
-    def _unjudged(self) -> bool:
-        """Whether these gates have not been asked about some journaled turn."""
-        if not (self.folder / FIRST).exists():
-            return False
-        with self.row_store() as row_store:
-            return any(journal.unjudged() for journal in row_store.journals)
-
-    def _judge_again(self, row_store: RowStore, chat: ChatFormat, say: Say) -> None:
-        judge_again(row_store.journals, GateJudge(chat, self.gates, self.recipe.gates), say)
-
-    def _describe(self, row_store: RowStore, chat: ChatFormat) -> None:
-        """Writes down what the journals hold, so that they can be found again and explained.
-
-        The rows of one journal are drawn with one chat format.
-        """
-        derived = json.loads(json.dumps(chat.to_json()))
-        known = row_store.first.meta("chat") or (self.baseline.chat if self.baseline else None)
-        if known is not None and known != derived:
-            raise JournalError(
-                f"{row_store.first.path}: these rows were drawn with another chat format than the "
-                "one derived now (another version of transformers?); use that version, or "
-                "set another seed to begin a new set"
-            )
-        row_store.first.set_meta("chat", derived)
-        row_store.first.set_meta(PRE_QUERIES, pre_queries(self.recipe, chat))
-        settings = [
-            first_turn_settings(self.recipe, self.source.revision),
-            later_turn_settings(self.recipe),
-        ]
-        for journal, said in zip(row_store.journals, settings, strict=False):
-            # Recipes that draw the same go on with each other's rows.
-            names = {self.recipe.name, *(journal.meta(NAMES) or ())}
-            journal.set_meta(NAMES, sorted(names))
-            journal.set_meta("settings", said)
 
 
 def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:

@@ -29,7 +29,7 @@ from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.hub.tags import known_tags, tag_commit
 from magpie_hub.models.source import is_remote, pin
 from magpie_hub.paths import home
-from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, Say, open_recipe
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.regenerate.drift.examine import DriftReport, examine
@@ -73,7 +73,7 @@ def regenerate(
         sleep: Waits so many seconds.
         environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a setting in messages.
-        main_guarded: See `Run.complete`.
+        main_guarded: See `magpie_hub.pipeline.loop.complete`.
 
     Raises:
         UserError: Something that was asked for cannot be; nothing was sent.
@@ -171,12 +171,14 @@ class _Regeneration:
             if orphans := run.left_behind():
                 notes.append(str(orphans))
             try:
-                self._generate(run)
+                delivery = complete(
+                    run, say=self.say, watch=self.watch, main_guarded=self.main_guarded
+                )
             except YieldError:
                 least = max(self.recipe.min_yield, self.recipe.regenerate.drift.min_yield or 0)
                 self._examine(standing, _so_far(run), name, tag, notes, min_yield=least)
                 raise
-            release = write_release(run, self.out, growth)
+            release = write_release(run, self.out, growth, delivery=delivery)
         manifest, added = read_manifest(release.path), release.funnel.delivered
         increment = manifest["increments"][-1]
         commit = None
@@ -248,10 +250,6 @@ class _Regeneration:
                 self.state.clear(name)
             except MagpieError as error:
                 self.say(f"{error}; what is left there of this tick is needed no more")
-
-    def _generate(self, run: Run) -> None:
-        with Background(run, self.say, main_guarded=self.main_guarded) as background:
-            background.follow(self.watch)
 
     def _examine(
         self,

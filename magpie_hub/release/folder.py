@@ -27,6 +27,7 @@ from typing import Any
 
 import yaml
 
+from magpie_hub.errors import JournalError
 from magpie_hub.judges.join import JoinedLabels
 from magpie_hub.judges.models import REVISIONS
 from magpie_hub.pipeline.run import Run
@@ -82,28 +83,36 @@ class Release:
         return self.path / "README.md"
 
 
-def write_release(run: Run, out: Path, growth: Increment | None = None) -> Release:
-    """Writes the release of a job whose rows are all in its journals.
+def write_release(
+    run: Run, out: Path, growth: Increment | None = None, *, delivery: Delivery | None = None
+) -> Release:
+    """Writes the release of a run whose rows are all in its journals.
 
     An earlier release in the same place is replaced in one step; on any failure it stays.
 
     Args:
-        job: The job.
+        run: The run.
         out: The folder.
-        growth: What is published, if the job's rows are added to it or follow it.
+        growth: What is published, if the run's rows are added to it or follow it.
+        delivery: The rows, as `magpie_hub.pipeline.loop.complete` returns them; looked for in the
+            journals if not given.
 
     Raises:
         OutputError: As in `taking`.
         JournalError: Rows are missing.
     """
     with taking(out, run.home) as folder:
-        release = _write(run, folder, growth)
+        delivery = delivery or run.delivery()
+        if delivery is None:
+            name = run.recipe.name
+            raise JournalError(f"{run.folder}: rows of {name} are missing; build it first")
+        release = _write(run, delivery, folder, growth)
     return replace(release, path=out.absolute())
 
 
-def _write(run: Run, folder: Path, growth: Increment | None) -> Release:
+def _write(run: Run, delivery: Delivery, folder: Path, growth: Increment | None) -> Release:
     recipe = run.recipe
-    with opened(run) as (row_store, labels, delivery):
+    with opened(run, delivery) as (row_store, labels):
         shards = _write_data(run, row_store, labels, delivery, folder, growth)
         public = PublicNames(recipe)
         sessions: list[Any] = [_published_session(one) for one in row_store.first.sessions()]

@@ -1,4 +1,4 @@
-"""A job's rows as tables: plan, words and labels joined, a batch of neighbouring rows at a time.
+"""A run's rows as tables: plan, words and labels joined, a batch of neighbouring rows at a time.
 
 A batch is one query of each journal and of each judge's labels, so a million rows cost a thousand
 queries, and memory holds one batch.
@@ -29,36 +29,34 @@ BATCH = 1_000
 
 
 @contextmanager
-def opened(run: Run) -> Iterator[tuple[RowStore, JoinedLabels, Delivery]]:
-    """A finished job's journals, its delivery, and the labels of the delivery's own pool.
+def opened(run: Run, delivery: Delivery) -> Iterator[tuple[RowStore, JoinedLabels]]:
+    """A finished run's journals, and the labels of its delivery's pool.
 
     Raises:
-        JournalError: Rows or labels are missing.
+        JournalError: The labels are not there.
     """
-    delivery = run.delivery()
-    if delivery is None:
-        raise JournalError(f"{run.folder}: rows of {run.recipe.name} are missing; build it first")
     with run.row_store() as row_store:
         judge_runner = run.judge_runner(row_store)
-        assert judge_runner is not None
+        if judge_runner is None:
+            raise JournalError(f"{run.folder}: labels of {run.recipe.name} are missing")
         with judge_runner.labels(delivery.pool) as labels:
-            yield row_store, labels, delivery
+            yield row_store, labels
 
 
 class Rows:
-    """Published rows of a job.
+    """Published rows of a run.
 
     Args:
-        job: The job.
-        book: Its open journals.
-        verdicts: Its judges' labels.
+        run: The run.
+        row_store: Its open journals.
+        labels: Its judges' labels.
     """
 
     def __init__(self, run: Run, row_store: RowStore, labels: JoinedLabels = NONE) -> None:
         self._run = run
         self._plan = Plan(run.recipe)
-        self._book = row_store
-        self._verdicts = labels
+        self._row_store = row_store
+        self._labels = labels
         self._public = PublicNames(run.recipe)
 
     def table(self, row_ids: range, reasons: Sequence[str | None]) -> pa.Table:
@@ -70,8 +68,8 @@ class Rows:
         """
         return to_table(
             list(map(self._plan.row, row_ids)),
-            self._book.conversations(row_ids),
-            list(map(self._public.label, self._verdicts.columns(row_ids))),
+            self._row_store.conversations(row_ids),
+            list(map(self._public.label, self._labels.columns(row_ids))),
             self._run.recipe,
             self._public.generator,
             self._pre_queries,
@@ -81,14 +79,16 @@ class Rows:
 
     def planned(self, delivery: Delivery) -> Iterator[pa.Table]:
         """Every planned row, with the reason of those that are not delivered."""
-        end = self._book.start + delivery.funnel.planned
-        for first in range(self._book.start, end, BATCH):
+        end = self._row_store.start + delivery.funnel.planned
+        for first in range(self._row_store.start, end, BATCH):
             row_ids = range(first, min(first + BATCH, end))
             yield self.table(row_ids, delivery.reasons(row_ids))
 
     @functools.cached_property
     def _pre_queries(self) -> dict[str | None, str]:
-        return {name or None: text for name, text in given_first(self._run, self._book).items()}
+        return {
+            name or None: text for name, text in given_first(self._run, self._row_store).items()
+        }
 
 
 def given_first(run: Run, row_store: RowStore) -> dict[str, str]:
@@ -107,12 +107,8 @@ def delivered(table: pa.Table) -> pa.Table:
     return table.filter(pc.is_null(table[REASON])).drop_columns(REASON)
 
 
-def delivered_rows(run: Run) -> Iterator[Row]:
-    """The dataset's rows, in the order of their ids.
-
-    Raises:
-        JournalError: Rows or labels are missing.
-    """
-    with opened(run) as (row_store, labels, delivery):
+def delivered_rows(run: Run, delivery: Delivery) -> Iterator[Row]:
+    """The dataset's rows, in the order of their ids."""
+    with opened(run, delivery) as (row_store, labels):
         for table in Rows(run, row_store, labels).planned(delivery):
             yield from delivered(table).to_pylist()

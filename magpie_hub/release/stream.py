@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import islice
 
 from magpie_hub.generate.scheduler import Watcher
 from magpie_hub.pipeline.background import Background
-from magpie_hub.pipeline.run import FIRST, Run, Say
+from magpie_hub.pipeline.loop import Say, complete, generate
+from magpie_hub.pipeline.run import Run
 from magpie_hub.release.rows import BATCH, Rows, delivered, delivered_rows
 from magpie_hub.release.schema import Row
+from magpie_hub.selection.deliver import Delivery
 from magpie_hub.store.rows import RowStatus
 
 log = logging.getLogger("magpie_hub")
@@ -29,28 +32,30 @@ def _unseen() -> Iterator[tuple[Say, Watcher]]:
     yield log.warning, lambda progress: None
 
 
-def stream_rows(run: Run, watching: Watching = _unseen) -> Iterator[Row]:
+def stream_rows(
+    run: Run, watching: Watching = _unseen, delivery: Delivery | None = None
+) -> Iterator[Row]:
     """Yields exactly the recipe's rows, in the order of their ids.
 
     A row is yielded as soon as it and all lower row ids are finished. Where rows are judged, or the
     longest of more rows are kept, none can be known before all are there.
 
     Args:
-        job: Whose rows; what its journals lack is generated.
+        run: Whose rows; what its journals lack is generated.
         watching: Shows the run while no row can be known.
+        delivery: The rows, if they are known already.
 
     Raises:
-        MagpieError: The run had to stop; see `Run.complete`.
+        MagpieError: The run had to stop; see `magpie_hub.pipeline.loop.complete`.
     """
-    if run.delivery() is not None:
-        yield from delivered_rows(run)
+    delivery = delivery or run.delivery()
+    if delivery is None and not run.streams:
+        with watching() as (say, watch):
+            delivery = complete(run, say=say, watch=watch)
+    if delivery is not None:
+        yield from delivered_rows(run, delivery)
         return
-    if not run.streams:
-        with watching() as (say, watch), Background(run, say) as background:
-            background.follow(watch)
-        yield from delivered_rows(run)
-        return
-    with Background(run, say=log.warning) as background:
+    with Background(partial(generate, run, log.warning)) as background:
         reader = _Reader(run)
         for _ in background.updates(timeout=POLL):
             yield from reader.settled()
@@ -58,7 +63,7 @@ def stream_rows(run: Run, watching: Watching = _unseen) -> Iterator[Row]:
 
 
 class _Reader:
-    """Reads a job's rows in the order of their ids, each once, as far as they are settled."""
+    """Reads a run's rows in the order of their ids, each once, as far as they are settled."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -67,7 +72,7 @@ class _Reader:
 
     def settled(self) -> Iterator[Row]:
         """Yields the rows that have passed since the last call, up to the first unfinished one."""
-        if not (self._run.folder / FIRST).exists():
+        if not self._run.begun:
             return
         with self._run.row_store() as row_store:
             rows = Rows(self._run, row_store)

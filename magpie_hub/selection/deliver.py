@@ -67,6 +67,12 @@ class SelectionProgress:
     missing: int
     selected: Selected
 
+    def delivery(self) -> Delivery:
+        """The dataset's rows, once none is missing."""
+        kept = self.selected.kept
+        funnel = Funnel(self.planned, dict(self.rejected), len(kept))
+        return Delivery(kept, self.pool, self.why_not, funnel)
+
     @property
     def why_not(self) -> dict[str, array[int]]:
         """All rejected rows, in order, by reason."""
@@ -134,8 +140,4 @@ def deliver(row_store: RowStore, recipe: Recipe, labels: JoinedLabels = NONE) ->
         The delivery, or None while too few rows are there and labelled.
     """
     found = evaluate(row_store, recipe, labels)
-    if found.missing:
-        return None
-    kept = found.selected.kept
-    funnel = Funnel(found.planned, dict(found.rejected), len(kept))
-    return Delivery(kept, found.pool, found.why_not, funnel)
+    return None if found.missing else found.delivery()

@@ -16,6 +16,7 @@ rows that pass) never depends on the order in which rows happened to finish.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -230,6 +231,17 @@ class RowStore:
                 if words.turn <= self.turns:
                     found[words.row_id - row_ids.start].append(words)
         return found
+
+
+def passing(row_store: RowStore, most: int | None = None) -> array[int]:
+    """Rows that passed the gates, in order, below the first unfinished one; `most` at most."""
+    found = array("q")
+    for status in row_store.statuses():
+        if not status.finished or (most is not None and len(found) >= most):
+            break
+        if status.passed:
+            found.append(status.row_id)
+    return found
 
 
 class _Peekable:

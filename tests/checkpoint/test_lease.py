@@ -237,10 +237,10 @@ def wait(condition: Callable[[], bool]) -> None:
 
 RUNNER = """
 import sys, time
-from magpie_hub.state import State
+from magpie_hub.checkpoint.store import CheckpointStore
 url, seconds = sys.argv[1], float(sys.argv[2])
 say = lambda text: print("said", text, flush=True)
-with State(url, "tester--magpie-smol").lease(say, ttl=4):
+with CheckpointStore(url, "tester--magpie-smol").lease(say, ttl=4):
     print("begin", time.monotonic(), flush=True)
     time.sleep(seconds)
     print("end", time.monotonic(), flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from magpie_hub.checkpoint.files import files_in
 from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import UserError
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import FIRST, Run, later_name, open_recipe
 from tests.checkpoint.faulty import FAULTS
 from tests.checkpoint.journals import contents, put, rows_of
@@ -36,7 +36,7 @@ def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
         state.lease(said.append),
         state.keeping(one.folder, "monday", 0, say=said.append),
     ):
-        asyncio.run(one.run(say=lambda text: None))
+        complete(one, say=lambda text: None)
         raise KeyboardInterrupt
     kept = files_in(one.folder)
     assert [kept[0], kept[1]] == [FIRST, later_name(recipe)]
@@ -48,7 +48,7 @@ def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
     assert contents(two.folder) == contents(one.folder)
     assert said == []
     # Verdicts are not saved: they are given again, which takes no engine.
-    asyncio.run(two.run(say=said.append))
+    complete(two, say=said.append)
     assert two.delivery() == one.delivery()
     (line,) = said
     assert "judge" in line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.release.folder import write_release
 from magpie_hub.store.labels import Labels
@@ -26,7 +26,7 @@ def edit(recipe: Path, **fields: object) -> None:
 def build(recipe: Path, out: Path, said: list[str] | None = None) -> dict[str, Any]:
     """Builds a release; its rows and funnel, and what was generated and labelled in all."""
     run = Run.open(open_recipe(recipe))
-    asyncio.run(run.complete(say=(said if said is not None else []).append))
+    complete(run, say=(said if said is not None else []).append)
     release = write_release(run, out)
     with run.row_store() as row_store:
         generated = sum(1 for _ in row_store.first.marks())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sqlite3
@@ -18,6 +17,7 @@ import pytest
 
 from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.judges import tags
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from tests.judges.runs import EMBEDDER, build, edit
@@ -137,7 +137,7 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_written(
     edit(recipe, judges={"reward": {"model": "./no-such-model"}}, selection={})
     run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="no-such-model"):
-        asyncio.run(run.complete(say=print))
+        complete(run, say=print)
     assert not run.folder.exists()
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from magpie_hub.errors import ModelError
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.folder import Release, write_release
@@ -57,7 +58,7 @@ def claiming(recipe: Path, model: Path, reward_model: Path) -> Path:
 
 def run(recipe: Path, out: Path, said: list[str], **overrides: Any) -> tuple[Release, str]:
     job = Run.open(open_recipe(recipe, overrides))
-    asyncio.run(job.complete(say=said.append))
+    complete(job, say=said.append)
     release = write_release(job, out)
     return release, release.card.read_text(encoding="utf-8")
 

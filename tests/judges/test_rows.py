@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from magpie_hub.cli.make import funnel_text
 from magpie_hub.errors import ModelError
 from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.tags import CATEGORIES, COLUMNS, DIFFICULTIES, QUALITIES, Tags
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.release.schema import LABELS
 from magpie_hub.store.journal import TurnRecord
@@ -175,7 +175,7 @@ def test_a_judge_without_its_model_is_refused_before_anything_is_written(
     edit(recipe, judges=judges)
     run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="no-such-model") as caught:
-        asyncio.run(run.complete(say=print))
+        complete(run, say=print)
     assert "\n" not in str(caught.value)
     assert not run.folder.exists()
 
@@ -187,7 +187,7 @@ def test_a_reward_model_of_two_heads_is_refused_before_anything_is_written(
     edit(recipe, judges={"reward": {"model": str(two)}})
     run = Run.open(open_recipe(recipe))
     with pytest.raises(ModelError, match="gives 2 scores a row"):
-        asyncio.run(run.complete(say=print))
+        complete(run, say=print)
     assert not run.folder.exists()
 
 

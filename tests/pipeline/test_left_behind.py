@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import pty
@@ -15,6 +14,7 @@ import datasets
 import pytest
 
 from magpie_hub import api
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
@@ -35,7 +35,7 @@ def open_job(recipe: Path, **overrides: Any) -> Run:
 
 def run(job: Run) -> list[str]:
     said: list[str] = []
-    asyncio.run(job.complete(say=said.append))
+    complete(job, say=said.append)
     return said
 
 

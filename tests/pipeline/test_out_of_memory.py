@@ -17,6 +17,7 @@ from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.pool import EnginePool
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
+from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import FIRST, Run, open_recipe
 from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
@@ -113,7 +114,7 @@ def make(tmp_path: Path, model: Path) -> Make:
 
 def run(job: Run) -> list[str]:
     said: list[str] = []
-    asyncio.run(job.complete(say=said.append))
+    complete(job, say=said.append)
     return said
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +22,7 @@ import yaml
 from magpie_hub.errors import JournalError, ModelError, OutputError
 from magpie_hub.generate.scheduler import Progress
 from magpie_hub.pipeline.background import Background
+from magpie_hub.pipeline.loop import complete, generate
 from magpie_hub.pipeline.run import FIRST, Run, find_journal, open_recipe
 from magpie_hub.release.folder import write_release
 from magpie_hub.store.journal import Journal
@@ -43,7 +44,7 @@ def open_job(recipe: Path, **overrides: object) -> Run:
 
 
 def run(job: Run, say: list[str] | None = None) -> Progress:
-    asyncio.run(job.complete(say=(say if say is not None else []).append))
+    complete(job, say=(say if say is not None else []).append)
     return job.progress()
 
 
@@ -170,7 +171,7 @@ def committed(folder: Path) -> int:
 def test_a_second_writer_waits_and_says_so(recipe: Path) -> None:
     said: list[str] = []
     first, second = open_job(recipe, rows=150, max_num_seqs=4), open_job(recipe, rows=150)
-    with Background(first, say=lambda text: None) as run_one:
+    with Background(partial(generate, first, lambda text: None)) as run_one:
         next(run_one.updates())
         while not (first.folder / FIRST).exists():
             time.sleep(0.01)
@@ -186,7 +187,7 @@ def test_a_second_writer_waits_and_says_so(recipe: Path) -> None:
 
 def test_stopping_keeps_what_is_finished(recipe: Path) -> None:
     job = open_job(recipe, rows=100_000)
-    with Background(job, say=lambda text: None) as running:
+    with Background(partial(generate, job, lambda text: None)) as running:
         for progress in running.updates():
             if progress and progress.passed > 20:
                 break
