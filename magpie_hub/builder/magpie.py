@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from magpie_hub.pipeline.run import Run
     from magpie_hub.selection.deliver import Delivery
 
-_Knobs = make_dataclass(
-    "_Knobs",
+_Overrides = make_dataclass(
+    "_Overrides",
     [
         *(
             (override.name, override.type | None, field(default=None))
@@ -40,8 +40,10 @@ _Knobs = make_dataclass(
 )
 
 
-class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
+class MagpieConfig(_Overrides):  # type: ignore[misc, valid-type]
     """One config of a builder folder. Its keywords are the recipe's overrides."""
+
+    _recipe = None  # Read once; no field, so that it counts for nothing in a comparison.
 
     def recipe(self) -> Recipe:
         """The config's recipe file with keywords and MAGPIE_* variables applied.
@@ -49,10 +51,14 @@ class MagpieConfig(_Knobs):  # type: ignore[misc, valid-type]
         Raises:
             UserError: There is not exactly one recipe file, or something in it is refused.
         """
+        if self._recipe is not None:
+            return self._recipe
         files = [str(path) for paths in (self.data_files or {}).values() for path in paths]
         if len(files) != 1:
             raise UserError(f"config {self.name}: one recipe file is needed, found {len(files)}")
-        return open_recipe(files[0], {name: getattr(self, name) for name in (*OVERRIDES, NAME)})
+        overrides = {name: getattr(self, name) for name in (*OVERRIDES, NAME)}
+        self._recipe = open_recipe(files[0], overrides)
+        return self._recipe
 
     def create_config_id(self, config_kwargs: Any, custom_features: Any = None) -> str:
         """Names the cache folder after everything that determines the rows."""

@@ -113,7 +113,7 @@ async def generate(
         row_store.first.set_meta(REVISIONS, revisions)
         row_store.begin()
         loop = BuildLoop(run, row_store, chat, run.judges(revisions), say, watch)
-        return await loop.run(main_guarded)
+        return await loop.complete(main_guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +129,22 @@ class BuildLoop:
         watch: Told how far it is, twice a second.
     """
 
-    opened: Run
+    run: Run
     row_store: RowStore
     chat: ChatFormat
     judges: JudgeRunner
     say: Say
     watch: Watcher | None = None
 
-    async def run(self, main_guarded: bool = False) -> Delivery:
-        """Runs until the dataset's rows are there; see `generate`."""
-        recipe, enough = self.opened.recipe, self.opened.wanted
+    async def complete(self, main_guarded: bool = False) -> Delivery:
+        """Works until the dataset's rows are there; see `generate`."""
+        recipe, enough = self.run.recipe, self.run.wanted
         if begun := min(PrefixTracker(self.row_store, enough).kept, enough):
             self.say(f"{begun} of {enough} rows are in the journal; going on from there")
         async with EnginePool(
-            self.opened.source,
+            self.run.source,
             engine_options(recipe),
-            self.opened.home,
+            self.run.home,
             say=self.say,
             rows=enough,
             row_tokens=row_tokens(recipe),
@@ -173,14 +173,12 @@ class BuildLoop:
         if not tracker.done:
             await self._generate(tracker, engines)
         pool = passing(self.row_store, enough)
-        chat_of = partial(
-            chat_of_judge, self.opened.recipe, self.chat, self.opened.source, self.opened.home
-        )
+        chat_of = partial(chat_of_judge, self.run.recipe, self.chat, self.run.source, self.run.home)
         await self.judges.label(
             self.row_store, pool, engines, chat_of, self.say, _stages(self.watch)
         )
         with self.judges.labels(pool) as labels:
-            found = evaluate(self.row_store, self.opened.recipe, labels)
+            found = evaluate(self.row_store, self.run.recipe, labels)
         if found.missing and len(found.pool) < len(pool):
             row_id = pool[len(found.pool)]
             raise EngineError(f"row {row_id} was judged and has no label")
@@ -188,14 +186,14 @@ class BuildLoop:
 
     async def _generate(self, tracker: PrefixTracker, engines: EnginePool) -> None:
         """Generates until the tracker is done."""
-        finished, recipe = 0, self.opened.recipe
+        finished, recipe = 0, self.run.recipe
         meter = UsageMeter(self.row_store.later or self.row_store.first)
-        with meter.stage("generate", self.opened.source.name, lambda: finished) as use:
+        with meter.stage("generate", self.run.source.name, lambda: finished) as use:
             engine = await engines.generator()
             use.engine(engine)
             with self.judges.tagging(engine, self.chat) as (tag, labels):
                 pending = PendingTurns(self.row_store, labels)
-                gates = self.opened.gates
+                gates = self.run.gates
                 rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, pending, tag)
                 try:
                     await run_rollouts(
@@ -218,7 +216,7 @@ class BuildLoop:
             YieldError: The selection keeps too few.
         """
         pool, passed = len(found.pool), found.passed
-        least = self.opened.recipe.min_yield
+        least = self.run.recipe.min_yield
         if found.planned >= WINDOW and passed < least * found.planned:
             worst = ", ".join(f"{why} {count}" for why, count in found.rejected.most_common(4))
             raise YieldError(

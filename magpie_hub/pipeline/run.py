@@ -43,7 +43,7 @@ PRE_QUERIES = "pre_queries"
 """The first journal's meta key of what the generator was given for a first instruction."""
 
 Say = Callable[[str], None]
-"""Takes one line for the person who waits."""
+"""Takes one line for the user."""
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class Run:
         source: The generator at a pinned revision.
         home: The folder of all journals and packaged models.
         gates: The recipe's gates.
-        past: What is published already, for an increment; None for a dataset of its own.
+        baseline: What is published already, for an increment; None for a dataset of its own.
     """
 
     recipe: Recipe
@@ -79,7 +79,7 @@ class Run:
         Args:
             recipe: With this run's overrides; its rows are the increment's, if there is a baseline.
             home: The folder of all journals; the environment's by default.
-            past: What is published already, if these rows are to be added to it.
+            baseline: What is published already, if these rows are to be added to it.
 
         Raises:
             DeviceError: The generator cannot run here, by what the recipe says it needs.
