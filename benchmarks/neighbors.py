@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from magpie_hub.dedup.search import THRESHOLD, Neighbors, find_neighbors
+from magpie_hub.dedup.search import THRESHOLD, NearDuplicates, find_near_duplicates
 
 DIM = 384
 PLANTED = 0.05
@@ -72,7 +72,7 @@ def make(rows: int) -> tuple[Vectors, NDArray[np.int64]]:
     return vectors, near
 
 
-def recall(vectors: Vectors, near: NDArray[np.int64], found: Neighbors) -> tuple[int, float]:
+def recall(vectors: Vectors, near: NDArray[np.int64], found: NearDuplicates) -> tuple[int, float]:
     """Counts the planted near-duplicates, and the part of them that was found."""
     planted = np.flatnonzero(near != np.arange(len(near)))
     apart = vectors[planted].astype(np.float64) - vectors[near[planted]]
@@ -81,7 +81,7 @@ def recall(vectors: Vectors, near: NDArray[np.int64], found: Neighbors) -> tuple
     return len(planted), float(led.mean())
 
 
-def official(vectors: Vectors, found: Neighbors) -> dict[str, Any]:
+def official(vectors: Vectors, found: NearDuplicates) -> dict[str, Any]:
     """Runs a batch as the official code does, and compares."""
     import faiss
 
@@ -124,7 +124,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     vectors, near = make(chosen.rows)
     begun = time.perf_counter()
-    found = find_neighbors(np.arange(chosen.rows), vectors, exact=chosen.exact)
+    found = find_near_duplicates(np.arange(chosen.rows), vectors, exact=chosen.exact)
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     planted, share = recall(vectors, near, found)

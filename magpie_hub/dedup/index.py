@@ -135,7 +135,7 @@ class NeighborIndex:
         """Neighbour columns of those rows of a pool, in rising order, that have vectors."""
         import numpy as np
 
-        from magpie_hub.dedup.search import find_neighbors
+        from magpie_hub.dedup.search import find_near_duplicates
 
         store = self._store()
         rows = np.asarray(pool, np.int64)
@@ -148,7 +148,7 @@ class NeighborIndex:
         found = _load_columns(kept)
         if found is None:
             if store is not None and len(rows):
-                result = find_neighbors(
+                result = find_near_duplicates(
                     rows, store.load(rows), self._settings.distance, earlier=self._earlier()
                 )
                 found = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from magpie_hub.dedup.embed import Embedder, load_embedder
-from magpie_hub.dedup.search import find_neighbors
+from magpie_hub.dedup.search import find_near_duplicates
 from magpie_hub.errors import EngineError, ModelError
 from magpie_hub.models.packaged import PACKAGES
 from magpie_hub.models.source import fetch, pin
@@ -78,7 +78,7 @@ def test_of_a_long_text_the_beginning_counts(embedder: Embedder) -> None:
 
 
 def test_questions_that_differ_in_blanks_and_case_are_near_duplicates(vectors: np.ndarray) -> None:
-    found = find_neighbors(np.arange(3), vectors[:3])
+    found = find_near_duplicates(np.arange(3), vectors[:3])
     assert found.leader.tolist() == [0, 0, -1]
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magpie_hub.dedup import pairs as tally
-from magpie_hub.dedup.search import THRESHOLD, Earlier, Neighbors, find_neighbors
+from magpie_hub.dedup import search
+from magpie_hub.dedup.search import THRESHOLD, Earlier, NearDuplicates, find_near_duplicates
 
 Vectors = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def naive(row_ids: NDArray[np.int64], vectors: Vectors, threshold: float) -> dic
     }
 
 
-def same(one: Neighbors, other: Neighbors, order: Any = slice(None)) -> bool:
+def same(one: NearDuplicates, other: NearDuplicates, order: Any = slice(None)) -> bool:
     """Whether two outcomes are equal to the bit, the second in another order."""
     return (
         one.row_ids[order].tobytes() == other.row_ids.tobytes()
@@ -65,7 +65,7 @@ def same(one: Neighbors, other: Neighbors, order: Any = slice(None)) -> bool:
 
 def test_an_exact_duplicate_is_at_distance_zero_and_the_lowest_row_leads() -> None:
     vectors = np.eye(3, dtype=np.float32)[[0, 1, 0, 2, 0]]
-    found = find_neighbors([30, 1, 10, 2, 20], vectors)
+    found = find_near_duplicates([30, 1, 10, 2, 20], vectors)
     assert found.min_neighbor_distance.tolist() == [0, 2, 0, 2, 0]
     assert found.repeat_count.tolist() == [2, 0, 2, 0, 2]
     assert found.leader.tolist() == [10, -1, 10, -1, 10]
@@ -74,14 +74,16 @@ def test_an_exact_duplicate_is_at_distance_zero_and_the_lowest_row_leads() -> No
 
 def test_the_threshold_is_a_squared_distance_of_unit_vectors() -> None:
     inside, outside = on_circle(0.0499), on_circle(0.0501)
-    assert find_neighbors([0, 1], inside).repeat_count.tolist() == [1, 1]
-    assert find_neighbors([0, 1], outside).repeat_count.tolist() == [0, 0]
-    assert find_neighbors([0, 1], outside).min_neighbor_distance == pytest.approx([0.0501] * 2)
+    assert find_near_duplicates([0, 1], inside).repeat_count.tolist() == [1, 1]
+    assert find_near_duplicates([0, 1], outside).repeat_count.tolist() == [0, 0]
+    assert find_near_duplicates([0, 1], outside).min_neighbor_distance == pytest.approx(
+        [0.0501] * 2
+    )
     assert inside[0] @ inside[1] > 0.975 > outside[0] @ outside[1]
 
 
 def test_a_leader_is_a_direct_neighbour_not_the_head_of_a_chain() -> None:
-    found = find_neighbors([5, 6, 7], on_circle(0.04, 0.04))
+    found = find_near_duplicates([5, 6, 7], on_circle(0.04, 0.04))
     assert found.repeat_count.tolist() == [1, 2, 1]
     assert found.leader.tolist() == [5, 5, 6]
     assert found.keep.tolist() == [True, False, False]
@@ -89,7 +91,7 @@ def test_a_leader_is_a_direct_neighbour_not_the_head_of_a_chain() -> None:
 
 def test_repeats_are_counted_beyond_any_limit() -> None:
     vectors = np.repeat(on_circle(0.01), 1500, axis=0)
-    found = find_neighbors(np.arange(3000), vectors)
+    found = find_near_duplicates(np.arange(3000), vectors)
     assert set(found.repeat_count) == {2999}
     assert set(found.leader) == {0}
     assert set(found.min_neighbor_distance) == {0.0}
@@ -100,7 +102,7 @@ def test_a_crowd_of_near_duplicates_is_counted_whole(exact: bool) -> None:
     draw = np.random.default_rng(2)
     crowd = 1 + 0.04 * draw.standard_normal((2000, 32))
     crowd = (crowd / np.linalg.norm(crowd, axis=1, keepdims=True)).astype(np.float32)
-    found = find_neighbors(np.arange(2000), crowd, exact=exact)
+    found = find_near_duplicates(np.arange(2000), crowd, exact=exact)
     assert set(found.repeat_count) == {1999}
     assert set(found.leader) == {0}
 
@@ -118,23 +120,23 @@ def test_a_pair_that_float32_cannot_decide_is_decided_exactly() -> None:
     expected = naive(np.arange(401), vectors, THRESHOLD)
     assert 100 < expected["repeat_count"][0] < 300
     for exact in (True, False):
-        found = find_neighbors(np.arange(401), vectors, exact=exact)
+        found = find_near_duplicates(np.arange(401), vectors, exact=exact)
         assert found.repeat_count.tolist() == expected["repeat_count"].tolist()
         assert found.leader.tolist() == expected["leader"].tolist()
 
 
 def test_a_row_without_company_has_no_distance() -> None:
-    found = find_neighbors([7], on_circle())
+    found = find_near_duplicates([7], on_circle())
     assert np.isnan(found.min_neighbor_distance[0])
     assert (found.repeat_count[0], found.leader[0], found.published[0]) == (0, -1, None)
     assert found.keep.tolist() == [True]
-    assert len(find_neighbors([], np.empty((0, 8), np.float32)).leader) == 0
+    assert len(find_near_duplicates([], np.empty((0, 8), np.float32)).leader) == 0
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_every_row_of_two_or_more_has_a_distance(exact: bool) -> None:
     vectors = np.vstack([np.eye(40), -np.eye(40)]).astype(np.float32)
-    found = find_neighbors(np.arange(80), vectors, exact=exact)
+    found = find_near_duplicates(np.arange(80), vectors, exact=exact)
     assert found.min_neighbor_distance.tolist() == [2.0] * 80
 
 
@@ -144,18 +146,18 @@ def test_every_row_of_two_or_more_has_a_distance(exact: bool) -> None:
 def test_a_row_that_is_published_already_names_the_first_such_row() -> None:
     vectors = on_circle(0.04, 0.04, 1.0)
     earlier = Earlier(["far", "first", "second"], on_circle(0.04, 0.04, 1.0)[[3, 1, 0]])
-    found = find_neighbors([0, 1, 2], vectors[:3], earlier=earlier)
+    found = find_near_duplicates([0, 1, 2], vectors[:3], earlier=earlier)
     assert found.published.tolist() == ["first", "first", "first"]
-    assert find_neighbors([9], vectors[:1], earlier=earlier).published.tolist() == ["first"]
+    assert find_near_duplicates([9], vectors[:1], earlier=earlier).published.tolist() == ["first"]
     assert not found.keep.any()
-    alone = find_neighbors([0, 1, 2], vectors[:3])
+    alone = find_near_duplicates([0, 1, 2], vectors[:3])
     assert found.leader.tolist() == alone.leader.tolist()
     assert found.repeat_count.tolist() == alone.repeat_count.tolist()
 
 
 def test_a_row_far_from_the_earlier_set_is_kept() -> None:
     earlier = Earlier(["one"], on_circle())
-    found = find_neighbors([4], on_circle(1.0)[1:], earlier=earlier)
+    found = find_near_duplicates([4], on_circle(1.0)[1:], earlier=earlier)
     assert found.published.tolist() == [None]
     assert found.keep.tolist() == [True]
 
@@ -167,20 +169,18 @@ def test_the_earlier_set_is_searched_whole(seed: int, rows: int, published: int)
     apart = ((mine[:, None].astype(np.float64) - theirs[None]) ** 2).sum(axis=2)
     expected = [next((str(n) for n in np.flatnonzero(row < THRESHOLD)), None) for row in apart]
     earlier = Earlier([str(n) for n in range(published)], theirs)
-    found = find_neighbors(np.arange(rows), mine, earlier=earlier)
+    found = find_near_duplicates(np.arange(rows), mine, earlier=earlier)
     assert found.published.tolist() == expected
 
 
 def test_a_large_earlier_set_is_searched_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    from magpie_hub.dedup import search
-
     vectors = clustered(5, 3000)
     earlier = Earlier([str(n) for n in range(2000)], vectors[1000:])
-    whole = find_neighbors(np.arange(1000), vectors[:1000], earlier=earlier)
+    whole = find_near_duplicates(np.arange(1000), vectors[:1000], earlier=earlier)
     monkeypatch.setattr(search, "EXACT_ROWS", 10)
-    assert find_neighbors(np.arange(1000), vectors[:1000], earlier=earlier).published.tolist() == (
-        whole.published.tolist()
-    )
+    assert find_near_duplicates(
+        np.arange(1000), vectors[:1000], earlier=earlier
+    ).published.tolist() == (whole.published.tolist())
     assert any(whole.published)
     assert not all(whole.published)
 
@@ -195,7 +195,7 @@ def test_comparing_all_pairs_finds_what_the_definition_says(
     vectors = clustered(seed, rows)
     row_ids = np.random.default_rng(seed).permutation(10 * rows)[:rows]
     expected = naive(row_ids, vectors, threshold)
-    found = find_neighbors(row_ids, vectors, threshold, exact=True)
+    found = find_near_duplicates(row_ids, vectors, threshold, exact=True)
     for column, values in expected.items():
         assert getattr(found, column).tolist() == values.tolist()
 
@@ -206,10 +206,10 @@ def test_neither_order_nor_batches_change_a_bit(seed: int, rows: int, exact: boo
     draw = np.random.default_rng(seed)
     row_ids, order = draw.permutation(10 * rows)[:rows], draw.permutation(rows)
     earlier = Earlier(["a", "b", "c"], clustered(seed, 3))
-    found = find_neighbors(row_ids, vectors, exact=exact, earlier=earlier)
+    found = find_near_duplicates(row_ids, vectors, exact=exact, earlier=earlier)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tally, "BLOCK", int(draw.integers(1, 50)))
-        again = find_neighbors(row_ids[order], vectors[order], exact=exact, earlier=earlier)
+        patch.setattr(search, "BLOCK", int(draw.integers(1, 50)))
+        again = find_near_duplicates(row_ids[order], vectors[order], exact=exact, earlier=earlier)
     assert same(found, again, order)
 
 
@@ -218,8 +218,8 @@ def test_neither_order_nor_batches_change_a_bit(seed: int, rows: int, exact: boo
 def test_cells_miss_no_near_duplicate(seed: int, rows: int) -> None:
     vectors = clustered(seed, rows)
     row_ids = np.arange(rows)
-    whole = find_neighbors(row_ids, vectors, exact=True)
-    found = find_neighbors(row_ids, vectors, exact=False)
+    whole = find_near_duplicates(row_ids, vectors, exact=True)
+    found = find_near_duplicates(row_ids, vectors, exact=False)
     assert found.repeat_count.tolist() == whole.repeat_count.tolist()
     assert found.leader.tolist() == whole.leader.tolist()
     near = whole.repeat_count > 0
@@ -243,11 +243,11 @@ def test_cells_miss_no_near_duplicate(seed: int, rows: int) -> None:
 )
 def test_what_cannot_be_compared_is_refused(row_ids: list[int], vectors: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        find_neighbors(row_ids, vectors)
+        find_near_duplicates(row_ids, vectors)
 
 
 def test_a_threshold_of_nothing_and_a_lame_earlier_set_are_refused() -> None:
     with pytest.raises(ValueError, match="over 0"):
-        find_neighbors([0, 1], on_circle(1.0), 0.0)
+        find_near_duplicates([0, 1], on_circle(1.0), 0.0)
     with pytest.raises(ValueError, match="names"):
-        find_neighbors([0, 1], on_circle(1.0), earlier=Earlier(["one"], on_circle(1.0)))
+        find_near_duplicates([0, 1], on_circle(1.0), earlier=Earlier(["one"], on_circle(1.0)))
