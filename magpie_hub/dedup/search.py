@@ -251,7 +251,8 @@ def _distinct(vectors: Vectors, order: Places) -> tuple[Places, NDArray[np.int64
         of each place in the order its group.
     """
     groups: dict[bytes, int] = {}
-    group, first = np.empty(len(order), np.int64), []
+    first: list[int] = []
+    group = np.empty(len(order), np.int64)
     for place, row in enumerate(order.tolist()):
         key = hashlib.blake2b(vectors[row].tobytes(), digest_size=16).digest()
         found = group[place] = groups.setdefault(key, len(groups))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.dedup.table import NO_LEADER, NeighborTable
+from magpie_hub.dedup.index import NO_LEADER, NeighborTable
 from magpie_hub.gates.colon import ends_with_colon
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.store.labels import Label, Labels

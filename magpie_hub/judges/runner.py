@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.engines.options import EngineOptions
+from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Tag
 from magpie_hub.judges.base import Judge, JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge
@@ -80,9 +81,14 @@ class JudgeRunner:
         self._judges = {name: self._make(name, models.get(name)) for name in names}
         self.neighbor_index: NeighborIndex | None = None
         if near := recipe.judges.neighbors:
-            revision = revisions[model_key(near)]
+            plan = Plan(recipe)
             self.neighbor_index = NeighborIndex(
-                recipe, near, revision, generator.identity, self._folder, home, published
+                near,
+                revisions[model_key(near)],
+                lambda row_id: row_uuid(generator.identity, plan.row(row_id).seed),
+                self._folder,
+                home,
+                published,
             )
 
     @property

@@ -84,7 +84,8 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from magpie_hub.neighbors import EmbeddingStore, store
+from magpie_hub.dedup import store
+from magpie_hub.dedup.store import EmbeddingStore
 store.PART_ROWS = 512
 kept = EmbeddingStore(Path(sys.argv[1]), "org/model", "0" * 40, 8)
 begin = 0

@@ -11,7 +11,6 @@ import pytest
 
 from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.models.source import pin
-from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.judges import NeighborsConfig
 from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 
@@ -30,11 +29,10 @@ def shard(tmp_path: Path) -> CachedShard:
 def neighbor_index(
     tmp_path: Path, folder: str, published: tuple[CachedShard, ...]
 ) -> NeighborIndex:
-    recipe = Recipe(name="toy", description="A toy.", model="toy/model")
     settings = NeighborsConfig(model=EMBEDDER)
     revision = pin(EMBEDDER).revision
     home = tmp_path / "home"
-    return NeighborIndex(recipe, settings, revision, "toy/model", home / folder, home, published)
+    return NeighborIndex(settings, revision, str, home / folder, home, published)
 
 
 def test_what_repeats_a_published_row_is_known_and_the_shard_is_embedded_once(
