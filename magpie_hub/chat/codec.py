@@ -46,6 +46,9 @@ class Codec:
     lead: Ids
     special_ids: frozenset[int]
     added_ids: frozenset[int]
+    # The Rust tokenizer, where the Python one decodes by it alone: what Python adds to a call takes
+    # longer than the call.
+    _backend: Any = field(default=None, repr=False, compare=False)
     # Every completion is asked about its last tokens, and few tokens are ever last.
     _spaces: dict[int, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
     _controls: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -59,7 +62,8 @@ class Codec:
         bare = list(tokenizer("x", add_special_tokens=False)["input_ids"])
         full = list(tokenizer("x")["input_ids"])
         lead = tuple(full[: max(find(full, bare), 0)])
-        return cls(tokenizer, lead, frozenset(special), frozenset(special | added.keys()))
+        special_ids, added_ids = frozenset(special), frozenset(special | added.keys())
+        return cls(tokenizer, lead, special_ids, added_ids, _backend(tokenizer))
 
     @property
     def name(self) -> str:
@@ -90,12 +94,10 @@ class Codec:
         """Text of ids: special tokens visible, spaces as they are."""
         if not ids:
             return ""
-        import numpy as np
-
-        # A list would be looked through item by item, which takes about as long as decoding it.
-        array = np.fromiter(ids, np.int64, len(ids))
+        if self._backend is not None:
+            return str(self._backend.decode(ids, skip_special_tokens=False))
         text = self.tokenizer.decode(
-            array, skip_special_tokens=False, clean_up_tokenization_spaces=False
+            list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return str(text)
 
@@ -135,3 +137,17 @@ class Codec:
         """The one token that is exactly this text, or None."""
         ids = self.encode(text)
         return ids[0] if len(ids) == 1 else None
+
+
+def _backend(tokenizer: Any) -> Any:
+    """The Rust tokenizer of a fast tokenizer that changes nothing of how it decodes, else None."""
+    from transformers import PreTrainedTokenizerFast
+
+    kind = type(tokenizer)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return None
+    same = all(
+        getattr(kind, name) is getattr(PreTrainedTokenizerFast, name)
+        for name in ("decode", "_decode")
+    )
+    return tokenizer.backend_tokenizer if same else None

@@ -269,9 +269,13 @@ class Rollouts:
         passed = True
         for turn in range(1, self._store.turns + 1):
             record = self._store.get(row_id, turn)
-            if record is None or self._store.is_deferred(record.reason):
+            fresh = record is None or self._store.is_deferred(record.reason)
+            if record is None or fresh:
                 record = await self._turn(row, turn, history, record)
-            repeated = record.digest and self._store.repeats(row_id, record.digest)
+            # A lower row may have come to the same words meanwhile: no further turn is paid for.
+            last = fresh and turn == self._store.turns
+            mark = None if last else record.digest
+            repeated = mark is not None and self._store.repeats(row_id, mark)
             if repeated or record.reason is not None or record.response_ids is None:
                 passed = False
                 break

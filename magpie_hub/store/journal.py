@@ -19,7 +19,7 @@ at the file have a rowid that was not there then.
 from __future__ import annotations
 
 import json
-import zlib
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ from magpie_hub.errors import JournalError
 from magpie_hub.store.lock import locked
 from magpie_hub.store.sqlite import IN_MEMORY, Database
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file's layout."""
 
 OPEN = "open"
@@ -410,11 +410,24 @@ def _record(fields: tuple[Any, ...]) -> TurnRecord:
 
 
 def _pack(ids: tuple[int, ...]) -> bytes:
+    """Three bytes an id, the lowest first: no vocabulary comes near 2**24 tokens."""
     packed = array("I", ids)
-    return zlib.compress(packed.tobytes(), level=1)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    wide = packed.tobytes()
+    if any(wide[3::4]):
+        raise ValueError(f"token id {max(ids)} is over 2**24")
+    narrow = bytearray(3 * len(ids))
+    for byte in range(3):
+        narrow[byte::3] = wide[byte::4]
+    return bytes(narrow)
 
 
 def _unpack(blob: bytes) -> tuple[int, ...]:
-    packed = array("I")
-    packed.frombytes(zlib.decompress(blob))
+    wide = bytearray(len(blob) // 3 * 4)
+    for byte in range(3):
+        wide[byte::4] = blob[byte::3]
+    packed = array("I", bytes(wide))
+    if sys.byteorder == "big":
+        packed.byteswap()
     return tuple(packed)

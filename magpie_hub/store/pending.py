@@ -17,6 +17,8 @@ class PendingTurns:
 
     def __init__(self, row_store: RowStore, labels: Labels | None = None) -> None:
         self._row_store = row_store
+        # Rows above it are new, which need not be asked of the journals.
+        self._last = row_store.last
         self._labels = labels
         self._new: list[TurnRecord] = []
         self._answered: list[TurnRecord] = []
@@ -39,7 +41,7 @@ class PendingTurns:
 
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """A journaled turn; None for one that is not finished."""
-        return self._row_store.get(row_id, turn)
+        return self._row_store.get(row_id, turn) if row_id <= self._last else None
 
     def is_deferred(self, reason: str | None) -> bool:
         """Whether something of a journaled turn is still to be generated or decided."""

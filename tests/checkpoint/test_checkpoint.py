@@ -488,7 +488,7 @@ def test_a_journal_of_another_layout_is_refused(
 ) -> None:
     put(one.folder, [0])
     one.save()
-    monkeypatch.setattr("magpie_hub.store.journal.FORMAT", 3)
+    monkeypatch.setattr("magpie_hub.store.journal.FORMAT", 4)
     with pytest.raises(JournalError, match=r"first\.db has layout 2"):
         two.restore()
 
