@@ -32,14 +32,13 @@ from typing import Any, get_args
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.gates.registry import build_gates
-from magpie_hub.judges.base import Label
 from magpie_hub.judges.tags import CATEGORIES
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.store.journal import FIRST
-from magpie_hub.store.labels import Labels
+from magpie_hub.store.labels import Label, Labels
 from magpie_hub.store.rows import digest
 
 RECIPE = """

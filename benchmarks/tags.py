@@ -27,12 +27,12 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.engines.factory import start_engine
 from magpie_hub.generate.generator import engine_options, load_chat
-from magpie_hub.judges.base import JudgeInput, Label
-from magpie_hub.judges.flow import each
-from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tags
+from magpie_hub.judges.base import JudgeInput, each
+from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tagger
 from magpie_hub.models.source import pin
 from magpie_hub.paths import home
 from magpie_hub.pipeline.run import open_recipe
+from magpie_hub.store.labels import Label
 
 PASSES = {
     "difficulty": (
@@ -138,10 +138,14 @@ async def ours(
     engine: Engine, chat: ChatFormat, items: Sequence[JudgeInput], mode: Mode
 ) -> tuple[dict[str, Any], dict[int, Label]]:
     """One constrained call a row."""
-    tags, labels, tokens = Tags(engine, chat, "tagger", mode), dict[int, Label](), Tokens(engine)
+    tagger, labels, tokens = (
+        Tagger(engine, chat, "tagger", mode),
+        dict[int, Label](),
+        Tokens(engine),
+    )
 
     async def one(item: JudgeInput) -> None:
-        labels[item.row_id] = await tags.of(item)
+        labels[item.row_id] = await tagger.label_of(item)
 
     await each(items, one, engine)
     share = sum(label.failure is None for label in labels.values()) / len(labels)

@@ -16,14 +16,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.engines.base import Engine, LoopDetection, Sampling
-from magpie_hub.judges.base import JudgeInput, Save
-from magpie_hub.judges.flow import StartEngine, each
-from magpie_hub.judges.model_files import ModelFiles
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.columns import Column
+from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, generation_eos, load_tokenizer
 from magpie_hub.store.labels import Label
@@ -46,7 +45,7 @@ READING = 1
 _NEXT = re.compile(r"^=== (Message|Answer)\b", re.MULTILINE)
 
 
-class BaseAnswerJudge:
+class BaseAnswerJudge(Judge):
     """Lets a base model answer; see `magpie_hub.judges.base.Judge`.
 
     What it says is data, good or bad, an empty answer too. A row whose prompt and longest answer
@@ -54,39 +53,45 @@ class BaseAnswerJudge:
     with nothing.
 
     Args:
-        model: A Hub id or a folder; it names the tokenizer of the prompt.
-        revision: Branch, tag or commit; None for the newest.
-        start: Gives the engine of that model while labels are made.
-        home: The folder of packaged models; None for the person's own.
+        model: The base model.
         max_tokens: Longest answer, in tokens.
-        trust_remote_code: Whether the model may run its repository's own code.
     """
 
     name = "base"
-    columns = ("base_output",)
+    says = "a base model's answer, from whose reward the difference is taken"
+    columns = (
+        Column("base_output", "text", "What the base model answered to the instruction."),
+        Column(
+            "base_reward",
+            "number",
+            "The reward of that answer.",
+            by="reward",
+            counted="numbers",
+        ),
+        Column(
+            "reward_difference",
+            "number",
+            "`instruct_reward` less `base_reward`: what alignment has gained here.",
+            by="reward",
+            counted="numbers",
+            in_examples=True,
+            drift="mean",
+        ),
+    )
 
-    def __init__(
-        self,
-        model: str,
-        revision: str | None = None,
-        *,
-        start: StartEngine,
-        home: Path | None = None,
-        max_tokens: int = MAX_TOKENS,
-        trust_remote_code: bool = False,
-    ) -> None:
-        self._files = ModelFiles(model, revision, home, trust_remote_code)
-        self._start = start
+    def __init__(self, model: JudgeModel, *, max_tokens: int = MAX_TOKENS) -> None:
+        self.model: JudgeModel = model
         self._max_tokens = max_tokens
 
-    def settings(self) -> dict[str, Any]:
-        """What determines the answers; the prompt counts by its words.
+    @classmethod
+    def of(cls, setup: JudgeSetup) -> Self:
+        """The base model of `judges.reward.base`."""
+        return cls(setup.model(cls.name))
 
-        Raises:
-            ModelError: No revision was given and none can be found.
-        """
+    def settings(self) -> dict[str, Any]:
+        """What determines the answers; the prompt counts by its words."""
         return {
-            **self._files.said,
+            **self.model.engine_settings,
             "prompt": hashlib.sha256(_template_text().encode()).hexdigest()[:12],
             "max_tokens": self._max_tokens,
             "stretch": STRETCH,
@@ -95,25 +100,24 @@ class BaseAnswerJudge:
         }
 
     def check(self) -> None:
-        """Looks whether the model can be had and its tokenizer loads.
+        """Looks whether the model can be had and run, and its tokenizer loads.
 
         Raises:
-            ModelError: One of the two does not hold.
+            ModelError, UserError: One of these does not hold.
         """
         self._open()
+        self.model.check_engine()
 
-    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
-        """Has every subject's instruction answered, as many at once as the engine has slots.
+    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+        """Has every instruction answered, as many at once as the engine has slots.
 
         Raises:
             ModelError: As `check`.
             EngineError: The engine failed.
         """
-        if not items:
-            return
         source, codec = await asyncio.to_thread(self._open)
         marks, eos = special_marks(codec), generation_eos(source)
-        async with self._start() as engine:
+        async with context.start() as engine:
 
             async def one(item: JudgeInput) -> None:
                 prompt = codec.encode_prompt(render(escape_special_tokens(item.instruction, marks)))
@@ -126,8 +130,8 @@ class BaseAnswerJudge:
             await each(items, one, engine)
 
     def _open(self) -> tuple[ModelSource, Codec]:
-        source = self._files.described()
-        return source, Codec.of(load_tokenizer(source, self._files.trust_remote_code))
+        source = self.model.described()
+        return source, Codec.of(load_tokenizer(source, self.model.trust_remote_code))
 
 
 def render(message: str) -> str:

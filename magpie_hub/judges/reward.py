@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from magpie_hub.chat.codec import Ids, one_line
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
+from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations
-from magpie_hub.judges.model_files import ModelFiles
+from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.judges.scorers.base import (
     OpenScorer,
     batches,
@@ -56,62 +55,64 @@ class _Request(NamedTuple):
     ids: Ids
 
 
-class RewardJudge:
+class RewardJudge(Judge):
     """Scores answers; see `magpie_hub.judges.base.Judge`.
 
-    A row over the model's context, `options.max_model_len` or `MAX_TOKENS` fails as "too_long", for
+    A row over the model's context, its `max_model_len` or `MAX_TOKENS` fails as "too_long", for
     the end of an answer counts; a reward that is no number fails as "not_finite", and words that
     the model's template refuses as "unrenderable".
     `base_reward` is None where there is no base answer, or one that cannot be scored; the reason of
     the latter is added where labels are joined.
 
     Args:
-        model: A Hub id or a folder.
-        revision: Branch, tag or commit; None for the newest.
+        model: The reward model.
+        base_answers: Whether there are answers of a base model, to fill `base_reward` too.
         batch_tokens: Most tokens of a batch, padding counted; None for what the device likes.
-        home: The folder of packaged models; None for the person's own.
-        options: How the model is loaded: engine, dtype, quantization, max_model_len and kin.
-        base_answer: Row id to a base model's answer, to fill `base_reward` too; None for no
-            such column.
-        scorer: Loads the model.
+        scorer: Loads the model; None for `open_scorer`.
     """
 
     name = "reward"
+    says = "what the response is worth"
+    off = "**No reward:** rows were not judged by a reward model."
+    columns = (
+        Column("reward_model", "text", "The reward model.", names_model=True),
+        Column(
+            "instruct_reward",
+            "number",
+            "Its raw score of the response; compare it with scores of the same model only.",
+            counted="numbers",
+            in_examples=True,
+            drift="mean",
+        ),
+    )
+    reads = ("base",)
 
     def __init__(
         self,
-        model: str,
-        revision: str | None = None,
+        model: JudgeModel,
         *,
+        base_answers: bool = False,
         batch_tokens: int | None = None,
-        home: Path | None = None,
-        options: EngineOptions | None = None,
-        base_answer: Callable[[int], str | None] | None = None,
-        scorer: OpenScorer = open_scorer,
+        scorer: OpenScorer | None = None,
     ) -> None:
-        self._options = options or EngineOptions()
-        self._files = ModelFiles(model, revision, home, self._options.trust_remote_code)
+        self.model: JudgeModel = model
+        self._base_answers = base_answers
         self._batch_tokens = batch_tokens
-        self._base_answer = base_answer
-        self._scorer = scorer
+        self._scorer = scorer or open_scorer
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The published columns that it fills."""
-        base = () if self._base_answer is None else ("base_reward",)
-        return ("reward_model", "instruct_reward", *base)
+    @classmethod
+    def of(cls, setup: JudgeSetup) -> Self:
+        """The reward model of `judges.reward`."""
+        return cls(setup.model(cls.name), base_answers="base" in setup.recipe.judges.names)
 
     def settings(self) -> dict[str, Any]:
-        """What determines the rewards; those of base answers also hang on who gave the answers.
-
-        Raises:
-            ModelError: No revision was given and none can be found.
-        """
+        """What determines the rewards; those of base answers also hang on who gave the answers."""
+        options = self.model.options
         return {
-            **self._files.said,
-            "max_tokens": self._options.max_model_len or MAX_TOKENS,
-            "quantization": self._options.quantization,
-            "base_reward": self._base_answer is not None,
+            **self.model.settings,
+            "max_tokens": options.max_model_len or MAX_TOKENS,
+            "quantization": options.quantization,
+            "base_reward": self._base_answers,
             "reading": READING,
         }
 
@@ -123,30 +124,27 @@ class RewardJudge:
             DeviceError: It does not fit.
             UserError: vLLM is asked for and cannot run here.
         """
-        source = self._files.described()
-        check_scorer(source, self._options)
-        Conversations.of(source, trust_remote_code=self._options.trust_remote_code)
+        source = self.model.described()
+        check_scorer(source, self.model.options)
+        Conversations.of(source, trust_remote_code=self.model.trust_remote_code)
 
-    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
-        """Scores every subject and saves batch by batch.
+    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+        """Scores every input and saves batch by batch.
 
         Raises:
             UserError: As `check`.
             EngineError: The scorer failed.
         """
-        if not items:
-            return
-        source = await asyncio.to_thread(self._files.whole)
-        trust = self._options.trust_remote_code
+        source = await asyncio.to_thread(self.model.whole)
+        trust = self.model.trust_remote_code
         conversations = await asyncio.to_thread(Conversations.of, source, trust_remote_code=trust)
-        async with own_thread(
-            lambda: self._scorer(source, self._options, self._max_tokens)
-        ) as scorer:
+        options = context.beside(self.model.options)
+        async with own_thread(lambda: self._scorer(source, options, self._max_tokens)) as scorer:
             tokens = self._batch_tokens or scorer.batch_tokens
             for start in range(0, len(items), WINDOW):
-                # Subjects and base answers may be read from a database, which wants this thread.
+                # Inputs and base answers may be read from a database, which wants this thread.
                 window = items[start : start + WINDOW]
-                answers = self._answers(window)
+                answers = [self._answer(item, context) for item in window]
                 requests, failed = await asyncio.to_thread(
                     self._prepare, conversations, window, answers
                 )
@@ -159,14 +157,13 @@ class RewardJudge:
 
     @property
     def _max_tokens(self) -> int:
-        limit = self._options.max_model_len or MAX_TOKENS
-        return min(self._files.pinned.context_length or limit, limit)
+        limit = self.model.options.max_model_len or MAX_TOKENS
+        return min(self.model.pinned.context_length or limit, limit)
 
-    def _answers(self, items: Sequence[JudgeInput]) -> list[str | None]:
-        answer = self._base_answer
-        if answer is None:
-            return [None] * len(items)
-        return [answer(item.row_id) for item in items]
+    def _answer(self, item: JudgeInput, context: JudgeContext) -> str | None:
+        """The base model's answer, if there is one."""
+        label = context.label_of("base", item.row_id) if self._base_answers else None
+        return None if label is None else label.values.get("base_output")
 
     def _prepare(
         self,
@@ -174,7 +171,7 @@ class RewardJudge:
         items: Sequence[JudgeInput],
         answers: Sequence[str | None],
     ) -> tuple[list[_Request], list[Label]]:
-        """The requests of some subjects, and the labels of those that cannot be scored."""
+        """The requests of some inputs, and the labels of those that cannot be scored."""
         requests: list[_Request] = []
         failed: list[Label] = []
         for item, answer in zip(items, answers, strict=True):
@@ -185,7 +182,7 @@ class RewardJudge:
                 continue
             requests.append(_Request(row, "instruct_reward", found))
             row.due = 1
-            if self._base_answer is None:
+            if not self._base_answers:
                 continue
             row.rewards["base_reward"] = None
             if answer is not None:
@@ -214,6 +211,6 @@ class RewardJudge:
             if row.rewards["instruct_reward"] is None:
                 done.append(Label(row.row_id, failure="not_finite"))
             else:
-                values = {"reward_model": self._files.name, **row.rewards}
+                values = {"reward_model": self.model.name, **row.rewards}
                 done.append(Label(row.row_id, values))
         return done

@@ -1,34 +1,28 @@
-"""Judging: the judges of one recipe over the rows of one journal.
+"""Runs the judges of one recipe over the rows of one journal.
 
-Which judges there are comes from the recipe and its panel. Labels lie beside the journal, a file
-for each judge's fingerprint: a changed judge labels anew, and nothing else does.
+Labels lie beside the journal, in a file for each judge's fingerprint: a changed judge labels anew,
+and nothing else does.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.dedup.index import NeighborIndex
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Tag
-from magpie_hub.judges.base import Judge, JudgeInput
-from magpie_hub.judges.base_answer import BaseAnswerJudge
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput
 from magpie_hub.judges.join import JoinedLabels, open_labels
-from magpie_hub.judges.language import LanguageJudge
-from magpie_hub.judges.models import judge_models, model_key, tags_itself
-from magpie_hub.judges.reward import RewardJudge
-from magpie_hub.judges.safety import SafetyJudge
-from magpie_hub.judges.scorers.base import Scorer, open_scorer
-from magpie_hub.judges.tags import Tags, TagsJudge
-from magpie_hub.models.source import ModelSource, pin
+from magpie_hub.judges.models import JudgeSetup, model_key
+from magpie_hub.judges.registry import JUDGES
+from magpie_hub.judges.tags import Tagger
+from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
-from magpie_hub.recipe.judges import LoadedModelConfig, ModelConfig
 from magpie_hub.store.labels import Label, Labels
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.shards import CachedShard
@@ -38,9 +32,6 @@ if TYPE_CHECKING:
     from magpie_hub.chat.format import ChatFormat
     from magpie_hub.engines.base import Engine
     from magpie_hub.engines.pool import EnginePool
-
-ENGINE_JUDGES = ("tags", "base", "safety")
-"""Judges whose model runs in an engine."""
 
 Watch = Callable[[str, int, int], None]
 """Told of a stage's name, rows labelled, and rows to be labelled."""
@@ -73,12 +64,12 @@ class JudgeRunner:
         self._recipe = recipe
         self._generator = generator
         self._folder = folder / "labels"
-        self._home = home
-        self._revisions = revisions
-        self._run: _Run | None = None
-        models = judge_models(recipe)
-        names = [name for name in recipe.judges.names if name != "neighbors"]
-        self._judges = {name: self._make(name, models.get(name)) for name in names}
+        setup = JudgeSetup(recipe, generator, home, revisions)
+        self._judges: list[Judge] = [
+            judge.of(setup)
+            for judge in map(JUDGES.__getitem__, recipe.judges.names)
+            if issubclass(judge, Judge)
+        ]
         self.neighbor_index: NeighborIndex | None = None
         if near := recipe.judges.neighbors:
             plan = Plan(recipe)
@@ -91,30 +82,16 @@ class JudgeRunner:
                 published,
             )
 
-    @property
+    @cached_property
     def paths(self) -> dict[str, Path]:
-        """The label file of each judge."""
-        settings = {name: self._settings(name) for name in self._judges}
-        if "base" in settings:
-            # Its answers are what the reward judge scores.
-            settings["reward"]["base"] = settings["base"]
-        return {
-            name: self._folder / f"{name}-{fingerprint({'judge': name, **said})}.db"
-            for name, said in settings.items()
-        }
-
-    def _settings(self, name: str) -> dict[str, Any]:
-        """What determines a judge's labels, beside how the generator computes.
-
-        That names the folder in which labels lie already, dtype among it, which judges share; and
-        a generator that tags is loaded as it is.
-        """
-        settings, model = self._judges[name].settings(), judge_models(self._recipe).get(name)
-        if model is None or name not in ENGINE_JUDGES:
-            return settings
-        assert isinstance(model, LoadedModelConfig)
-        loaded = {"quantization": model.quantization, "max_model_len": model.max_model_len}
-        return settings | loaded
+        """The label file of each judge, named by what determines its labels."""
+        settings = {judge.name: judge.settings() for judge in self._judges}
+        found = {}
+        for judge in self._judges:
+            read = {other: settings[other] for other in judge.reads if other in settings}
+            name = fingerprint({"judge": judge.name, **settings[judge.name], **read})
+            found[judge.name] = self._folder / f"{judge.name}-{name}.db"
+        return found
 
     def check(self) -> None:
         """Looks, before anything is loaded, whether every judge can work here.
@@ -122,16 +99,8 @@ class JudgeRunner:
         Raises:
             UserError: One cannot; the message names it.
         """
-        from magpie_hub.engines.factory import plan_engine
-
-        models = judge_models(self._recipe)
-        for name, judge in self._judges.items():
+        for judge in self._judges:
             judge.check()
-            model = models.get(name)
-            if model is not None and name in ENGINE_JUDGES:
-                assert isinstance(model, LoadedModelConfig)
-                source = pin(str(model.model), self._revisions[model_key(model)])
-                plan_engine(source, self._options(model), constrained=name == "tags")
         if self.neighbor_index is not None:
             self.neighbor_index.check()
 
@@ -147,7 +116,7 @@ class JudgeRunner:
         """Labels rows, judge after judge; what has a label keeps it.
 
         Args:
-            book: Where the rows' words are.
+            row_store: Where the rows' words are.
             rows: Finished rows that the gates let pass.
             engines: Gives the judges their engines.
             chat_of: Derives a model's chat format.
@@ -157,39 +126,75 @@ class JudgeRunner:
         Raises:
             UserError, RunError: As `Judge.label`; what was labelled is kept.
         """
-        paths, meter = self.paths, UsageMeter(row_store.first)
-        for name, judge in self._judges.items():
-            with Labels(paths[name]) as store:
+        meter = UsageMeter(row_store.first)
+        for judge in self._judges:
+            with Labels(self.paths[judge.name]) as store:
                 todo = store.missing(rows)
                 if not todo:
                     continue
-                store.set_meta("settings", self._settings(name))
-                say(f"{name}: {len(todo)} of {len(rows)} rows to label")
-                counted = _Counted(store, name, len(rows) - len(todo), len(rows), watch)
-                # The file of base answers is there once they have been asked for, just before.
-                reads = name == "reward" and "base" in paths
-                base = Labels(paths["base"], readonly=True) if reads else None
-                if name in judge_models(self._recipe):
+                store.set_meta("settings", judge.settings())
+                say(f"{judge.name}: {len(todo)} of {len(rows)} rows to label")
+                saver = _Saver(store, judge.name, len(rows) - len(todo), len(rows), watch)
+                if judge.model is not None:
                     await engines.rest()
-                try:
-                    with meter.stage(name, self._model_name(name), partial(len, store)) as use:
-                        self._run = _Run(engines, chat_of, use, base)
-                        await judge.label(_Subjects(row_store, todo), counted.save)
-                finally:
-                    self._run = None
-                    if base is not None:
-                        base.close()
-        if self.neighbor_index is not None and self.neighbor_index.lacks(rows):
-            await engines.rest()
-            near, neighbor_index = judge_models(self._recipe)["neighbors"], self.neighbor_index
-            fresh = len(neighbor_index.missing(rows))
-            say(f"neighbors: {fresh} of {len(rows)} rows to embed")
-            with meter.stage(
-                "neighbors", str(near.model), lambda: -len(neighbor_index.missing(rows))
-            ):
-                await neighbor_index.embed(
-                    rows, lambda row: _subject(row_store, row).instruction, watch
-                )
+                # The label files of the judges that it reads are there: they came before.
+                reads = {name: self.paths[name] for name in judge.reads if name in self.paths}
+                with (
+                    open_labels(reads) as others,
+                    meter.stage(judge.name, judge.model_name, partial(len, store)) as use,
+                ):
+                    context = self._context(judge, others, engines, chat_of, use)
+                    await judge.label(_Inputs(row_store, todo), saver.save, context)
+        await self._embed(row_store, rows, engines, meter, say, watch)
+
+    async def _embed(
+        self,
+        row_store: RowStore,
+        rows: Sequence[int],
+        engines: EnginePool,
+        meter: UsageMeter,
+        say: Callable[[str], None],
+        watch: Watch | None,
+    ) -> None:
+        """Embeds what the neighbours of the rows take."""
+        index, config = self.neighbor_index, self._recipe.judges.neighbors
+        if index is None or config is None or not index.lacks(rows):
+            return
+        await engines.rest()
+        say(f"neighbors: {len(index.missing(rows))} of {len(rows)} rows to embed")
+        with meter.stage("neighbors", config.model, lambda: -len(index.missing(rows))):
+            await index.embed(rows, lambda row: _input(row_store, row).instruction, watch)
+
+    def _context(
+        self,
+        judge: Judge,
+        others: Mapping[str, Labels | None],
+        engines: EnginePool,
+        chat_of: ChatOf,
+        use: Use,
+    ) -> JudgeContext:
+        model = judge.model
+
+        @asynccontextmanager
+        async def start() -> AsyncIterator[Engine]:
+            if model is None:
+                engine = await engines.generator()
+                use.engine(engine)
+                yield engine
+                return
+            constrained = judge.constrained
+            async with engines.other(
+                model.pinned, model.options, constrained=constrained
+            ) as engine:
+                use.engine(engine)
+                yield engine
+
+        def label_of(name: str, row_id: int) -> Label | None:
+            store = others.get(name)
+            return None if store is None else store.get(row_id)
+
+        source = self._generator if model is None else model.pinned
+        return JudgeContext(start, lambda: chat_of(source), engines.beside, label_of)
 
     @contextmanager
     def tagging(
@@ -208,10 +213,10 @@ class JudgeRunner:
         if tags is None or not tags.before_responding:
             yield None, None
             return
-        judge = Tags(engine, chat, self._generator.name, tags.mode)
+        tagger = Tagger(engine, chat, self._generator.name, tags.mode)
 
         async def tag(row_id: int, instruction: str) -> Label:
-            return await judge.of(JudgeInput(row_id, instruction))
+            return await tagger.label_of(JudgeInput(row_id, instruction))
 
         with Labels(self.paths["tags"]) as store:
             yield tag, store
@@ -228,110 +233,12 @@ class JudgeRunner:
             table = self.neighbor_index.table(pool) if self.neighbor_index is not None else None
             yield JoinedLabels(stores, table)
 
-    def _make(self, name: str, model: ModelConfig | None) -> Judge:
-        if name == "language":
-            return LanguageJudge()
-        if name == "tags":
-            tags = self._recipe.judges.tags
-            assert tags is not None
-            source = (self._generator.name, self._generator.revision)
-            if model is not None:
-                source = (str(model.model), self._revisions[model_key(model)])
-            return TagsJudge(*source, tags.mode, lambda: self._engine("tags"), self._tagger_chat)
-        assert isinstance(model, LoadedModelConfig)
-        revision, home = self._revisions[model_key(model)], self._home
-        if name == "reward":
-            return RewardJudge(
-                str(model.model),
-                revision,
-                home=home,
-                options=self._options(model),
-                scorer=self._open_scorer,
-                base_answer=self._base_answer if "base" in self._recipe.judges.names else None,
-            )
-        made = SafetyJudge if name == "safety" else BaseAnswerJudge
-        trust = self._recipe.trust_model_code
-        return made(
-            str(model.model),
-            revision,
-            start=lambda: self._engine(name),
-            home=home,
-            trust_remote_code=trust,
-        )
 
-    def _model_name(self, name: str) -> str:
-        """The model of a judge; "" for one without."""
-        if name == "tags" and tags_itself(self._recipe):
-            return self._generator.name
-        model = judge_models(self._recipe).get(name)
-        return "" if model is None else str(model.model)
-
-    def _options(self, model: LoadedModelConfig) -> EngineOptions:
-        """How a judge's model is loaded: as the recipe says of it, else as of the generator."""
-        recipe = self._recipe
-        return EngineOptions(
-            engine="auto" if recipe.engine == "server" else recipe.engine,
-            dtype=recipe.dtype,
-            quantization=model.quantization,
-            max_model_len=model.max_model_len,
-            tensor_parallel_size=model.tensor_parallel_size or recipe.tensor_parallel_size,
-            gpu_memory_utilization=recipe.gpu_memory_utilization,
-            enforce_eager=recipe.enforce_eager,
-            in_process=recipe.in_process,
-            trust_remote_code=recipe.trust_model_code,
-        )
-
-    def _base_answer(self, row_id: int) -> str | None:
-        assert self._run is not None
-        assert self._run.base is not None
-        label = self._run.base.get(row_id)
-        return None if label is None or label.failure is not None else label.values["base_output"]
-
-    def _open_scorer(self, source: ModelSource, options: EngineOptions, most: int) -> Scorer:
-        assert self._run is not None
-        return open_scorer(source, self._run.engines.beside(options), most)
-
-    @asynccontextmanager
-    async def _engine(self, name: str) -> AsyncIterator[Engine]:
-        """The engine that a judge asks for while it labels."""
-        assert self._run is not None
-        if name == "tags" and tags_itself(self._recipe):
-            engine = await self._run.engines.generator()
-            self._run.use.engine(engine)
-            yield engine
-            return
-        model = judge_models(self._recipe)[name]
-        assert isinstance(model, LoadedModelConfig)
-        source = pin(str(model.model), self._revisions[model_key(model)])
-        options = self._options(model)
-        constrained = name == "tags"
-        async with self._run.engines.other(source, options, constrained=constrained) as engine:
-            self._run.use.engine(engine)
-            yield engine
-
-    def _tagger_chat(self) -> ChatFormat:
-        assert self._run is not None
-        model = judge_models(self._recipe).get("tags")
-        if model is None:
-            return self._run.chat_of(self._generator)
-        return self._run.chat_of(pin(str(model.model), self._revisions[model_key(model)]))
-
-
-class _Run:
-    """What the judges work with while they label."""
-
-    def __init__(self, engines: EnginePool, chat_of: ChatOf, use: Use, base: Labels | None) -> None:
-        self.engines = engines
-        self.chat_of = chat_of
-        self.use = use
-        self.base = base
-
-
-class _Subjects(Sequence[JudgeInput]):
-    """Rows as subjects, each read from the journal when it is looked at."""
+class _Inputs(Sequence[JudgeInput]):
+    """Rows as inputs, each read from the journal when it is looked at."""
 
     def __init__(self, row_store: RowStore, rows: Sequence[int]) -> None:
-        self._book = row_store
+        self._row_store = row_store
         self._rows = rows
 
     def __len__(self) -> int:
@@ -339,17 +246,18 @@ class _Subjects(Sequence[JudgeInput]):
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
-            return [_subject(self._book, row_id) for row_id in self._rows[place]]
-        return _subject(self._book, self._rows[place])
+            return [_input(self._row_store, row_id) for row_id in self._rows[place]]
+        return _input(self._row_store, self._rows[place])
 
 
-def _subject(row_store: RowStore, row_id: int) -> JudgeInput:
+def _input(row_store: RowStore, row_id: int) -> JudgeInput:
     record = row_store.get(row_id, 1)
-    assert record is not None
+    if record is None:
+        raise KeyError(row_id)
     return JudgeInput(row_id, record.instruction, record.response or "")
 
 
-class _Counted:
+class _Saver:
     """Saves labels and says how many there are."""
 
     def __init__(

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from magpie_hub.chat.codec import one_line
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.errors import ChatFormatError
-from magpie_hub.judges.base import JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations
-from magpie_hub.judges.flow import StartEngine, each
-from magpie_hub.judges.model_files import ModelFiles
+from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.models.source import generation_eos
 from magpie_hub.store.labels import Label
 
@@ -54,7 +53,7 @@ def read_verdict(text: str) -> Verdict | None:
     return Verdict(not text.strip().startswith("unsafe"), categories)
 
 
-class SafetyJudge:
+class SafetyJudge(Judge):
     """Asks a guard model; see `magpie_hub.judges.base.Judge`.
 
     A row that does not fit the guard's context fails as "too_long", words that its template
@@ -62,56 +61,67 @@ class SafetyJudge:
     words.
 
     Args:
-        model: A Hub id or a folder; it names the tokenizer whose chat template asks.
-        revision: Branch, tag or commit; None for the newest.
-        start: Gives the engine of that model while labels are made.
-        home: The folder of packaged models; None for the person's own.
-        trust_remote_code: Whether the model may run its repository's own code.
+        model: The guard; its chat template asks.
     """
 
     name = "safety"
-    columns = ("llama_guard_2", "safe", "safety_categories")
+    says = "whether instruction and response are safe"
+    off = "**No guard:** rows were not judged for safety."
+    columns = (
+        Column(
+            "llama_guard_2",
+            "text",
+            "What the guard wrote, whichever guard it was; the name is that of the published sets.",
+        ),
+        Column(
+            "safe",
+            "truth",
+            "Whether the guard objects to nothing.",
+            counted="labels",
+            values=("safe", "unsafe"),
+            heading="Safety",
+            in_examples=True,
+        ),
+        Column(
+            "safety_categories",
+            "texts",
+            "What it objects to, by its own codes; empty for a safe row.",
+            counted="labels",
+            heading="Safety",
+        ),
+    )
 
-    def __init__(
-        self,
-        model: str,
-        revision: str | None = None,
-        *,
-        start: StartEngine,
-        home: Path | None = None,
-        trust_remote_code: bool = False,
-    ) -> None:
-        self._files = ModelFiles(model, revision, home, trust_remote_code)
-        self._start = start
+    def __init__(self, model: JudgeModel) -> None:
+        self.model: JudgeModel = model
+
+    @classmethod
+    def of(cls, setup: JudgeSetup) -> Self:
+        """The guard of `judges.guard`."""
+        return cls(setup.model(cls.name))
 
     def settings(self) -> dict[str, Any]:
-        """What determines the verdicts.
-
-        Raises:
-            ModelError: No revision was given and none can be found.
-        """
-        return {**self._files.said, "max_tokens": MAX_TOKENS, "reading": READING}
+        """What determines the verdicts."""
+        return {**self.model.engine_settings, "max_tokens": MAX_TOKENS, "reading": READING}
 
     def check(self) -> None:
-        """Looks whether the model can be had and its chat template takes an answer to judge.
+        """Looks whether the model can be had and run, and its template takes an answer to judge.
 
         Raises:
-            ModelError: One of the two does not hold.
+            ModelError, UserError: One of these does not hold.
         """
         self._open()
+        self.model.check_engine()
 
-    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
-        """Asks about every subject, as many at once as the engine has slots.
+    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+        """Asks about every input, as many at once as the engine has slots.
 
         Raises:
             ModelError: As `check`.
             EngineError: The engine failed.
         """
-        if not items:
-            return
         conversations, eos = await asyncio.to_thread(self._open)
         sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0, stop_ids=eos)
-        async with self._start() as engine:
+        async with context.start() as engine:
 
             async def one(item: JudgeInput) -> None:
                 save([await _ask(engine, conversations, sampling, item)])
@@ -119,8 +129,8 @@ class SafetyJudge:
             await each(items, one, engine)
 
     def _open(self) -> tuple[Conversations, tuple[int, ...]]:
-        source = self._files.described()
-        conversations = Conversations.of(source, trust_remote_code=self._files.trust_remote_code)
+        source = self.model.described()
+        conversations = Conversations.of(source, trust_remote_code=self.model.trust_remote_code)
         return conversations, generation_eos(source)
 
 

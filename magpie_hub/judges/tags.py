@@ -14,19 +14,24 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.judges.base import JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.columns import Column
 from magpie_hub.judges.explanation import Explanations
-from magpie_hub.judges.flow import StartEngine, each
+from magpie_hub.judges.models import JudgeModel, JudgeSetup, tags_itself
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
+from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.store.labels import Label
+from magpie_hub.store.rows import QualityThreshold
 
 PROMPT = 3
 """Version of how a message is put in and a reply is read; raised when they would give other labels.
@@ -75,19 +80,6 @@ CATEGORIES = {
     "Others": "none of these",
 }
 
-COLUMNS = (
-    "task_category",
-    "other_task_category",
-    "task_category_generator",
-    "difficulty",
-    "intent",
-    "knowledge",
-    "difficulty_generator",
-    "input_quality",
-    "quality_explanation",
-    "quality_generator",
-)
-
 EXPLAINED = ("intent", "knowledge", "review")
 """Lines of an explained reply that are in the tagger's own words."""
 
@@ -98,48 +90,110 @@ LEAST_TOKENS = {"compact": 32, "explained": 256}
 """Room that a reply must have in the context, or the instruction is too long to be tagged."""
 
 
-class TagsJudge:
+_EXPLAINS = "unless the tagger explains"
+
+
+class TagsJudge(Judge):
     """Tags instructions; see `magpie_hub.judges.base.Judge`.
 
     Args:
-        model: The tagger's name, for the ``*_generator`` columns.
-        revision: Its pinned revision.
+        generator: The generator, which tags where no other model does.
         mode: Labels only, or every published column.
-        start: Gives the engine while labels are made; started for constrained decoding.
-        chat: Gives the tagger's chat format.
+        model: The tagger, where it is another model.
     """
 
     name = "tags"
-    columns = COLUMNS
+    says = "difficulty, quality and category of the instruction"
+    off = "**No tags:** rows were not judged for difficulty, quality or category."
+    packages = ("xgrammar",)
+    constrained = True
+    columns = (
+        Column(
+            "task_category",
+            "text",
+            "The task, one of twelve.",
+            counted="labels",
+            values=tuple(CATEGORIES),
+            in_examples=True,
+            drift="mix",
+        ),
+        Column("other_task_category", "texts", "Further tasks that it is as well."),
+        Column("task_category_generator", "text", "The tagger.", names_model=True),
+        Column(
+            "difficulty",
+            "text",
+            "From `very easy` to `very hard`, by what answering takes.",
+            counted="labels",
+            values=tuple(DIFFICULTIES),
+            heading="Difficulty and quality",
+            in_examples=True,
+            drift="mix",
+        ),
+        Column("intent", "text", "What the user wants, in a phrase.", _EXPLAINS, in_examples=True),
+        Column("knowledge", "text", "What answering takes, in a phrase.", _EXPLAINS),
+        Column("difficulty_generator", "text", "The tagger.", names_model=True),
+        Column(
+            "input_quality",
+            "text",
+            "From `very poor` to `excellent`: how clear and specific the instruction is.",
+            counted="labels",
+            values=tuple(QUALITIES),
+            heading="Difficulty and quality",
+            in_examples=True,
+            drift="mix",
+        ),
+        Column("quality_explanation", "text", "The tagger's reason for that quality.", _EXPLAINS),
+        Column("quality_generator", "text", "The tagger.", names_model=True),
+    )
 
     def __init__(
-        self,
-        model: str,
-        revision: str,
-        mode: Mode,
-        start: StartEngine,
-        chat: Callable[[], ChatFormat],
+        self, generator: ModelSource, mode: Mode = "compact", model: JudgeModel | None = None
     ) -> None:
-        self._model = model
-        self._revision = revision
+        self.model = model
+        self._generator = generator
         self._mode: Mode = mode
-        self._start = start
-        self._chat = chat
+
+    @classmethod
+    def of(cls, setup: JudgeSetup) -> Self:
+        """The tagger of `judges.tags`."""
+        tags = setup.recipe.judges.tags
+        if tags is None:
+            raise ValueError("the recipe has no tagger")
+        other = None if tags_itself(setup.recipe) else setup.model(cls.name)
+        return cls(setup.generator, tags.mode, other)
+
+    @property
+    def model_name(self) -> str:
+        """The tagger, which may be the generator."""
+        return self.model.name if self.model else self._generator.name
 
     def settings(self) -> dict[str, Any]:
         """What determines the labels."""
-        return tag_settings(self._model, self._revision, self._mode)
+        if self.model is None:
+            return tag_settings(self._generator.name, self._generator.revision, self._mode)
+        loaded = self.model.engine_settings
+        return loaded | tag_settings(loaded["model"], loaded["revision"], self._mode)
 
     def check(self) -> None:
-        """Nothing to look at: the tagger's model is pinned and its engine planned by the caller."""
+        """Looks whether an engine can run the tagger; the generator is looked at by itself.
 
-    async def label(self, items: Sequence[JudgeInput], save: Save) -> None:
-        """Tags every subject, as many at once as the engine has slots."""
-        async with self._start() as engine:
-            tags = Tags(engine, self._chat(), self._model, self._mode)
+        Raises:
+            UserError: None can.
+        """
+        if self.model is not None:
+            self.model.check_engine(constrained=True)
+
+    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+        """Tags every input, as many at once as the engine has slots.
+
+        Raises:
+            EngineError: The engine failed.
+        """
+        async with context.start() as engine:
+            tagger = Tagger(engine, context.chat(), self.model_name, self._mode)
 
             async def one(item: JudgeInput) -> None:
-                save([await tags.of(item)])
+                save([await tagger.label_of(item)])
 
             await each(items, one, engine)
 
@@ -150,6 +204,16 @@ def tag_settings(model: str, revision: str, mode: Mode) -> dict[str, Any]:
     return {"model": model, "revision": revision, "mode": mode, **said}
 
 
+def quality_threshold(recipe: Recipe, generator: ModelSource) -> QualityThreshold | None:
+    """What a first instruction must reach before it is answered, by the recipe."""
+    tags, least = recipe.judges.tags, recipe.selection.min_quality
+    if tags is None or not tags.before_responding or least is None:
+        return None
+    levels = get_args(Quality)
+    judge = tag_settings(generator.name, generator.revision, tags.mode)
+    return QualityThreshold(frozenset(levels[levels.index(least) :]), fingerprint(judge))
+
+
 @cache
 def _words_of(mode: Mode) -> str:
     """12 hexadecimal digits of all that is asked, and of what may be replied, at which length."""
@@ -158,7 +222,7 @@ def _words_of(mode: Mode) -> str:
     return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
-class Tags:
+class Tagger:
     """One tagger at work; also what tags an instruction before its response is paid for.
 
     Args:
@@ -174,7 +238,7 @@ class Tags:
         self._model = model
         self._mode: Mode = mode
 
-    async def of(self, item: JudgeInput) -> Label:
+    async def label_of(self, item: JudgeInput) -> Label:
         """A row's tags, or why there are none.
 
         Raises:

@@ -23,9 +23,9 @@ from magpie_hub.generate.scheduler import PrefixTracker, Progress
 from magpie_hub.judges.models import (
     REVISIONS,
     judges_pinned,
-    quality_threshold,
 )
 from magpie_hub.judges.runner import JudgeRunner
+from magpie_hub.judges.tags import quality_threshold
 from magpie_hub.models.source import ModelSource, is_remote, pin
 from magpie_hub.paths import home as default_home
 from magpie_hub.pipeline.open import open_recipe as open_recipe

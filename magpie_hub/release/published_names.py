@@ -17,12 +17,8 @@ from magpie_hub.models.source import is_folder
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint, first_turn_settings
 from magpie_hub.recipe.judges import KEYS
+from magpie_hub.release.columns import judge_columns
 
-MODEL_COLUMNS = (
-    *("task_category_generator", "difficulty_generator", "quality_generator"),
-    "reward_model",
-)
-"""Columns of labels that name a model."""
 SIMILAR = "min_similar_uuid"
 """Names a row of another set as ``<set>#<number>`` if that set has no uuids."""
 
@@ -39,6 +35,7 @@ class PublicNames:
 
     def __init__(self, recipe: Recipe) -> None:
         self._names: dict[str, str] = {}
+        self._model_columns = [one.name for one in judge_columns() if one.names_model]
         unnamed = []
         for key, model, name in _models(recipe):
             if not is_folder(model) and name is None:
@@ -82,7 +79,7 @@ class PublicNames:
         """What judges said of a row, with public names of models and sets."""
         changed = {
             key: self._names[columns[key]]
-            for key in MODEL_COLUMNS
+            for key in self._model_columns
             if columns.get(key) in self._names
         }
         similar = columns.get(SIMILAR)

@@ -16,8 +16,9 @@ from magpie_hub.generate.generator import load_chat
 from magpie_hub.generate.plan import Plan
 from magpie_hub.judges.join import NONE, JoinedLabels
 from magpie_hub.pipeline.run import PRE_QUERIES, Run, pre_queries
+from magpie_hub.release.columns import REASON
 from magpie_hub.release.published_names import PublicNames
-from magpie_hub.release.schema import REASON, Row, to_table
+from magpie_hub.release.schema import Row, to_table
 from magpie_hub.selection.deliver import Delivery
 from magpie_hub.store.rows import RowStore
 

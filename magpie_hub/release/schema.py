@@ -1,9 +1,6 @@
-"""The published row: its columns, and how a conversation becomes one.
+"""The published row: its Arrow schema, and how a conversation becomes one.
 
-Column names and nesting are those of the later Magpie sets (Magpie-Qwen2-Pro, Magpie-Llama-3.1-Pro
-and their -MT versions on the Hub), so that rows sit beside Magpie-Align's own without a rename.
-Added are `messages`, `row_id`, token counts and finish reasons, a seed that is filled in, and what
-a judge that failed on a row said. A judge's columns are there when the recipe has that judge.
+Which columns there are: `magpie_hub.release.columns`.
 
 `messages` is the one column of conversations. Beside a column `conversations`, which the published
 sets have, TRL overwrites `messages` with it and trains on the roles human and gpt; so that one
@@ -13,11 +10,12 @@ stands in a config of its own, `sharegpt`, under the rows' uuids.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.generate.plan import PlannedRow, row_uuid, turn_suffix
+from magpie_hub.judges.columns import Column
 from magpie_hub.recipe.config import Recipe
+from magpie_hub.release.columns import CONVERSATIONS, PLAN, REASON, published_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,34 +23,6 @@ if TYPE_CHECKING:
     from magpie_hub.store.journal import Words
 
 Row = dict[str, Any]
-
-LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "tags": {
-            "task_category": "text",
-            "other_task_category": "texts",
-            "task_category_generator": "text",
-            "difficulty": "text",
-            "intent": "text",
-            "knowledge": "text",
-            "difficulty_generator": "text",
-            "input_quality": "text",
-            "quality_explanation": "text",
-            "quality_generator": "text",
-        },
-        "safety": {"llama_guard_2": "text", "safe": "truth", "safety_categories": "texts"},
-        "reward": {"reward_model": "text", "instruct_reward": "number"},
-        "base": {"base_output": "text", "base_reward": "number", "reward_difference": "number"},
-        "neighbors": {
-            "min_neighbor_distance": "number",
-            "repeat_count": "integer",
-            "min_similar_uuid": "text",
-        },
-        "language": {"language": "text"},
-    }
-)
-"""Columns by judge, with the kind of their values, in the order of the published sets."""
-
 
 DEFAULT, RAW, SHAREGPT = "default", "raw", "sharegpt"
 CONFIGS = (DEFAULT, RAW, SHAREGPT)
@@ -64,80 +34,37 @@ USER, ASSISTANT = "user", "assistant"
 HUMAN, GPT = "human", "gpt"
 """What ShareGPT calls them."""
 
-REASON = "reject_reason"
-"""Column of the config `raw` alone."""
-
 
 def arrow_schema(turns: int, judges: Sequence[str] = (), *, raw: bool = False) -> pa.Schema:
     """Columns of a set.
 
     Args:
         turns: User turns of each conversation, from 1.
-        judges: Names of the judges at work, keys of `LABELS`.
+        judges: Names of the judges at work.
         raw: Whether rejected rows stand in it, with their reasons.
     """
+    return _schema(published_columns(turns, judges, raw=raw))
+
+
+def _schema(named: Mapping[str, Column]) -> pa.Schema:
     import pyarrow as pa
 
-    text, integer, number = pa.string(), pa.int64(), pa.float64()
-    fields = [
-        pa.field("uuid", text),
-        pa.field("row_id", integer),
-        pa.field("model", text),
-        pa.field(
-            "gen_input_configs",
-            pa.struct(
-                [
-                    ("temperature", number),
-                    ("top_p", number),
-                    ("input_generator", text),
-                    ("seed", integer),
-                    ("pre_query_template", text),
-                    ("system_prompt", text),
-                ]
-            ),
-        ),
-        pa.field(
-            "gen_response_configs",
-            pa.struct(
-                [
-                    ("temperature", number),
-                    ("top_p", number),
-                    ("repetition_penalty", number),
-                    ("max_tokens", integer),
-                    ("output_generator", text),
-                ]
-            ),
-        ),
-    ]
-    for turn in range(1, turns + 1):
-        end = turn_suffix(turn)
-        fields += [pa.field("instruction" + end, text), pa.field("response" + end, text)]
-    fields.append(pa.field("messages", pa.list_(pa.struct([("role", text), ("content", text)]))))
-    for turn in range(1, turns + 1):
-        end = turn_suffix(turn)
-        fields += [
-            pa.field("instruction_length" + end, integer),
-            pa.field("response_length" + end, integer),
-            pa.field("instruction_tokens" + end, integer),
-            pa.field("response_tokens" + end, integer),
-            pa.field("finish_reason" + end, text),
-        ]
-    kinds = {
-        "text": text,
-        "texts": pa.list_(text),
-        "integer": integer,
-        "number": number,
+    return pa.schema([pa.field(name, _arrow_type(one)) for name, one in named.items()])
+
+
+def _arrow_type(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    struct = pa.struct([(field.name, _arrow_type(field)) for field in column.fields])
+    return {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "integer": pa.int64(),
+        "number": pa.float64(),
         "truth": pa.bool_(),
-    }
-    for judge, columns in LABELS.items():
-        if judge in judges:
-            fields += [pa.field(name, kinds[kind]) for name, kind in columns.items()]
-    if judges:
-        failure = pa.struct([("judge", text), ("reason", text)])
-        fields.append(pa.field("judge_failures", pa.list_(failure)))
-    if raw:
-        fields.append(pa.field(REASON, text))
-    return pa.schema(fields)
+        "struct": struct,
+        "structs": pa.list_(struct),
+    }[column.kind]
 
 
 def to_table(
@@ -275,11 +202,8 @@ def published_schema(recipe: Recipe, config: str) -> pa.Schema:
 
 def sharegpt_schema() -> pa.Schema:
     """Columns of the config `sharegpt`."""
-    import pyarrow as pa
-
-    text = pa.string()
-    turns = pa.list_(pa.struct([("from", text), ("value", text)]))
-    return pa.schema([("uuid", text), ("conversations", turns)])
+    uuid = PLAN[0]
+    return _schema({uuid.name: uuid, CONVERSATIONS.name: CONVERSATIONS})
 
 
 def to_sharegpt(table: pa.Table) -> pa.Table:

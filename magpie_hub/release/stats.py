@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.release.columns import REASON, published_columns
 from magpie_hub.store.usage import Usage
 
 if TYPE_CHECKING:
@@ -22,30 +23,18 @@ if TYPE_CHECKING:
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 40
-LABELS = ("task_category", "difficulty", "input_quality", "language", "safety_categories")
-NUMBERS = ("min_neighbor_distance", "instruct_reward", "base_reward", "reward_difference")
-RAW = ("reject_reason", "response_tokens")
+RAW = (REASON, "response_tokens")
 """Columns of the config `raw` that are counted."""
 
 
 def counted_columns(turns: int) -> tuple[str, ...]:
     """Columns of the config `default` that are counted, a struct's field after a dot."""
-    by_turn = ("instruction_tokens", "response_tokens", "finish_reason")
-    lengths = ("instruction_length", "response_length")
-    return (
-        "gen_input_configs.temperature",
-        "gen_input_configs.top_p",
-        *(
-            name + turn_suffix(turn)
-            for turn in range(1, turns + 1)
-            for name in (*by_turn, *lengths)
-        ),
-        *LABELS,
-        *NUMBERS,
-        "safe",
-        "repeat_count",
-        "judge_failures",
-    )
+    found = []
+    for name, column in published_columns(turns).items():
+        if column.counted:
+            found.append(name)
+        found += [f"{name}.{field.name}" for field in column.fields if field.counted]
+    return tuple(found)
 
 
 def describe(
@@ -63,7 +52,7 @@ def describe(
     """
     delivered, rejected = _Table(default), _Table(raw)
     turns = sum(name.startswith("response_tokens") for name in delivered.names)
-    reasons = Counter[str](rejected.values("reject_reason"))
+    reasons = Counter[str](rejected.values(REASON))
     rows, planned = delivered.rows, rejected.rows
     stats: dict[str, Any] = {
         "rows": rows,
@@ -75,8 +64,8 @@ def describe(
         "labels": _labels(delivered, turns),
         "numbers": {
             name: distribution(delivered.numbers(name), rows)
-            for name in NUMBERS
-            if name in delivered.names
+            for name, column in published_columns(turns).items()
+            if column.counted == "numbers" and name in delivered.names
         },
     }
     if "repeat_count" in delivered.names:
@@ -167,16 +156,17 @@ def _lengths(table: _Table, turns: int) -> dict[str, Any]:
 
 
 def _labels(table: _Table, turns: int) -> dict[str, Any]:
-    names = [name for name in LABELS if name in table.names]
-    names += [f"finish_reason{turn_suffix(turn)}" for turn in range(1, turns + 1)]
-    found = {
-        name: {"counts": _falling(table.values(name)), "missing": table.missing(name)}
-        for name in names
-    }
-    if "safe" in table.names:
-        said = table.values("safe")
-        counts = {"safe": said.get(True, 0), "unsafe": said.get(False, 0)}
-        found["safe"] = {"counts": counts, "missing": table.missing("safe")}
+    found = {}
+    for name, column in published_columns(turns).items():
+        if column.counted != "labels" or name not in table.names:
+            continue
+        counts = table.values(name)
+        if column.kind == "truth":
+            yes, no = column.values
+            counts = {yes: counts.get(True, 0), no: counts.get(False, 0)}
+        else:
+            counts = _falling(counts)
+        found[name] = {"counts": counts, "missing": table.missing(name)}
     return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from magpie_hub.errors import ModelError
 from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge, cut_at_next, render
+from magpie_hub.judges.models import JudgeModel
 from magpie_hub.models.source import pin
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
@@ -28,6 +29,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return drop_template(write_tiny_model(tmp_path_factory.mktemp("base")))
 
 
+def judge(model: Path | str, max_tokens: int = 1024) -> BaseAnswerJudge:
+    return BaseAnswerJudge(JudgeModel(str(model)), max_tokens=max_tokens)
+
+
 def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
     """An engine that answers every prompt with `whole`, going on where the prompt leaves off."""
 
@@ -39,8 +44,8 @@ def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
 
 
 def answer(model: Path, engine: ScriptedEngine, max_tokens: int = 1024) -> Label:
-    judge = BaseAnswerJudge(str(model), start=engine.start, max_tokens=max_tokens)
-    label = run(judge, [JudgeInput(7, "Why is the sky blue?", "never seen")])[7]
+    item = JudgeInput(7, "Why is the sky blue?", "never seen")
+    label = run(judge(model, max_tokens), [item], engine.context())[7]
     assert engine.closed
     return label
 
@@ -94,7 +99,7 @@ def test_the_prompt_is_the_instruction_after_some_exchanges(model: Path) -> None
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
     engine = saying(model, "Light.")
     long = JudgeInput(90, "word " * 30_000)
-    found = run(BaseAnswerJudge(str(model), start=engine.start), [*HOSTILE, long])
+    found = run(judge(model), [*HOSTILE, long], engine.context())
     assert found.pop(90).failure == "too_long"
     assert {label.failure for label in found.values()} == {None}
     special = set(tokenizer_of(model).all_special_ids)
@@ -110,29 +115,23 @@ def test_an_answer_is_never_cut_for_room(model: Path) -> None:
 
 
 def test_a_model_that_cannot_be_had_is_refused() -> None:
-    engine = ScriptedEngine(None, str)
     with pytest.raises(ModelError, match="nobody/nothing"):
-        BaseAnswerJudge("nobody/nothing", start=engine.start).check()
+        judge("nobody/nothing").check()
 
 
 def test_its_settings_name_model_prompt_and_bound(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def settings(max_tokens: int = 1024) -> dict[str, object]:
-        start = ScriptedEngine(None, str).start
-        return BaseAnswerJudge(str(model), start=start, max_tokens=max_tokens).settings()
-
-    before = settings()
+    before = judge(model).settings()
     assert before["revision"] == pin(str(model)).revision
-    assert settings(512) != before
+    assert judge(model, 512).settings() != before
     monkeypatch.setattr("magpie_hub.judges.base_answer._template_text", lambda: "other words")
-    assert settings()["prompt"] != before["prompt"]
+    assert judge(model).settings()["prompt"] != before["prompt"]
 
 
 def test_where_its_text_is_looked_at_is_in_its_settings(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = BaseAnswerJudge(str(model), start=ScriptedEngine(None, str).start)
-    before = judge.settings()
+    before = judge(model).settings()
     monkeypatch.setattr("magpie_hub.judges.base_answer.STRETCH", 64)
-    assert judge.settings() != before
+    assert judge(model).settings() != before

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import JudgeInput
+from magpie_hub.judges.base import JudgeContext, JudgeInput
 from magpie_hub.judges.language import LanguageJudge, language_of
 from magpie_hub.models.langid import two_letters
 from magpie_hub.store.labels import Label
@@ -68,7 +68,7 @@ def test_labels_are_saved_as_they_come() -> None:
     def save(labels: list[Label]) -> None:
         saved.append(len(labels))
 
-    asyncio.run(LanguageJudge().label(items, save))  # type: ignore[arg-type]
+    asyncio.run(LanguageJudge().label(items, save, JudgeContext()))  # type: ignore[arg-type]
     assert len(saved) > 1
     assert sum(saved) == 2500
 

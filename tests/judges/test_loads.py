@@ -16,6 +16,12 @@ from tests.judges.runs import EMBEDDER, build, edit
 from tests.judges.tiny_judges import drop_template, write_guard_model
 from tests.tiny import write_tiny_model
 
+LOADERS = (
+    "engines.factory.start_engine",
+    "judges.reward.open_scorer",
+    "dedup.embed.load_embedder",
+)
+
 
 class Event(NamedTuple):
     """What was done with a model."""
@@ -27,11 +33,11 @@ class Event(NamedTuple):
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What becomes of engines and scorers, in order."""
-    from magpie_hub.engines import factory as choose
-    from magpie_hub.judges import runner as judge_runner
+    from magpie_hub.engines import factory
+    from magpie_hub.judges import reward
 
     found: list[Event] = []
-    start, open_scorer = choose.start_engine, judge_runner.open_scorer
+    start, open_scorer = factory.start_engine, reward.open_scorer
 
     def told(do: Callable[[], Any], event: Event) -> Callable[[], Any]:
         def done() -> Any:
@@ -53,8 +59,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     def open_watched(source: Any, *arguments: Any) -> Any:
         return watch(open_scorer(source, *arguments), Path(source.name).name, "close")
 
-    monkeypatch.setattr(choose, "start_engine", start_watched)
-    monkeypatch.setattr(judge_runner, "open_scorer", open_watched)
+    monkeypatch.setattr(factory, "start_engine", start_watched)
+    monkeypatch.setattr(reward, "open_scorer", open_watched)
     return found
 
 
@@ -132,7 +138,11 @@ def test_another_threshold_builds_without_any_model(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a model was asked for")
 
-    for name in ("engine.choose.start_engine", "judging.open_scorer", "neighbors.load_embedder"):
+    for name in (
+        "engines.factory.start_engine",
+        "judges.reward.open_scorer",
+        "dedup.embed.load_embedder",
+    ):
         monkeypatch.setattr(f"magpie_hub.{name}", refuse)
     for threshold in (rewards[0], rewards[2]):
         kept = [row["uuid"] for row in before if row["instruct_reward"] > threshold]

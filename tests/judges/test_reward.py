@@ -16,8 +16,9 @@ import pytest
 
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
-from magpie_hub.judges.base import JudgeInput
+from magpie_hub.judges.base import JudgeContext, JudgeInput
 from magpie_hub.judges.conversation import Conversations
+from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.reward import RewardJudge
 from magpie_hub.models.source import pin
 from magpie_hub.store.labels import Label
@@ -42,6 +43,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def items() -> list[JudgeInput]:
     return some_rows()
+
+
+SCORED = ("reward_model", "instruct_reward", "base_reward")
+
+
+def judge_of(
+    model: Path | str,
+    options: EngineOptions | None = None,
+    *,
+    revision: str | None = None,
+    **more: Any,
+) -> RewardJudge:
+    judge_model = JudgeModel(str(model), revision, options=options or EngineOptions())
+    return RewardJudge(judge_model, **more)
+
+
+def answering(answers: dict[int, str]) -> JudgeContext:
+    """What the judge gets where a base model has answered some rows."""
+
+    def label_of(judge: str, row_id: int) -> Label | None:
+        return Label(row_id, {"base_output": answers[row_id]}) if row_id in answers else None
+
+    return JudgeContext(label_of=label_of)
 
 
 def reference(model: Path, items: Sequence[JudgeInput]) -> list[float]:
@@ -71,7 +95,7 @@ def rewards(labels: dict[int, Label]) -> list[float]:
 
 
 def test_the_reward_is_the_models_raw_logit(model: Path, items: list[JudgeInput]) -> None:
-    found = run(RewardJudge(str(model)), items)
+    found = run(judge_of(model), items)
     np.testing.assert_allclose(rewards(found), reference(model, items), atol=1e-4)
     assert np.std(rewards(found)) > 0.01
     assert {label.values["reward_model"] for label in found.values()} == {str(model)}
@@ -81,9 +105,9 @@ def test_the_reward_is_the_models_raw_logit(model: Path, items: list[JudgeInput]
 def test_neither_order_nor_batches_change_it(
     model: Path, items: list[JudgeInput], batch_tokens: int
 ) -> None:
-    whole = run(RewardJudge(str(model)), items)
+    whole = run(judge_of(model), items)
     shuffled = random.Random(batch_tokens).sample(items, len(items))
-    again = run(RewardJudge(str(model), batch_tokens=batch_tokens), shuffled)
+    again = run(judge_of(model, batch_tokens=batch_tokens), shuffled)
     np.testing.assert_allclose(rewards(again), rewards(whole), atol=1e-4)
 
 
@@ -91,7 +115,7 @@ def test_a_model_without_a_padding_token_is_batched_too(
     tmp_path: Path, items: list[JudgeInput]
 ) -> None:
     bare, few = write_reward_model(tmp_path, pad=False), items[:4]
-    found = run(RewardJudge(str(bare)), few)
+    found = run(judge_of(bare), few)
     np.testing.assert_allclose(rewards(found), reference(bare, few), atol=1e-4)
 
 
@@ -106,16 +130,13 @@ def test_base_answers_are_scored_in_the_same_load(model: Path, items: list[Judge
         loads.append(arguments)
         return open_scorer(*arguments)
 
-    judge = RewardJudge(str(model), base_answer=answers.get, scorer=load)
-    found = run(judge, few)
+    judge = judge_of(model, base_answers=True, scorer=load)
+    found = run(judge, few, answering(answers), SCORED)
     assert len(loads) == 1
-    assert judge.columns == ("reward_model", "instruct_reward", "base_reward")
-    np.testing.assert_allclose(
-        rewards(found), rewards(run(RewardJudge(str(model)), few)), atol=1e-4
-    )
+    np.testing.assert_allclose(rewards(found), rewards(run(judge_of(model), few)), atol=1e-4)
     swapped = [replace(item, response=answers[item.row_id]) for item in few[:2]]
     base = [found[row_id].values["base_reward"] for row_id in range(4)]
-    np.testing.assert_allclose(base[:2], rewards(run(RewardJudge(str(model)), swapped)), atol=1e-4)
+    np.testing.assert_allclose(base[:2], rewards(run(judge_of(model), swapped)), atol=1e-4)
     assert base[2:] == [None, None]
 
 
@@ -124,8 +145,8 @@ def test_a_head_in_sixteen_bit_weights_keeps_its_resolution(
 ) -> None:
     import torch
 
-    exact = rewards(run(RewardJudge(str(model)), items))
-    coarse = rewards(run(RewardJudge(str(model), options=EngineOptions(dtype="bfloat16")), items))
+    exact = rewards(run(judge_of(model), items))
+    coarse = rewards(run(judge_of(model, EngineOptions(dtype="bfloat16")), items))
     np.testing.assert_allclose(coarse, exact, atol=0.1)
     assert any(float(torch.tensor(score).bfloat16()) != score for score in coarse)
 
@@ -134,7 +155,8 @@ def test_a_head_in_sixteen_bit_weights_keeps_its_resolution(
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
-    found = run(RewardJudge(str(model), base_answer={4: "\ud800"}.get), [*HOSTILE, LONG])
+    judge = judge_of(model, base_answers=True)
+    found = run(judge, [*HOSTILE, LONG], answering({4: "\ud800"}), SCORED)
     assert found.pop(LONG.row_id).failure == "too_long"
     assert [label.failure for label in found.values()] == [None] * len(HOSTILE)
     assert all(isinstance(label.values["instruct_reward"], float) for label in found.values())
@@ -143,17 +165,15 @@ def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
 def test_the_longest_row_that_fits_is_scored_and_one_token_more_is_not(model: Path) -> None:
     conversations = Conversations(tokenizer_of(model), "tiny")
     room = 512 - len(conversations.encode("", ""))
-    found = run(
-        RewardJudge(str(model)), [JudgeInput(1, "a" * room), JudgeInput(2, "a" * (room + 1))]
-    )
+    found = run(judge_of(model), [JudgeInput(1, "a" * room), JudgeInput(2, "a" * (room + 1))])
     assert [found[1].failure, found[2].failure] == [None, "too_long"]
-    short = RewardJudge(str(model), options=EngineOptions(max_model_len=room))
+    short = judge_of(model, EngineOptions(max_model_len=room))
     assert run(short, [JudgeInput(1, "a" * room)])[1].failure == "too_long"
 
 
 def test_a_reward_that_is_no_number_is_a_failure(model: Path) -> None:
     scorer = FakeScorer(lambda prompts: [float("nan")] * len(prompts))
-    found = run(RewardJudge(str(model), scorer=scorer.load), [JudgeInput(1, "Hi", "Hello")])
+    found = run(judge_of(model, scorer=scorer.load), [JudgeInput(1, "Hi", "Hello")])
     assert found[1].failure == "not_finite"
 
 
@@ -162,7 +182,7 @@ def test_words_that_the_template_refuses_fail_alone(tmp_path: Path) -> None:
     refuses = "{% if messages[0]['content'] == 'no' %}{{ raise_exception('not this') }}{% endif %}"
     template = tmp_path / "chat_template.jinja"
     template.write_text(refuses + template.read_text())
-    found = run(RewardJudge(str(tmp_path)), [JudgeInput(1, "no"), JudgeInput(2, "yes")])
+    found = run(judge_of(tmp_path), [JudgeInput(1, "no"), JudgeInput(2, "yes")])
     assert found[2].failure is None
     assert (found[1].failure or "").startswith("unrenderable:")
 
@@ -231,9 +251,9 @@ def test_labels_are_saved_batch_by_batch_and_kept_when_a_later_batch_fails(
         return [1.0] * len(prompts)
 
     scorer, saved = FakeScorer(answer), list[int]()
-    judge = RewardJudge(str(model), batch_tokens=600, scorer=scorer.load)
+    judge = judge_of(model, batch_tokens=600, scorer=scorer.load)
     with pytest.raises(EngineError, match="out of memory"):
-        asyncio.run(judge.label(items, lambda labels: saved.append(len(labels))))
+        asyncio.run(judge.label(items, lambda labels: saved.append(len(labels)), JudgeContext()))
     assert len(saved) == 2
     assert scorer.closed == 1
 
@@ -246,14 +266,16 @@ def test_the_loop_lives_while_one_other_thread_scores(model: Path) -> None:
         return [1.0] * len(prompts)
 
     async def both() -> None:
-        scoring = asyncio.create_task(judge.label([JudgeInput(1, "Hi", "Hello")], saved.extend))
+        scoring = asyncio.create_task(
+            judge.label([JudgeInput(1, "Hi", "Hello")], saved.extend, JudgeContext())
+        )
         while not scorer.calls:
             await asyncio.sleep(0.001)
         released.set()
         await scoring
 
     scorer, saved = FakeScorer(answer), list[Label]()
-    judge = RewardJudge(str(model), scorer=scorer.load)
+    judge = judge_of(model, scorer=scorer.load)
     asyncio.run(both())
     assert saved[0].values["instruct_reward"] == 1.0
     assert len(scorer.threads) == 1
@@ -271,7 +293,9 @@ def test_a_cancelled_judge_frees_its_model(model: Path, moment: str) -> None:
         return scorer.load() if moment == "loading" else [1.0]
 
     async def cancelled() -> None:
-        task = asyncio.create_task(judge.label([JudgeInput(1, "Hi", "Hello")], lambda _: None))
+        task = asyncio.create_task(
+            judge.label([JudgeInput(1, "Hi", "Hello")], lambda _: None, JudgeContext())
+        )
         while not entered.is_set():
             await asyncio.sleep(0.001)
         task.cancel()
@@ -279,57 +303,51 @@ def test_a_cancelled_judge_frees_its_model(model: Path, moment: str) -> None:
             await task
 
     scorer = FakeScorer(slowly)
-    judge = RewardJudge(str(model), scorer=slowly if moment == "loading" else scorer.load)
+    judge = judge_of(model, scorer=slowly if moment == "loading" else scorer.load)
     asyncio.run(cancelled())
     assert scorer.closed == 1
-
-
-def test_nothing_is_loaded_for_no_rows(model: Path) -> None:
-    scorer = FakeScorer(lambda prompts: [])
-    assert run(RewardJudge(str(model), scorer=scorer.load), []) == {}
-    assert not scorer.threads
 
 
 # ---- before the run ----
 
 
 def test_what_determines_the_labels_is_said_and_pinned(model: Path) -> None:
-    judge = RewardJudge(str(model))
+    judge = judge_of(model)
     judge.check()
     assert judge.settings()["revision"] == pin(str(model)).revision
-    assert judge.settings() == RewardJudge(str(model), pin(str(model)).revision).settings()
-    assert judge.settings() != RewardJudge(str(model), base_answer={}.get).settings()
+    assert judge.settings() == judge_of(model, revision=pin(str(model)).revision).settings()
+    assert judge.settings() != judge_of(model, base_answers=True).settings()
     # With a revision, a model need not even be within reach.
-    assert RewardJudge("nobody/nothing", "abc").settings()["revision"] == "abc"
+    assert judge_of("nobody/nothing", revision="abc").settings()["revision"] == "abc"
 
 
 def test_a_model_with_two_scores_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="gives 2 scores a row; .* one score a row is needed"):
-        RewardJudge(str(write_reward_model(tmp_path, labels=2))).check()
+        judge_of(write_reward_model(tmp_path, labels=2)).check()
 
 
 def test_a_model_that_writes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="LlamaForCausalLM.*one score a row is needed"):
-        RewardJudge(str(write_tiny_model(tmp_path))).check()
+        judge_of(write_tiny_model(tmp_path)).check()
 
 
 def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no chat template"):
-        RewardJudge(str(drop_template(write_reward_model(tmp_path)))).check()
+        judge_of(drop_template(write_reward_model(tmp_path))).check()
 
 
 def test_a_template_that_leaves_the_answer_out_is_refused(tmp_path: Path) -> None:
     write_reward_model(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
     with pytest.raises(ModelError, match="leaves the answer out"):
-        RewardJudge(str(tmp_path)).check()
+        judge_of(tmp_path).check()
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nowhere"):
-        RewardJudge(str(tmp_path / "nowhere")).check()
+        judge_of(tmp_path / "nowhere").check()
     with pytest.raises(ModelError, match="nobody/nothing"):
-        RewardJudge("nobody/nothing").check()
+        judge_of("nobody/nothing").check()
 
 
 def test_a_model_too_large_for_this_machine_is_refused(
@@ -337,7 +355,7 @@ def test_a_model_too_large_for_this_machine_is_refused(
 ) -> None:
     monkeypatch.setattr("magpie_hub.judges.scorers.base.usable_bytes", lambda *_: 1 << 20)
     with pytest.raises(DeviceError, match=r"needs about .* GiB and 0\.0 GiB can be used"):
-        RewardJudge(str(model)).check()
+        judge_of(model).check()
 
 
 def test_vllm_where_it_cannot_run_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +363,7 @@ def test_vllm_where_it_cannot_run_is_refused(model: Path, monkeypatch: pytest.Mo
         "magpie_hub.judges.scorers.base.vllm_obstacle", lambda _: "it is not installed"
     )
     with pytest.raises(UserError, match="engine: vllm cannot run here: it is not installed"):
-        RewardJudge(str(model), options=EngineOptions(engine="vllm")).check()
+        judge_of(model, EngineOptions(engine="vllm")).check()
 
 
 def test_a_head_that_is_not_in_the_files_is_refused(tmp_path: Path) -> None:
@@ -355,4 +373,4 @@ def test_a_head_that_is_not_in_the_files_is_refused(tmp_path: Path) -> None:
     kept = {name: value for name, value in load_file(weights).items() if name != "score.weight"}
     save_file(kept, weights, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks the weights of score\.weight"):
-        run(RewardJudge(str(tmp_path)), [JudgeInput(1, "Hi", "Hello")])
+        run(judge_of(tmp_path), [JudgeInput(1, "Hi", "Hello")])

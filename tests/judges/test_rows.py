@@ -11,10 +11,10 @@ import pytest
 from magpie_hub.cli.make import funnel_text
 from magpie_hub.errors import ModelError
 from magpie_hub.judges.base import JudgeInput
-from magpie_hub.judges.tags import CATEGORIES, COLUMNS, DIFFICULTIES, QUALITIES, Tags
+from magpie_hub.judges.registry import JUDGES
+from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Tagger, TagsJudge
 from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
-from magpie_hub.release.schema import LABELS
 from magpie_hub.store.journal import TurnRecord
 from magpie_hub.store.labels import Label
 from magpie_hub.store.rows import digest
@@ -116,12 +116,13 @@ def test_what_cannot_be_judged_passes_no_threshold_and_is_counted(
 def test_what_is_not_worth_a_response_keeps_its_labels_and_saves_tokens(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def of(self: Tags, item: JudgeInput) -> Label:
-        said: dict[str, Any] = dict.fromkeys(COLUMNS) | {"difficulty": "hard"}
+    async def label_of(self: Tagger, item: JudgeInput) -> Label:
+        said: dict[str, Any] = {one.name: None for one in TagsJudge.columns}
+        said["difficulty"] = "hard"
         quality = "poor" if item.row_id % 2 else "good"
         return Label(item.row_id, said | {"input_quality": quality})
 
-    monkeypatch.setattr(Tags, "of", of)
+    monkeypatch.setattr(Tagger, "label_of", label_of)
     edit(
         recipe,
         rows=4,
@@ -192,4 +193,4 @@ def test_a_reward_model_of_two_heads_is_refused_before_anything_is_written(
 
 
 def test_every_judge_has_a_telling_column() -> None:
-    assert set(TELLING) == set(LABELS) - {"language"}, "no language is a verdict too"
+    assert set(TELLING) == set(JUDGES) - {"language"}, "no language is a verdict too"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, ModelError
-from magpie_hub.judges.base import JudgeInput
+from magpie_hub.judges.base import JudgeContext, JudgeInput
+from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.safety import SafetyJudge, Verdict, read_verdict
 from magpie_hub.models.source import fetch, pin
 from magpie_hub.store.labels import Label
@@ -32,9 +33,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_guard_model(tmp_path_factory.mktemp("guard"))
 
 
+def judge(model: Path | str) -> SafetyJudge:
+    return SafetyJudge(JudgeModel(str(model)))
+
+
 def ask(model: Path, script: Script, *items: JudgeInput, **more: int) -> dict[int, Label]:
     engine = ScriptedEngine(tokenizer_of(model), script, **more)
-    found = run(SafetyJudge(str(model), start=engine.start), items)
+    found = run(judge(model), items, engine.context())
     assert engine.closed
     return found
 
@@ -104,7 +109,7 @@ def test_categories_come_back_as_they_were_written(categories: list[str]) -> Non
 def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> None:
     tokenizer = tokenizer_of(model)
     engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
-    run(SafetyJudge(str(model), start=engine.start), [JudgeInput(1, "a question", "an answer")])
+    run(judge(model), [JudgeInput(1, "a question", "an answer")], engine.context())
     assert tokenizer.decode(engine.prompts[0]) == (
         "<|im_start|>user\na question<|im_end|>\n<|im_start|>assistant\nan answer<|im_end|>\n"
         "<|im_start|>assistant\n"
@@ -123,7 +128,7 @@ def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
 def test_rows_cannot_speak_for_the_guard(model: Path) -> None:
     tokenizer = tokenizer_of(model)
     engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
-    run(SafetyJudge(str(model), start=engine.start), HOSTILE)
+    run(judge(model), HOSTILE, engine.context())
     start = tokenizer.convert_tokens_to_ids("<|im_start|>")
     assert {prompt.count(start) for prompt in engine.prompts} == {3}
 
@@ -131,7 +136,7 @@ def test_rows_cannot_speak_for_the_guard(model: Path) -> None:
 def test_the_engines_slots_are_kept_busy(model: Path) -> None:
     engine = ScriptedEngine(tokenizer_of(model), lambda prompt: "safe", slots=4)
     items = [JudgeInput(row_id, "How?", "So.") for row_id in range(40)]
-    run(SafetyJudge(str(model), start=engine.start), items)
+    run(judge(model), items, engine.context())
     assert 4 <= engine.most_at_once <= 8
 
 
@@ -142,10 +147,9 @@ def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None
         return "safe"
 
     engine, saved = ScriptedEngine(tokenizer_of(model), script), list[Label]()
-    judge = SafetyJudge(str(model), start=engine.start)
     items = [JudgeInput(row_id, "How?", "So.") for row_id in range(40)]
     with pytest.raises(EngineError, match="the guard is gone"):
-        asyncio.run(judge.label(items, saved.extend))
+        asyncio.run(judge(model).label(items, saved.extend, engine.context()))
     assert len(saved) == 5
     assert engine.closed
 
@@ -159,8 +163,8 @@ def test_a_real_engine_is_asked_and_a_random_guard_gives_no_verdict(
 
     async def label() -> list[Label]:
         engine = await TransformersEngine.start(source, EngineOptions())
-        judge = SafetyJudge(str(model), start=lambda: running(engine))
-        await judge.label(HOSTILE, labels.extend)
+        context = JudgeContext(lambda: running(engine))
+        await judge(model).label(HOSTILE, labels.extend, context)
         return labels
 
     labels: list[Label] = []
@@ -170,16 +174,14 @@ def test_a_real_engine_is_asked_and_a_random_guard_gives_no_verdict(
 
 
 def test_a_guard_that_cannot_be_had_or_asked_is_refused(tmp_path: Path) -> None:
-    engine = ScriptedEngine(None, lambda prompt: "safe")
     with pytest.raises(ModelError, match="nobody/nothing"):
-        SafetyJudge("nobody/nothing", start=engine.start).check()
+        judge("nobody/nothing").check()
     bare = drop_template(write_guard_model(tmp_path))
     with pytest.raises(ModelError, match="no chat template"):
-        SafetyJudge(str(bare), start=engine.start).check()
+        judge(bare).check()
 
 
 def test_its_settings_name_the_pinned_model(model: Path) -> None:
-    judge = SafetyJudge(str(model), start=ScriptedEngine(None, str).start)
-    judge.check()
-    said = judge.settings()
+    judge(model).check()
+    said = judge(model).settings()
     assert (said["model"], said["revision"]) == (str(model), pin(str(model)).revision)

@@ -15,7 +15,6 @@ from magpie_hub.judges import tags
 from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.tags import (
     CATEGORIES,
-    COLUMNS,
     DIFFICULTIES,
     QUALITIES,
     Mode,
@@ -23,6 +22,7 @@ from magpie_hub.judges.tags import (
     render,
     reply_pattern,
 )
+from magpie_hub.models.source import ModelSource
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, Script, ScriptedEngine, run, tokenizer_of
 from tests.tiny import write_tiny_model
@@ -44,14 +44,14 @@ def tag(
 ) -> tuple[dict[int, Label], ScriptedEngine]:
     script = said if callable(said) else lambda prompt: said
     engine = ScriptedEngine(tokenizer, script, **more)
-    judge = TagsJudge("a/tagger", "r1", mode, engine.start, lambda: derive(tokenizer))
-    return run(judge, items), engine
+    judge = TagsJudge(ModelSource("a/tagger", "r1", "hub"), mode)
+    return run(judge, items, engine.context(lambda: derive(tokenizer))), engine
 
 
 def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
     found, engine = tag(tokenizer, COMPACT, JudgeInput(3, "Write a sort."))
     assert found[3].values == {
-        **dict.fromkeys(COLUMNS),
+        **{column.name: None for column in TagsJudge.columns},
         "difficulty": "hard",
         "input_quality": "good",
         "task_category": "Coding & Debugging",
@@ -193,8 +193,7 @@ def test_the_engine_is_kept_full(tokenizer: Any) -> None:
 
 def test_what_determines_labels_is_in_the_settings() -> None:
     def settings_of(model: str, revision: str, mode: Mode) -> dict[str, Any]:
-        unused: Any = None
-        return TagsJudge(model, revision, mode, unused, unused).settings()
+        return TagsJudge(ModelSource(model, revision, "hub"), mode).settings()
 
     base = settings_of("a/b", "r1", "compact")
     assert settings_of("a/c", "r1", "compact") != base

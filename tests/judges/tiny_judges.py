@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from magpie_hub.engines.base import Completion, Engine, EngineInfo, EngineStats, Sampling
-from magpie_hub.judges.base import Judge, JudgeInput
+from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput
 from magpie_hub.store.labels import Label
 from tests.tiny import write_tiny_model
 
@@ -80,13 +80,19 @@ def tokenizer_of(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-def run(judge: Judge, items: Sequence[JudgeInput]) -> dict[int, Label]:
-    """Labels by row id; every subject has exactly one, and with all columns unless it failed."""
+def run(
+    judge: Judge,
+    items: Sequence[JudgeInput],
+    context: JudgeContext | None = None,
+    columns: Collection[str] | None = None,
+) -> dict[int, Label]:
+    """Labels by row id; every input has exactly one, with all columns unless it failed."""
     labels: list[Label] = []
-    asyncio.run(judge.label(items, labels.extend))
+    asyncio.run(judge.label(items, labels.extend, context or JudgeContext()))
     assert sorted(label.row_id for label in labels) == sorted(one.row_id for one in items)
     for label in labels:
-        assert label.failure or set(label.values) == set(judge.columns)
+        filled = [one.name for one in judge.columns if one.by in ("", judge.name)]
+        assert label.failure or set(label.values) == set(columns or filled)
         assert not (label.failure and label.values)
     return {label.row_id: label for label in labels}
 
@@ -131,6 +137,10 @@ class ScriptedEngine:
     def start(self) -> AbstractAsyncContextManager[Engine]:
         """As a judge asks for its engine."""
         return running(self)
+
+    def context(self, chat: Callable[[], Any] | None = None) -> JudgeContext:
+        """What a judge gets whose model is this engine."""
+        return JudgeContext(self.start, *([chat] if chat else []))
 
 
 @asynccontextmanager

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.card.render import CardData
 from magpie_hub.release.parquet import write_shards
-from magpie_hub.release.schema import LABELS, arrow_schema, to_sharegpt
-
-JUDGES = tuple(LABELS)
+from magpie_hub.release.schema import arrow_schema, to_sharegpt
 
 RECIPE = """
 name: toy
@@ -48,7 +48,7 @@ def recipe(**changes: Any) -> Recipe:
     return made.model_copy(update={"card": made.card.model_copy(update=changes)})
 
 
-def row(row_id: int, turns: int = 2, judges: tuple[str, ...] = JUDGES, **values: Any) -> dict:
+def row(row_id: int, turns: int = 2, judges: Sequence[str] = tuple(JUDGES), **values: Any) -> dict:
     """A published row, with every column of its schema."""
     kinds: dict[str, Any] = {
         "text": "words",
@@ -71,7 +71,7 @@ def row(row_id: int, turns: int = 2, judges: tuple[str, ...] = JUDGES, **values:
         found |= {"instruction_length" + end: 22, "response_length" + end: 12}
         found["finish_reason" + end] = "stop"
     for judge in judges:
-        found |= {name: kinds[kind] for name, kind in LABELS[judge].items()}
+        found |= {column.name: kinds[column.kind] for column in JUDGES[judge].columns}
     found |= values
     for turn in range(1, turns + 1):
         found["messages"] += [
@@ -233,7 +233,7 @@ CHANGELOG = [
 
 
 def write_data(
-    folder: Path, rows: list[dict], turns: int = 2, judges: tuple[str, ...] = JUDGES
+    folder: Path, rows: list[dict], turns: int = 2, judges: Sequence[str] = tuple(JUDGES)
 ) -> None:
     """The Parquet files of a release: the rows, and a rejected one besides in `raw`."""
     write_shards(rows, arrow_schema(turns, judges), folder / "data" / "default")

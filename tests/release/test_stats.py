@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magpie_hub.judges.registry import JUDGES
 from magpie_hub.release.folder import write_release
-from magpie_hub.release.schema import LABELS, arrow_schema
+from magpie_hub.release.schema import arrow_schema
 from magpie_hub.release.stats import describe, distribution
 from magpie_hub.store.usage import Usage
 from tests.toy_release import toy_job
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {**labelled(100 + n), "response": None, "response_tokens": None, "reject_reason": reason}
         for n, reason in enumerate(["a", "b", "a"])
     ]
-    names = tuple(LABELS)
+    names = tuple(JUDGES)
     for config, data in (("default", rows), ("raw", raw)):
         schema = arrow_schema(1, names, raw=config == "raw")
         (folder / "data" / config).mkdir(parents=True)

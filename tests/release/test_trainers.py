@@ -8,9 +8,10 @@ from typing import Any
 import datasets
 import pytest
 
+from magpie_hub.judges.registry import JUDGES
 from magpie_hub.models.source import ModelSource
 from magpie_hub.release.folder import write_release
-from magpie_hub.release.schema import LABELS, arrow_schema, sharegpt_schema
+from magpie_hub.release.schema import arrow_schema, sharegpt_schema
 from tests.toy_release import toy_job
 
 TAKEN = {
@@ -95,7 +96,7 @@ def test_one_column_of_a_config_holds_conversations(release: Path) -> None:
 
 @pytest.mark.parametrize("raw", [False, True])
 def test_no_column_bears_a_name_that_trainers_take(raw: bool) -> None:
-    assert not TAKEN & set(arrow_schema(8, tuple(LABELS), raw=raw).names)
+    assert not TAKEN & set(arrow_schema(8, tuple(JUDGES), raw=raw).names)
 
 
 def test_axolotls_chat_template_takes_it(release: Path) -> None:

@@ -27,6 +27,7 @@ from magpie_hub.regenerate.drift.significance import (
 from magpie_hub.release.card import numbers
 from magpie_hub.release.card.funnel import steps
 from magpie_hub.release.card.tables import UNLABELLED
+from magpie_hub.release.columns import find_column, judge_columns
 
 Stats = Mapping[str, Any]
 State = Literal["ok", "unsure", "warning", "failed"]
@@ -34,9 +35,6 @@ State = Literal["ok", "unsure", "warning", "failed"]
 
 Side = Literal["apart", "rise", "at least", "at most"]
 
-# Columns of labels whose mix is compared. That of sampling points is by construction.
-_MIXED = re.compile(r"task_category|difficulty|input_quality|language|finish_reason(_\d+)?")
-_MEANS = ("instruct_reward", "reward_difference")
 _LENGTHS = re.compile(r"(instruction|response)_tokens(_\d+)?")
 _PERCENTILES = {"50": "median", "95": "95th percentile"}
 
@@ -214,7 +212,7 @@ def check_shares(published: Stats, new: Stats, bounds: Drift) -> Iterator[Check]
         yield from _share(
             f"judge.{judge}", what, failed[0], failed[1], bounds.judge_failures, "rise"
         )
-    for name in _both(published, new, "labels", re.compile(r"finish_reason(_\d+)?")):
+    for name in _both(published, new, "labels", re.compile(r"finish_reason(_\d+)?").fullmatch):
         counts = [stats["labels"][name]["counts"] for stats in (new, published)]
         cut = [Proportion(one.get("length", 0), sum(one.values())) for one in counts]
         what = f"responses that ran into the token limit ({name})"
@@ -246,10 +244,16 @@ def _unsafe(stats: Stats) -> Proportion:
     return Proportion(counts.get("unsafe", 0), sum(counts.values()))
 
 
-def _both(published: Stats, new: Stats, key: str, wanted: re.Pattern[str]) -> list[str]:
+def _both(published: Stats, new: Stats, key: str, wanted: Callable[[str], object]) -> list[str]:
     """Columns that both sets have statistics of, sorted."""
     both = published.get(key, {}).keys() & new.get(key, {}).keys()
-    return sorted(filter(wanted.fullmatch, both))
+    return sorted(filter(wanted, both))
+
+
+def _mixed(name: str) -> bool:
+    """Whether the mix of a column's labels is compared."""
+    column = find_column(name)
+    return column is not None and column.drift == "mix"
 
 
 def check_duplicates(published: Stats, new: Stats, bounds: Drift) -> Iterator[Check]:
@@ -290,7 +294,7 @@ def check_mixes(published: Stats, new: Stats, bounds: Drift) -> Iterator[Check]:
     """
     if bounds.mix is None:
         return
-    for name in _both(published, new, "labels", _MIXED):
+    for name in _both(published, new, "labels", _mixed):
         now, old = (
             {**stats["labels"][name]["counts"], _NO_LABEL: stats["labels"][name]["missing"]}
             for stats in (new, published)
@@ -326,7 +330,7 @@ def check_lengths(published: Stats, new: Stats, bounds: Drift) -> Iterator[Check
     """
     if bounds.lengths is None:
         return
-    for name in _both(published, new, "lengths", _LENGTHS):
+    for name in _both(published, new, "lengths", _LENGTHS.fullmatch):
         old, now = published["lengths"][name], new["lengths"][name]
         if not old["count"] or not now["count"]:
             continue
@@ -355,7 +359,7 @@ def check_means(published: Stats, new: Stats, bounds: Drift) -> Iterator[Check]:
     """
     if bounds.rewards is None:
         return
-    for name in _MEANS:
+    for name in [column.name for column in judge_columns() if column.drift == "mean"]:
         old, now = _summary(published, name), _summary(new, name)
         if old is None or now is None:
             continue

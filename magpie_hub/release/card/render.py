@@ -30,43 +30,15 @@ from magpie_hub.release.card import numbers as numerals
 from magpie_hub.release.card.front_matter import front_matter, write_front
 from magpie_hub.release.card.licenses import find_license
 from magpie_hub.release.card.merge import BEGIN, END
+from magpie_hub.release.columns import judge_columns
 from magpie_hub.release.schema import RAW, SHAREGPT
 from magpie_hub.selection.rules import conditions
 
 GAP = "\0"
 """A paragraph's end in the templates; many in a row are one. No text on a card holds it."""
 
-SHOWN = (
-    "task_category",
-    "difficulty",
-    "input_quality",
-    "intent",
-    "language",
-    "safe",
-    "instruct_reward",
-    "reward_difference",
-    "min_neighbor_distance",
-)
-"""Labels that are shown with an example."""
-
-HEADINGS = (
-    ("Difficulty and quality", ("difficulty", "input_quality")),
-    ("Language", ("language",)),
-    ("Safety", ("safe", "safety_categories")),
-)
-"""Sections of label tables that are as wide as their labels are many."""
-
 LANGUAGE_SHARE = 0.05
 """Least share of the rows by which a detected language is one of the dataset's."""
-
-UNJUDGED = {
-    "tags": "**No tags:** rows were not judged for difficulty, quality or category.",
-    "reward": "**No reward:** rows were not judged by a reward model.",
-    "safety": "**No guard:** rows were not judged for safety.",
-    "language": "**Languages were not detected.**",
-    "neighbors": "**Near-duplicates were not looked for.**",
-}
-"""What is to be said of a judge that is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,9 +267,8 @@ def _context(data: CardData) -> dict[str, Any]:
             for config in (RAW, SHAREGPT)
         },
         "tokens": _tokens(stats),
-        "shown": SHOWN,
-        "headings": HEADINGS,
-        "unjudged": UNJUDGED,
+        "shown": [column.name for column in judge_columns() if column.in_examples],
+        "headings": tables.label_headings(),
         "against": list(recipe.judges.neighbors.against) if recipe.judges.neighbors else [],
         "tags_itself": tags_itself(recipe),
         "fields": fields.field_rows(data.info),

@@ -4,42 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from magpie_hub.gates.registry import build_gates
-from magpie_hub.judges.models import judge_models, tags_itself
-from magpie_hub.judges.tags import CATEGORIES
-from magpie_hub.models.langid import DETECTOR
+from magpie_hub.judges.models import judge_models, model_key, tags_itself
+from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.recipe.selection import Difficulty, Quality, Selection
-from magpie_hub.release.schema import LABELS
+from magpie_hub.recipe.selection import Selection
+from magpie_hub.release.card.columns import UNKNOWN
+from magpie_hub.release.columns import find_column, judge_columns
 from magpie_hub.selection.rules import conditions
 
-SCALES: Mapping[str, tuple[str, ...]] = {
-    "difficulty": get_args(Difficulty),
-    "input_quality": get_args(Quality),
-    "task_category": tuple(CATEGORIES),
-    "safe": ("safe", "unsafe"),
-}
-"""Labels by column, in their own order; other columns are ordered by their counts."""
-
 UNLABELLED = "no label"
-LISTS = ("safety_categories",)
-"""Columns of lists: an empty list is what most rows have, and no lack of a label."""
-
 MOST = 9
 """Labels shown of those that are not known beforehand; the rest is added up."""
-
-
-SAYS: Mapping[str, str] = {
-    "tags": "difficulty, quality and category of the instruction",
-    "safety": "whether instruction and response are safe",
-    "reward": "what the response is worth",
-    "base": "a base model's answer, from whose reward the difference is taken",
-    "neighbors": "how near the nearest other instruction is",
-    "language": "the language of the instruction",
-}
-"""What each judge says of a row."""
 
 
 class Count(NamedTuple):
@@ -49,7 +27,7 @@ class Count(NamedTuple):
     rows: int
 
 
-class Judge(NamedTuple):
+class JudgeRow(NamedTuple):
     """A judge at work.
 
     Attributes:
@@ -95,7 +73,8 @@ def counts(column: str, labels: Mapping[str, Any]) -> list[Count]:
         labels: `counts` by label, and `missing`.
     """
     found: dict[str, int] = labels["counts"]
-    if scale := SCALES.get(column):
+    known = find_column(column) or UNKNOWN
+    if scale := known.values:
         rows = [Count(label, found.get(label, 0)) for label in scale]
         rest = {label: rows for label, rows in found.items() if label not in scale}
     else:
@@ -104,7 +83,8 @@ def counts(column: str, labels: Mapping[str, Any]) -> list[Count]:
     rows += [Count(*item) for item in falling[:MOST]]
     if others := falling[MOST:]:
         rows.append(Count(f"{len(others)} others", sum(count for _, count in others)))
-    if labels["missing"] and column not in LISTS:
+    # An empty list is what most rows have, and no lack of a label.
+    if labels["missing"] and known.kind != "texts":
         rows.append(Count(UNLABELLED, labels["missing"]))
     return rows
 
@@ -143,7 +123,7 @@ def sampling(recipe: Recipe, found: Sequence[Mapping[str, Any]]) -> list[Drawn]:
     return [Drawn(*point, planned[point], delivered.get(point, 0)) for point in planned]
 
 
-def judges(recipe: Recipe, revisions: Mapping[str, str]) -> list[Judge]:
+def judges(recipe: Recipe, revisions: Mapping[str, str]) -> list[JudgeRow]:
     """The judges at work, with what they are.
 
     Args:
@@ -152,25 +132,35 @@ def judges(recipe: Recipe, revisions: Mapping[str, str]) -> list[Judge]:
     """
     models = judge_models(recipe)
     found = []
-    for name in LABELS:
+    for name, judge in JUDGES.items():
         if name not in recipe.judges.names:
             continue
-        model, revision = "", None
+        model, revision = judge.instead, None
         if name == "tags" and tags_itself(recipe):
             model = "the generator"
-        elif name == "language":
-            model = DETECTOR
-        elif section := models.get(name):
-            model = str(section.model)
-            said = f"{model}@{section.revision}" if section.revision else model
-            revision = revisions.get(said, section.revision)
-        found.append(Judge(name, SAYS[name], model, revision))
+        elif config := models.get(name):
+            model = str(config.model)
+            revision = revisions.get(model_key(config), config.revision)
+        found.append(JudgeRow(name, judge.says, model, revision))
     return found
 
 
-def idle_judges(recipe: Recipe) -> list[str]:
-    """Names of the judges that are off."""
-    return [name for name in LABELS if name not in recipe.judges.names]
+def idle_judges(recipe: Recipe) -> dict[str, str]:
+    """What is to be said of each judge that is off."""
+    return {
+        name: judge.off
+        for name, judge in JUDGES.items()
+        if name not in recipe.judges.names and judge.off
+    }
+
+
+def label_headings() -> dict[str, list[str]]:
+    """Sections of label tables that are as wide as their labels are many, with their columns."""
+    found: dict[str, list[str]] = {}
+    for column in judge_columns():
+        if column.heading:
+            found.setdefault(column.heading, []).append(column.name)
+    return found
 
 
 def gate_names(recipe: Recipe) -> list[str]:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from magpie_hub.generate.plan import turn_suffix
-from magpie_hub.release.schema import LABELS, arrow_schema
+from magpie_hub.judges.registry import JUDGES
+from magpie_hub.release.schema import arrow_schema
 from magpie_hub.release.stats import describe
 
 WORDS = st.none() | st.sampled_from(["Math", "easy", "EN", "| *x* |", ""]) | st.text(max_size=9)
@@ -26,7 +27,7 @@ REASONS = st.sampled_from(
 def described(draw: st.DrawFn, most: int = 8) -> dict[str, Any]:
     """What `describe` says of up to so many delivered and as many rejected rows."""
     turns = draw(st.integers(1, 2))
-    judges = draw(st.sets(st.sampled_from(sorted(LABELS))))
+    judges = draw(st.sets(st.sampled_from(sorted(JUDGES))))
     schema = arrow_schema(turns, judges)
     rows = draw(st.lists(st.fixed_dictionaries(_columns(schema.names)), max_size=most))
     reasons = draw(st.lists(REASONS, max_size=most))
