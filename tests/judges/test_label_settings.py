@@ -31,7 +31,7 @@ def judged(recipe: Path, model: Path, reward_model: Path, tmp_path: Path) -> Pat
 def files(recipe: Path, **settings: Any) -> dict[str, Path]:
     """Each judge's label file, by judge."""
     run = Run.open(open_recipe(recipe, {"settings": settings}))
-    return run._judges(pin_judges(run.recipe, {})).paths
+    return run.judges(pin_judges(run.recipe, {})).paths
 
 
 def changed(recipe: Path, **settings: Any) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +128,9 @@ def test_a_selection_that_was_set_otherwise_is_not_the_published_one(claiming: P
 
 
 def test_all_judges_are_insisted_on_where_that_is_said(claiming: Path, other: Path) -> None:
+    insisting = open_recipe(claiming, {"model": str(other), "judging": "on"})
     with pytest.raises(ModelError, match=GUARD):
-        asyncio.run(
-            Run.open(open_recipe(claiming, {"model": str(other), "judging": "on"})).complete(
-                say=print
-            )
-        )
+        complete(Run.open(insisting), say=print)
 
 
 @pytest.mark.parametrize("name", ["air", "air-mt", "air-eco", "pro", "pro-mt", "pro-eco"])
