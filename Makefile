@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo
 
-.PHONY: demo test matrix lint types format coverage bench docs clean help
+.PHONY: demo check test optimized matrix lint types format coverage bench docs clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -19,9 +19,17 @@ $(READY): pyproject.toml .ci/install.py
 demo: $(READY)  ## Generate 24 conversations with a real small model into ./demo
 	$(BIN)/python .ci/demo.py $(OUT)
 
-# In their order: who starts and ends vLLM in the tests' process comes after who only uses it.
-test: $(READY)  ## Run every test, two files at once
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Two processes; the tests that share an engine run in one of them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: lint types  ## Check style, types, docs and all tests that run no model, in two minutes
+	$(PYTEST) -m "not engine"
+
+test: $(READY)  ## Run every test
+	$(PYTEST)
+
+optimized: $(READY)  ## Run the tests of check without the package's asserts (python -O)
+	PYTHONOPTIMIZE=1 $(PYTEST) -m "not engine"
 
 matrix: $(READY)  ## Run the builder's tests on older versions of datasets
 	$(BIN)/python .ci/matrix.py

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from magpie_hub.engines.vllm.engine import VllmEngine
     from magpie_hub.models.source import ModelSource
 
+ENGINE_FIXTURES = {"small_model", "vllm_engine", "vllm_url", "engine", "workshop", "ticker"}
+"""Fixtures that run a model: a test that asks for one is marked `engine`."""
+
+SHARED_ENGINES = ("vllm_engine", "vllm_url")
+"""Engines that are started once: the tests of each run in one process."""
+
 # Shared machines are noisy; a property is about results, not milliseconds.
 settings.register_profile("magpie", deadline=None)
 settings.load_profile("magpie")
@@ -31,6 +37,25 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("MAGPIE_") and name != "MAGPIE_TEST_MODELS":
             monkeypatch.delenv(name)
     monkeypatch.setenv("MAGPIE_HOME", str(tmp_path / "home"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what runs a model, groups what shares one vLLM, and puts the longest first."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & ENGINE_FIXTURES:
+            item.add_marker("engine")
+        for engine in used.intersection(SHARED_ENGINES):
+            item.add_marker(pytest.mark.xdist_group(engine))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """A test's place in the order: those of a shared engine, of an engine of their own, quick."""
+    if item.get_closest_marker("xdist_group"):
+        return 0
+    return 1 if item.get_closest_marker("engine") else 2
 
 
 SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"

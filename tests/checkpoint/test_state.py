@@ -19,6 +19,7 @@ from tests.tiny import write_tiny_model, write_tiny_recipe
 NAME = "tester--magpie-smol"
 
 
+@pytest.mark.engine
 def test_a_run_that_died_is_gone_on_with_elsewhere(tmp_path: Path) -> None:
     url = str(tmp_path / "state")
     path = write_tiny_recipe(

@@ -40,6 +40,7 @@ def magpie(*arguments: object, cwd: Path, **environment: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.engine
 def test_build_prints_the_funnel_where_it_is_and_the_log(recipe: Path, tmp_path: Path) -> None:
     ran = magpie("build", recipe, "--rows", 8, "--out", "out", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -53,6 +54,7 @@ def test_build_prints_the_funnel_where_it_is_and_the_log(recipe: Path, tmp_path:
     assert "rejected" in ran.stderr
 
 
+@pytest.mark.engine
 def test_json_is_alone_on_stdout(recipe: Path, tmp_path: Path) -> None:
     ran = magpie("build", recipe, "--rows", 4, "--json", cwd=tmp_path)
     found = json.loads(ran.stdout)
@@ -128,6 +130,7 @@ def test_a_template_that_cannot_be_split_is_one_line(
     assert not (tmp_path / "home" / "journals").exists()
 
 
+@pytest.mark.engine
 def test_a_run_that_had_to_stop_is_one_line_and_exit_1(recipe: Path, tmp_path: Path) -> None:
     data = yaml.safe_load(recipe.read_text())
     data["gates"] = {"rules": {}}
@@ -259,6 +262,7 @@ def test_a_misspelt_variable_is_warned_of(recipe: Path, tmp_path: Path) -> None:
     assert "did you mean MAGPIE_ROWS?" in ran.stderr
 
 
+@pytest.mark.engine
 def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "magpie_hub", "build", str(recipe), "--rows", "100000"],

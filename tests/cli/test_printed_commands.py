@@ -54,6 +54,7 @@ def test_words_reach_the_command_as_they_are(word: str) -> None:
     assert not said[2].startswith("-")
 
 
+@pytest.mark.engine
 def test_the_steps_that_init_prints_work(tmp_path: Path) -> None:
     """From an empty folder to a release, in a folder whose name has to be quoted."""
     model = write_tiny_model(tmp_path / "model")

@@ -122,6 +122,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
     )
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_ends_alike_by_either_signal_and_goes_on_with_the_figures_shown(
     tmp_path: Path, number: signal.Signals

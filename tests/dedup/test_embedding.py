@@ -17,6 +17,8 @@ from magpie_hub.errors import EngineError, ModelError
 from magpie_hub.models.packaged import PACKAGES
 from magpie_hub.models.source import fetch, pin
 
+pytestmark = pytest.mark.engine
+
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 HOSTILE = ["", " ", "\ud800", "\udfff?", "\0\0", "👩‍👩‍👧‍👦" * 9, "\u202eabc", "[CLS] [SEP] [PAD]"]

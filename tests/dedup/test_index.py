@@ -14,6 +14,8 @@ from magpie_hub.models.source import pin
 from magpie_hub.recipe.judges import NeighborsConfig
 from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 
+pytestmark = pytest.mark.engine
+
 EMBEDDER = "sentence-transformers/all-MiniLM-L6-v2"
 PUBLISHED = ["How do I bake bread at home?", "Write a poem about the sea."]
 NEW = ["What is the capital of Peru?", "How do I bake bread at home?", "Explain photosynthesis."]

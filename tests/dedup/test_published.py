@@ -18,6 +18,8 @@ from tests.hub_peer.server import HubPeer
 from tests.judges.runs import EMBEDDER, edit
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
+pytestmark = pytest.mark.engine
+
 SHARD = "data/train-00000-of-00001.parquet"
 READ = """
 import sys, json

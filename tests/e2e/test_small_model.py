@@ -39,7 +39,6 @@ def home(tmp_path: Path, small_model: ModelSource) -> Path:
     return home
 
 
-@pytest.mark.slow
 def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
     home: Path, tmp_path: Path
 ) -> None:
@@ -130,7 +129,6 @@ def short(recipe: Recipe) -> Recipe:
     )
 
 
-@pytest.mark.slow
 def test_probe_shows_the_derived_template(home: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [

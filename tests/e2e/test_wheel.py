@@ -52,7 +52,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "env" / "bin"
 
 
-@pytest.mark.slow
 def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSource) -> None:
     assert small_model.path is not None
     (tmp_path / "home").mkdir(exist_ok=True)

@@ -349,7 +349,6 @@ os.execv(sys.executable, [sys.executable, "-m", "magpie_hub", "push",
 """
 
 
-@pytest.mark.slow
 def test_the_step_may_publish_with_no_token_stored_anywhere(
     hub_peer: HubPeer,  # noqa: F811
     tmp_path: Path,
@@ -382,7 +381,7 @@ def test_the_step_may_publish_with_no_token_stored_anywhere(
     assert hub_peer.id_token not in said
 
 
-@pytest.mark.slow
+@pytest.mark.engine
 @pytest.mark.skipif("regenerate" not in magpie_hub.commands, reason="there is no such command yet")
 def test_a_published_set_grows_by_a_run_and_once_a_run(
     hub_peer: HubPeer,  # noqa: F811

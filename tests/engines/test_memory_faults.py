@@ -74,6 +74,7 @@ def holds(most: int, error: Callable[[], Exception]) -> Callable[[TransformersEn
     return mend
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize(
     "error",
     [
@@ -93,6 +94,7 @@ def test_transformers_goes_on_with_half_the_rows_and_loses_none(
     assert all("out of memory with" in line and "\n" not in line for line in said)
 
 
+@pytest.mark.engine
 def test_running_out_in_the_middle_keeps_what_was_written(
     tiny: ModelSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_running_out_in_the_middle_keeps_what_was_written(
     assert len(said) == 2
 
 
+@pytest.mark.engine
 def test_a_single_row_that_does_not_fit_is_the_end(tiny: ModelSource) -> None:
     made, said, _ = complete(tiny, holds(0, out_of_memory))
     assert all(isinstance(one, EngineError) for one in made)

@@ -77,6 +77,7 @@ def test_an_older_vllm_tells_blocks_of_all_copies() -> None:
     assert chosen_by_vllm(config())["kv_cache_tokens"] == 16_000
 
 
+@pytest.mark.engine
 def test_transformers_says_how_it_runs(tmp_path: Path) -> None:
     from magpie_hub.models.source import pin
 

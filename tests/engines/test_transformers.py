@@ -221,6 +221,7 @@ def test_closing_fails_what_is_in_flight_and_what_comes_after(small_model: Model
     asyncio.run(main())
 
 
+@pytest.mark.engine
 def test_a_model_that_dies_is_an_error_for_all() -> None:
     class Broken:
         device = "cpu"
@@ -243,6 +244,7 @@ def test_a_model_that_dies_is_an_error_for_all() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("kind", ["sliding", "recurrent"])
 def test_a_cache_that_cannot_be_cut_is_rebuilt(kind: str, tmp_path: Any) -> None:
     import torch

@@ -348,7 +348,6 @@ def script(text: str, model: ModelSource, prompt: list[int], **extra: object) ->
     return text.format(home=home, prompt=list(prompt), extra=extra)
 
 
-@pytest.mark.slow
 def test_in_process_a_plain_script_works_and_survives_a_failure(
     tmp_path: Path,
     vllm_engine: Engine,
@@ -381,7 +380,6 @@ INHERITED = {
 """What vLLM leaves in the environment; nothing there changes how other programs run."""
 
 
-@pytest.mark.slow
 def test_a_process_of_its_own(
     tmp_path: Path,
     vllm_engine: Engine,

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.hub.pusher import REPO
 from tests.hub_peer.server import HubPeer
 from tests.tiny import write_tiny_model, write_tiny_recipe
@@ -97,6 +99,7 @@ def build_and_push(peer: HubPeer, recipe: Path, *more: str) -> subprocess.Comple
     )
 
 
+@pytest.mark.engine
 def test_one_command_builds_and_publishes(hub_peer: HubPeer, tmp_path: Path) -> None:
     """With a real, tiny model; what is there is neither generated nor sent a second time."""
     model = write_tiny_model(tmp_path / "model")

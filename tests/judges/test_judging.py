@@ -22,6 +22,8 @@ from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from tests.judges.runs import EMBEDDER, build, edit
 
+pytestmark = pytest.mark.engine
+
 
 def test_every_row_is_labelled_within_the_enumerations(recipe: Path, tmp_path: Path) -> None:
     built = build(recipe, tmp_path / "out")

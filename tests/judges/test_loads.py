@@ -16,6 +16,8 @@ from tests.judges.runs import EMBEDDER, build, edit
 from tests.judges.tiny_judges import drop_template, write_guard_model
 from tests.tiny import write_tiny_model
 
+pytestmark = pytest.mark.engine
+
 LOADERS = (
     "engines.factory.start_engine",
     "judges.reward.open_scorer",

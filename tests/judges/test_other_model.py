@@ -16,6 +16,8 @@ from magpie_hub.release.folder import Release, write_release
 from tests.judges.runs import EMBEDDER, edit
 from tests.tiny import write_tiny_model
 
+pytestmark = pytest.mark.engine
+
 GUARD = "owner/guard-that-nobody-has"
 
 

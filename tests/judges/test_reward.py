@@ -32,6 +32,8 @@ from tests.judges.tiny_judges import (
 )
 from tests.tiny import write_tiny_model
 
+pytestmark = pytest.mark.engine
+
 LONG = JudgeInput(90, "word " * 30_000, "Fine.")
 
 

@@ -22,6 +22,8 @@ from tests.judges.runs import EMBEDDER, build, edit
 from tests.judges.tiny_judges import drop_template, write_guard_model, write_reward_model
 from tests.tiny import write_tiny_model
 
+pytestmark = pytest.mark.engine
+
 # Lone surrogates are tests/judges' business: a journal holds what tokens spell, and those they
 # do not.
 HOSTILE = {

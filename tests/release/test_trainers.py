@@ -14,6 +14,8 @@ from magpie_hub.release.folder import write_release
 from magpie_hub.release.schema import arrow_schema, sharegpt_schema
 from tests.toy_release import toy_job
 
+pytestmark = pytest.mark.engine
+
 TAKEN = {
     # TRL 1.16, trl/trainer/sft_trainer.py (_prepare_dataset, data collators) and data_utils.py:
     # a column of one of these names is read, whatever the dataset means by it.

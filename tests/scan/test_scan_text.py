@@ -205,13 +205,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_line_takes_linear_time(name: str) -> None:
-    """Half a megabyte takes a second or two; in quadratic time it would take an hour."""
+    """A tenth of a megabyte takes half a second; in quadratic time it would take minutes."""
     planted = list(every_form())
     tail = "\n".join(one.text for one in planted)
-    text = HOSTILE[name] * (400_000 // len(HOSTILE[name])) + "\n" + tail
+    text = HOSTILE[name] * (100_000 // len(HOSTILE[name])) + "\n" + tail
     begun = time.monotonic()
     assert {(one.kind, one.value) for one in planted} <= set(scan_text(text))
-    assert time.monotonic() - begun < 120
+    assert time.monotonic() - begun < 30
