@@ -1,12 +1,10 @@
-"""What stands on the Hub: the release that a tick goes on from, read without fetching its rows."""
+"""The published release that a tick adds to, read without fetching its rows."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +12,12 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.client import ask
 from magpie_hub.hub.tree import MANIFEST, RemoteTree, read_tree
 from magpie_hub.hub.verify import differences
-from magpie_hub.release.documents import parse_stats
-from magpie_hub.release.documents import read_manifest as read_manifest_of
-from magpie_hub.release.schema import DEFAULT
-from magpie_hub.release.schema import RAW as RAW_ROWS
+from magpie_hub.models.source import is_remote
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.release.documents import parse_stats, read_manifest
+from magpie_hub.release.published_names import PublicNames
+from magpie_hub.release.schema import DEFAULT, arrow_schema
+from magpie_hub.release.schema import RAW as RAW_CONFIG
 from magpie_hub.release.shards import reading
 from magpie_hub.release.stats import RAW, counted_columns
 from magpie_hub.shell import command
@@ -34,12 +34,12 @@ class PublishedRelease:
     """A published release.
 
     Attributes:
-        remote: The repository at its head.
+        tree: The repository at its head.
         manifest: Its manifest.
         stats: Its statistics.
     """
 
-    remote: RemoteTree
+    tree: RemoteTree
     manifest: Mapping[str, Any]
     stats: Mapping[str, Any]
 
@@ -49,38 +49,79 @@ class PublishedRelease:
         return int(self.manifest["increments"][-1]["end_row"])
 
     def find(self, tick: str) -> Mapping[str, Any] | None:
-        """The changelog's line of what a tick has published, if it has."""
+        """The changelog's entry of what a tick has published; None if it has not."""
         return next((one for one in self.manifest["changelog"] if one["tick"] == tick), None)
 
-    def shards(self, config: str) -> list[tuple[str, str]]:
-        """Path and SHA-256 of a config's shards, in order."""
-        paths = [path for one in self.manifest["increments"] for path in one["files"]]
+    def shards(self, config: str) -> Iterator[tuple[str, str, int]]:
+        """Path, SHA-256 and rows of a config's shards, in order."""
         files = self.manifest["files"]
-        return [(p, files[p]["sha256"]) for p in paths if p.startswith(f"data/{config}/")]
+        for increment in self.manifest["increments"]:
+            for path in increment["files"]:
+                if path.startswith(f"data/{config}/"):
+                    yield path, files[path]["sha256"], int(files[path]["rows"])
+
+    def check_recipe(self, name: str | Path, recipe: Recipe) -> None:
+        """Makes sure that rows of a recipe may be added to these.
+
+        Args:
+            name: The recipe as the caller named it, for messages.
+            recipe: The recipe.
+
+        Raises:
+            UserError: They may not.
+        """
+        manifest, repo_id = self.manifest, self.tree.repo_id
+        ours, theirs = PublicNames(recipe).generator, manifest["model"]["name"]
+        if ours != theirs:
+            raise UserError(
+                f"{repo_id}: its rows are of {theirs}, the recipe's generator is {ours}; --refresh "
+                "makes all rows anew"
+            )
+        asked, revision = recipe.model_revision, manifest["model"]["revision"]
+        if asked not in (None, revision) and is_remote(recipe.model):
+            raise UserError(
+                f"{repo_id}: its rows are of revision {revision}, the recipe asks for {asked}; "
+                "--refresh makes all rows anew"
+            )
+        if "conversations" in manifest["columns"]:
+            raise UserError(
+                f"{repo_id}: its rows have the column conversations, which makes trainers read the "
+                "wrong roles and which rows no longer have; publish the whole set once more from "
+                f"its journal ({command('push', '--variant', name, '--build')}), or make all rows "
+                "anew (--refresh)"
+            )
+        columns = arrow_schema(recipe.turns, recipe.judges.names).names
+        if columns != manifest["columns"]:
+            other = sorted(set(columns) ^ set(manifest["columns"])) or ["their order"]
+            raise UserError(
+                f"{repo_id}: its columns differ from the recipe's ({', '.join(other[:5])}); other "
+                "turns or judges want --refresh, which makes all rows anew"
+            )
 
 
-def read_standing(
+def read_published(
     api: HfApi, repo_id: str, name: str, given: str | Path | None = None
 ) -> PublishedRelease:
-    """Reads what is published.
+    """Reads the published release of a recipe.
 
     Args:
         api: The Hub's client.
         repo_id: The repository.
-        name: Name of the recipe that it should be of.
+        name: The recipe's name.
         given: The recipe as the caller named it, for messages.
 
     Raises:
-        UserError: There is no such repository, or no release of that recipe in it.
+        UserError: There is no such repository, or no release of that recipe in it, or not the
+            files that its manifest names.
         HubError, Busy: The Hub failed.
     """
-    remote = read_tree(api, repo_id)
-    if remote is None:
+    tree = read_tree(api, repo_id)
+    if tree is None:
         raise UserError(
             f"{repo_id}: there is no such dataset, or this token may not see it; publish its first "
             f"release with {command('push', '--variant', given or name, '--build')}"
         )
-    manifest = remote.manifest()
+    manifest = tree.manifest()
     if manifest is None:
         raise UserError(
             f"{repo_id}: it holds no release of magpie-hub ({MANIFEST} is missing or is not ours), "
@@ -91,67 +132,75 @@ def read_standing(
             f"{repo_id}: it holds the release of {manifest.get('name')}, not of {name}; name "
             "another repository (--repo-id)"
         )
-    mend = f"see {command('verify', repo_id)}, and mend it by a push of a whole release"
     apart = "its manifest and its files do not fit together"
-    if problems := differences(remote, manifest):
-        raise UserError(f"{repo_id}: {apart}: {problems[0]}; {mend}")
-    content = remote.read(STATS) or b""
+    if problems := differences(tree, manifest):
+        raise UserError(f"{repo_id}: {apart}: {problems[0]}; {_mend(repo_id)}")
+    content = tree.read(STATS) or b""
     if hashlib.sha256(content).hexdigest() != manifest["files"][STATS]["sha256"]:
         raise UserError(
-            f"{repo_id}: {apart}: {STATS} is not the file that the manifest names; {mend}"
+            f"{repo_id}: {apart}: {STATS} is not the file that the manifest names; {_mend(repo_id)}"
         )
     stats = parse_stats(content, f"{repo_id}: {STATS}", manifest)
-    standing = PublishedRelease(remote, manifest, stats)
-    if not all(standing.shards(config) for config in (DEFAULT, RAW_ROWS)):
-        raise UserError(f"{repo_id}: its manifest names no data; {mend}")
-    return standing
+    published = PublishedRelease(tree, manifest, stats)
+    if not all(any(published.shards(config)) for config in (DEFAULT, RAW_CONFIG)):
+        raise UserError(f"{repo_id}: its manifest names no data; {_mend(repo_id)}")
+    return published
 
 
-def shelve(
+def _mend(repo_id: str) -> str:
+    return f"see {command('verify', repo_id)}, and mend it by a push of a whole release"
+
+
+def cached_columns(config: str, turns: int) -> tuple[str, ...]:
+    """Columns of a published shard that a tick needs: what is counted, and the instructions."""
+    return RAW if config == RAW_CONFIG else (*NAMES, *counted_columns(turns))
+
+
+def cache_shards(
     api: HfApi,
-    standing: PublishedRelease,
-    shard_cache: ShardCache,
-    beside: Iterable[Path],
+    published: PublishedRelease,
+    cache: ShardCache,
+    folders: Iterable[Path],
     say: Callable[[str], None],
 ) -> dict[str, tuple[CachedShard, ...]]:
-    """Brings what is wanted of the published shards here.
+    """Brings the columns that a tick needs of the published shards into the cache.
 
-    What is on the shelf stays there; what a release folder of this machine holds is taken from it;
-    of the others the columns that are wanted are read from the Hub.
+    They come from the cache, from a release folder of this machine, or from the Hub.
 
     Args:
         api: The Hub's client.
-        standing: What is published.
-        shelf: Where it goes.
-        beside: Release folders that may hold some of the shards.
+        published: The release.
+        cache: Where they go.
+        folders: Release folders that may hold some of the shards.
         say: Told of every shard that is read from the Hub.
 
     Returns:
         Shards by config, in order.
 
     Raises:
+        UserError: A shard has other rows or columns than its manifest says.
         HubError, Busy: The Hub failed.
     """
-    local = _local_shards(beside)
-    turns = int(standing.stats["turns"])
+    local = _local_shards(folders)
+    repo_id, there = published.tree.repo_id, published.manifest["columns"]
     found: dict[str, tuple[CachedShard, ...]] = {}
-    repo_id, there = standing.remote.repo_id, standing.manifest["columns"]
-    counted = [name for name in counted_columns(turns) if name.partition(".")[0] in there]
-    for config, columns in ((DEFAULT, (*NAMES, *counted)), (RAW_ROWS, RAW)):
+    for config in (DEFAULT, RAW_CONFIG):
+        columns: Iterable[str] = cached_columns(config, int(published.stats["turns"]))
+        if config == DEFAULT:
+            columns = [name for name in columns if name.partition(".")[0] in there]
         shards = []
-        for path, sha256 in standing.shards(config):
-            rows = int(standing.manifest["files"][path]["rows"])
-            shard = shard_cache.find(sha256, columns, rows)
-            if shard is None and (here := local.get(sha256)) and _is(here, sha256):
-                shard = shard_cache.put(sha256, here, columns)
+        for path, sha256, rows in published.shards(config):
+            shard = cache.find(sha256, columns, rows)
+            if shard is None and (here := local.get(sha256)) and _sha256(here) == sha256:
+                shard = cache.put(sha256, here, columns)
             if shard is None:
-                say(f"reading {path} of {standing.remote.repo_id}: the columns that are counted")
-                shard = _read(api, standing.remote, path, sha256, shard_cache, columns)
-            if shard.rows != rows or shard_cache.find(sha256, columns, rows) is None:
-                shard_cache.drop(sha256)
+                say(f"reading {path} of {repo_id}: the columns that are counted")
+                shard = _read(api, published.tree, path, sha256, cache, columns)
+            if shard.rows != rows or cache.find(sha256, columns, rows) is None:
+                cache.drop(sha256)
                 raise UserError(
-                    f"{repo_id}: {path} has other rows or columns than its manifest says; see "
-                    f"{command('verify', repo_id)}, and mend it by a push of a whole release"
+                    f"{repo_id}: {path} has other rows or columns than its manifest says; "
+                    f"{_mend(repo_id)}"
                 )
             shards.append(shard)
         found[config] = tuple(shards)
@@ -159,27 +208,21 @@ def shelve(
 
 
 def _read(
-    api: HfApi,
-    remote: RemoteTree,
-    path: str,
-    sha256: str,
-    shard_cache: ShardCache,
-    columns: Iterable[str],
+    api: HfApi, tree: RemoteTree, path: str, sha256: str, cache: ShardCache, columns: Iterable[str]
 ) -> CachedShard:
     from huggingface_hub import HfFileSystem
 
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
-    place = f"datasets/{remote.repo_id}@{remote.head}/{path}"
 
     def read() -> CachedShard:
         # Each range as it is asked for: reading ahead would fetch the texts between the columns.
         with (
-            reading(f"{remote.repo_id}: {path}", remote=True),
-            files.open(place, cache_type="none") as file,
+            reading(f"{tree.repo_id}: {path}", remote=True),
+            files.open(f"datasets/{tree.repo_id}@{tree.head}/{path}", cache_type="none") as file,
         ):
-            return shard_cache.put(sha256, file, columns)
+            return cache.put(sha256, file, columns)
 
-    return ask(remote.repo_id, "reading", read, size=remote.files[path].size)
+    return ask(tree.repo_id, "reading", read, size=tree.files[path].size)
 
 
 def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
@@ -187,7 +230,7 @@ def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
     found = {}
     for folder in folders:
         try:
-            files = read_manifest_of(folder)["files"]
+            files = read_manifest(folder)["files"]
         except UserError:
             continue
         for path, entry in files.items():
@@ -196,17 +239,6 @@ def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _is(path: Path, sha256: str) -> bool:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-
-
-def today(api: HfApi) -> date:
-    """The day, in UTC, by the Hub's clock: a runner's own may be wrong, and two would differ."""
-    from huggingface_hub import get_session
-
-    answer = ask(api.endpoint, "asking the time of", lambda: get_session().head(api.endpoint))
-    try:
-        return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC).date()
-    except (KeyError, ValueError):
-        return datetime.now(UTC).date()
+        return hashlib.file_digest(file, "sha256").hexdigest()

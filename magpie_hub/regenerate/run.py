@@ -1,12 +1,12 @@
-"""A tick, from what is published to one commit more, or to none.
+"""Runs a tick: new rows on top of the published release, in one commit or none.
 
-    what stands ─► new rows, judged ─► drift gates ─► release folder ─► one commit on what stands
+    published release ─► new rows, judged ─► drift checks ─► release folder ─► one commit
         ▲                                                                        │
-        └──────────────── something else was published in between ◄──────────────┘
+        └──────────────── another release was published in between ◄─────────────┘
 
-Whatever ends it, the repository holds the old release or the new one; the rows stay in the journal,
-and in the state if the recipe names one. A tick is known by its name, which the manifest records,
-so one that is run twice, or killed and run again, publishes once.
+However it ends, the repository holds the old release or the new one. The rows stay in the journal,
+and in the state if the recipe names one. The manifest records a tick's name, so a tick that is run
+twice, or killed and run again, is published once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -22,31 +22,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.checkpoint.store import CheckpointStore
-from magpie_hub.errors import DriftError, MagpieError, StaleReleaseError, UserError, YieldError
+from magpie_hub.errors import DriftError, MagpieError, StaleReleaseError, YieldError
 from magpie_hub.generate.scheduler import Watcher
-from magpie_hub.hub.client import ATTEMPTS, Retry, connect, repo_of
+from magpie_hub.hub.client import ATTEMPTS, Retry, Sleep, connect, repo_of
 from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.hub.tags import known_tags, tag_commit
-from magpie_hub.models.source import is_remote, pin
+from magpie_hub.models.source import pin
 from magpie_hub.paths import home
 from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, Say, open_recipe
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.regenerate.drift.examine import DriftReport, examine
 from magpie_hub.regenerate.drift.report import write_report
-from magpie_hub.regenerate.published import PublishedRelease, read_standing, shelve, today
-from magpie_hub.regenerate.tick import Regenerated, Tick, check_asked, check_report, day_of, tag_of
-from magpie_hub.release.documents import read_manifest
-from magpie_hub.release.folder import write_release
+from magpie_hub.regenerate.published import (
+    PublishedRelease,
+    cache_shards,
+    cached_columns,
+    read_published,
+)
+from magpie_hub.regenerate.tick import (
+    Regenerated,
+    State,
+    Tick,
+    check_report,
+    day_of,
+    tag_of,
+    today,
+)
+from magpie_hub.release.documents import config_of, read_manifest
+from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.increment import Increment
 from magpie_hub.release.output import check_output, default_output
 from magpie_hub.release.published_names import PublicNames
-from magpie_hub.release.schema import arrow_schema
-from magpie_hub.release.stats import RAW, counted_columns
-from magpie_hub.shell import command
 from magpie_hub.store.baseline import Baseline
 from magpie_hub.store.lock import locked
-from magpie_hub.store.shards import NAMES, ShardCache
+from magpie_hub.store.shards import ShardCache
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,7 +68,7 @@ def regenerate(
     say: Say,
     watch: Watcher | None = None,
     api: HfApi | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Sleep = time.sleep,
     environment: Mapping[str, str] | None = None,
     how: str = "{name}",
     main_guarded: bool = False,
@@ -76,11 +86,11 @@ def regenerate(
         main_guarded: See `magpie_hub.pipeline.loop.complete`.
 
     Raises:
-        UserError: Something that was asked for cannot be; nothing was sent.
+        UserError: Something that was asked for cannot be done; nothing was sent.
         DriftError: The new rows are refused; nothing was sent, and the report says why.
         RunError: The run had to stop; run the same tick again to go on.
     """
-    check_asked(tick)
+    tick.check()
     recipe = open_recipe(tick.name, tick.overrides, environment, how)
     out = tick.out or Path(f"{recipe.name}-next")
     report = tick.report or Path(f"{recipe.name}-report.md")
@@ -90,23 +100,42 @@ def regenerate(
     repo_id = repo_of(api, recipe, tick.repo_id)
     url = tick.state or recipe.regenerate.state
     state = CheckpointStore(url, repo_id.replace("/", "--")) if url else None
-    run = _Regeneration(
-        tick, recipe, repo_id, out, report, state, api, say, watch, sleep, main_guarded
+    regeneration = _Regeneration(
+        tick=tick,
+        recipe=recipe,
+        repo_id=repo_id,
+        out=out,
+        report=report,
+        state=state,
+        api=api,
+        say=say,
+        watch=watch,
+        sleep=sleep,
+        main_guarded=main_guarded,
     )
-    with _alone(out, say), state.lease(say) if state else contextlib.nullcontext():
-        return run.until_published()
+    with _locked(out, say), state.lease(say) if state else contextlib.nullcontext():
+        return regeneration.run()
 
 
-def _alone(out: Path, say: Say) -> AbstractContextManager[None]:
-    """Keeps a second tick on this machine from the folder that is about to be published."""
+def _locked(out: Path, say: Say) -> AbstractContextManager[None]:
+    """Keeps other ticks on this machine from the folder that is about to be published."""
     name = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
     path = home() / "ticks" / f"{name}.lock"
     return locked(path, f"another tick is at work on {out}; waiting for it", say)
 
 
 @dataclass(frozen=True, slots=True)
+class _Increment:
+    """What names the new rows: the tick, its tag and its day."""
+
+    tick: str
+    tag: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Regeneration:
-    """One tick, on its way."""
+    """Runs one tick."""
 
     tick: Tick
     recipe: Recipe
@@ -117,57 +146,67 @@ class _Regeneration:
     api: HfApi
     say: Say
     watch: Watcher | None
-    sleep: Callable[[float], None]
+    sleep: Sleep
     main_guarded: bool
 
-    @property
-    def retry(self) -> Retry:
-        return Retry(self.repo_id, self.say, self.sleep)
-
-    def until_published(self) -> Regenerated:
-        """Goes on from what stands, again and again while others publish in between."""
-        ask = self.retry.ask
-        day = ask(lambda: today(self.api))
+    def run(self) -> Regenerated:
+        """Adds to the published release, again and again while others publish in between."""
+        retry = self._retry
+        day = retry.ask(lambda: today(self.api))
         name = self.tick.tick or day.isoformat()
         for _ in range(ATTEMPTS):
-            standing = ask(
-                lambda: read_standing(self.api, self.repo_id, self.recipe.name, self.tick.name)
+            published = retry.ask(
+                lambda: read_published(self.api, self.repo_id, self.recipe.name, self.tick.name)
             )
-            if (done := standing.find(name)) is not None:
-                return self._done_before(standing, done)
+            if (done := published.find(name)) is not None:
+                return self._done_before(published, done)
+            tags = retry.ask(lambda: known_tags(self.api, self.repo_id))
+            tag = tag_of(day_of(name, day), tags)
             with contextlib.suppress(StaleReleaseError):
-                return self._once(standing, name, day_of(name, day))
+                return self._add_to(published, _Increment(name, tag, day_of(name, day)))
             self.say("another release was published in between; going on from that")
         raise StaleReleaseError(
             f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
             "the newest of them; run again"
         )
 
-    def _done_before(self, standing: PublishedRelease, done: Mapping[str, Any]) -> Regenerated:
-        """A tick that is published already; its tag may have been missed."""
-        head = standing.remote.head
-        if done["tag"] == standing.manifest["tag"] and self.tick.push:
-            self.retry.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
-        self._clear(done["tick"])
-        return self._outcome("unchanged", standing.manifest, done, head)
+    @property
+    def _retry(self) -> Retry:
+        return Retry(self.repo_id, self.say, self.sleep)
 
-    def _once(self, standing: PublishedRelease, name: str, day: date) -> Regenerated:
-        """Builds on what stands, and publishes it there."""
-        tags = self.retry.ask(lambda: known_tags(self.api, self.repo_id))
-        tag = tag_of(day, tags)
-        run, kept = self._open_run(standing)
-        warnings = _changes(run, standing)
+    def _done_before(self, published: PublishedRelease, done: Mapping[str, Any]) -> Regenerated:
+        """A tick that is published already; its tag may be missing."""
+        head = published.tree.head
+        if done["tag"] == published.manifest["tag"] and self.tick.push:
+            self._retry.ask(lambda: tag_commit(self.api, self.repo_id, head, [done["tag"]]))
+        self._clear_state(done["tick"])
+        return self._result("unchanged", published.manifest, done, head)
+
+    def _add_to(self, published: PublishedRelease, new: _Increment) -> Regenerated:
+        """Makes the new rows and publishes them on top of a release.
+
+        Raises:
+            StaleReleaseError: Another release was published in between.
+        """
+        run, kept = self._open_run(published)
+        warnings = _recipe_changes(run, published)
         notes: list[str] = []
 
-        def examine(fresh: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
-            found = self._examine(standing, fresh, name, tag, notes)
+        def check(stats: Mapping[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+            found = self._check_drift(published, stats, new, notes)
             warnings.extend(check.says for check in found.warnings)
             return found.to_json(), warnings
 
-        growth = Increment(
-            standing.manifest, standing.stats, kept, name, tag, day.isoformat(), examine
+        increment = Increment(
+            manifest=published.manifest,
+            stats=published.stats,
+            kept=kept,
+            tick=new.tick,
+            tag=new.tag,
+            date=new.day.isoformat(),
+            examine=check,
         )
-        with self._kept(run, name):
+        with self._saved(run, new.tick):
             if orphans := run.left_behind():
                 notes.append(str(orphans))
             try:
@@ -175,52 +214,35 @@ class _Regeneration:
                     run, say=self.say, watch=self.watch, main_guarded=self.main_guarded
                 )
             except YieldError:
+                # The report says what the too few rows are like.
                 least = max(self.recipe.min_yield, self.recipe.regenerate.drift.min_yield or 0)
-                self._examine(standing, _so_far(run), name, tag, notes, min_yield=least)
+                self._check_drift(published, _stats_so_far(run), new, notes, min_yield=least)
                 raise
-            release = write_release(run, self.out, growth, delivery=delivery)
-        manifest, added = read_manifest(release.path), release.funnel.delivered
-        increment = manifest["increments"][-1]
-        commit = None
-        if self.tick.push:
-            push = PublishOptions(
-                self.out,
-                self.recipe.name,
-                self.repo_id,
-                replace=self.tick.refresh,
-                reviewed=(*self.recipe.hub.reviewed, *self.tick.reviewed),
-            )
-            commit = publish(push, say=self.say, api=self.api, sleep=self.sleep).commit
-            self._shelve(release.path, increment, int(release.stats["turns"]))
-            self._clear(name)
-        self.say(f"{added:,} rows, {release.rows:,} in all")
-        return self._outcome(
-            "published" if self.tick.push else "built",
-            manifest,
-            increment,
-            commit,
-            tuple(warnings),
-            built=True,
-        )
+            release = write_release(run, self.out, increment, delivery=delivery)
+        manifest = read_manifest(release.path)
+        commit = self._publish(release, manifest) if self.tick.push else None
+        self.say(f"{release.funnel.delivered:,} rows, {release.rows:,} in all")
+        state: State = "published" if self.tick.push else "built"
+        return self._result(state, manifest, manifest["increments"][-1], commit, tuple(warnings))
 
-    def _open_run(self, standing: PublishedRelease) -> tuple[Run, dict[str, tuple[Path, ...]]]:
-        """The rows to be made, and the shards that stay."""
+    # ---- the new rows
+
+    def _open_run(self, published: PublishedRelease) -> tuple[Run, dict[str, tuple[Path, ...]]]:
+        """The run that makes the new rows, and the published shards that stay, by config."""
+        manifest = published.manifest
         if self.tick.refresh:
             # The newest revision that the recipe allows, whatever a journal was begun with.
-            rows = (
-                standing.manifest["rows"] if "rows" not in self.tick.overrides else self.recipe.rows
-            )
             source = pin(self.recipe.model, self.recipe.model_revision)
+            rows = self.recipe.rows if "rows" in self.tick.overrides else manifest["rows"]
             changed = {"rows": rows, "model_revision": source.revision}
             return Run.open(self.recipe.model_copy(update=changed)), {}
-        _check_recipe(self.tick.name, self.recipe, standing)
-        beside = [default_output(self.tick.name, self.recipe.name), self.out]
-        shards = self.retry.ask(
-            lambda: shelve(self.api, standing, ShardCache(home()), beside, self.say)
+        published.check_recipe(self.tick.name, self.recipe)
+        folders = [default_output(self.tick.name, self.recipe.name), self.out]
+        shards = self._retry.ask(
+            lambda: cache_shards(self.api, published, ShardCache(home()), folders, self.say)
         )
-        manifest = standing.manifest
         judges = PublicNames(self.recipe).judges_here(manifest["judges"])
-        baseline = Baseline(standing.end, shards["default"], judges, manifest["chat"])
+        baseline = Baseline(published.end, shards["default"], judges, manifest["chat"])
         changed = {
             "rows": self.tick.grow or self.recipe.regenerate.grow,
             "model_revision": manifest["model"]["revision"],
@@ -230,33 +252,32 @@ class _Regeneration:
         return run, kept
 
     @contextmanager
-    def _kept(self, run: Run, name: str) -> Iterator[None]:
-        """Brings back what another machine has made for this tick, and saves what is made here."""
+    def _saved(self, run: Run, tick: str) -> Iterator[None]:
+        """Restores what another machine has made for this tick, and saves what is made here."""
         state = self.state
         if state is None:
             yield
             return
         start = run.baseline.start if run.baseline else 0
-        if found := state.restore(run.folder, name, start):
+        if found := state.restore(run.folder, tick, start):
             self.say(f"{found:,} rows of this tick were made elsewhere; going on from there")
         every = self.recipe.regenerate.checkpoint_seconds
-        with state.keeping(run.folder, name, start, every=every, say=self.say):
+        with state.keeping(run.folder, tick, start, every=every, say=self.say):
             yield
 
-    def _clear(self, name: str) -> None:
-        """Removes what is kept of a tick that is published; a place that is away is only said."""
+    def _clear_state(self, tick: str) -> None:
+        """Removes the saved work of a published tick; that it cannot be reached is only said."""
         if self.state is not None:
             try:
-                self.state.clear(name)
+                self.state.clear(tick)
             except MagpieError as error:
                 self.say(f"{error}; what is left there of this tick is needed no more")
 
-    def _examine(
+    def _check_drift(
         self,
-        standing: PublishedRelease,
-        fresh: Mapping[str, Any],
-        name: str,
-        tag: str,
+        published: PublishedRelease,
+        stats: Mapping[str, Any],
+        new: _Increment,
         notes: Sequence[str],
         **bounds: float,
     ) -> DriftReport:
@@ -266,15 +287,15 @@ class _Regeneration:
             DriftError: They are refused.
         """
         wanted = self.recipe.regenerate.drift.model_copy(update=bounds)
-        found = examine(standing.stats, fresh, wanted, full_refresh=self.tick.refresh)
+        found = examine(published.stats, stats, wanted, full_refresh=self.tick.refresh)
         text = write_report(
             found,
             name=self.recipe.name,
-            tick=name,
-            tag=tag,
+            tick=new.tick,
+            tag=new.tag,
             repo_id=self.repo_id,
-            published_rows=standing.manifest["rows"],
-            new_rows=fresh["rows"],
+            published_rows=published.manifest["rows"],
+            new_rows=stats["rows"],
             notes=notes,
         )
         self.report.write_text(text, encoding="utf-8")
@@ -287,84 +308,59 @@ class _Regeneration:
             )
         return found
 
-    def _shelve(self, folder: Path, increment: Mapping[str, Any], turns: int) -> None:
-        """Puts the new shards on the shelf, so that the next tick need not read them again."""
-        shard_cache, files = ShardCache(home()), read_manifest(folder)["files"]
-        for path in increment["files"]:
-            raw = path.startswith("data/raw/")
-            columns = RAW if raw else (*NAMES, *counted_columns(turns))
-            shard_cache.put(files[path]["sha256"], folder / path, columns)
+    # ---- the commit
 
-    def _outcome(
+    def _publish(self, release: Release, manifest: Mapping[str, Any]) -> str | None:
+        """Publishes the release; its new shards need not be read again by the next tick."""
+        options = PublishOptions(
+            self.out,
+            self.recipe.name,
+            self.repo_id,
+            replace=self.tick.refresh,
+            reviewed=(*self.recipe.hub.reviewed, *self.tick.reviewed),
+        )
+        done = publish(options, say=self.say, api=self.api, sleep=self.sleep)
+        increment, turns = manifest["increments"][-1], int(release.stats["turns"])
+        for path in increment["files"]:
+            columns = cached_columns(config_of(path) or "", turns)
+            ShardCache(home()).put(manifest["files"][path]["sha256"], release.path / path, columns)
+        self._clear_state(increment["tick"])
+        return done.commit
+
+    def _result(
         self,
-        state: Any,
+        state: State,
         manifest: Mapping[str, Any],
         increment: Mapping[str, Any],
         commit: str | None,
         warnings: tuple[str, ...] = (),
-        *,
-        built: bool = False,
     ) -> Regenerated:
+        is_built = state != "unchanged"
         return Regenerated(
-            state,
-            self.repo_id,
-            increment["tick"],
-            increment["tag"],
-            commit,
-            increment["rows"],
-            manifest["rows"],
-            manifest["edition"],
-            warnings,
-            str(self.out) if built else None,
-            str(self.report) if built else None,
+            state=state,
+            repo_id=self.repo_id,
+            tick=increment["tick"],
+            tag=increment["tag"],
+            commit=commit,
+            added=increment["rows"],
+            rows=manifest["rows"],
+            edition=manifest["edition"],
+            warnings=warnings,
+            out=str(self.out) if is_built else None,
+            report=str(self.report) if is_built else None,
         )
 
 
-def _check_recipe(name: str | Path, recipe: Recipe, standing: PublishedRelease) -> None:
-    """Whether rows of this recipe may stand beside the published ones.
-
-    Raises:
-        UserError: They may not.
-    """
-    manifest, repo_id = standing.manifest, standing.remote.repo_id
-    columns = arrow_schema(recipe.turns, recipe.judges.names).names
-    model = PublicNames(recipe).generator
-    if model != manifest["model"]["name"]:
-        raise UserError(
-            f"{repo_id}: its rows are of {manifest['model']['name']}, the recipe's generator is "
-            f"{model}; --refresh makes all rows anew"
-        )
-    asked = recipe.model_revision
-    if asked not in (None, manifest["model"]["revision"]) and is_remote(recipe.model):
-        raise UserError(
-            f"{repo_id}: its rows are of revision {manifest['model']['revision']}, the recipe asks "
-            f"for {asked}; --refresh makes all rows anew"
-        )
-    if "conversations" in manifest["columns"]:
-        raise UserError(
-            f"{repo_id}: its rows have the column conversations, which makes trainers read the "
-            "wrong roles and which rows no longer have; publish the whole set once more from its "
-            f"journal ({command('push', '--variant', name, '--build')}), or make all rows anew "
-            "(--refresh)"
-        )
-    if columns != manifest["columns"]:
-        other = sorted(set(columns) ^ set(manifest["columns"])) or ["their order"]
-        raise UserError(
-            f"{repo_id}: its columns differ from the recipe's ({', '.join(other[:5])}); other "
-            "turns or judges want --refresh, which makes all rows anew"
-        )
-
-
-def _changes(run: Run, standing: PublishedRelease) -> list[str]:
+def _recipe_changes(run: Run, published: PublishedRelease) -> list[str]:
     """What a reader of the changelog should know of the recipe, beside what the rows show."""
     draws = PublicNames(run.recipe).draws(run.recipe, run.source.revision)
-    if run.baseline is None or draws == standing.manifest["increments"][-1]["draws"]:
+    if run.baseline is None or draws == published.manifest["increments"][-1]["draws"]:
         return []
     return ["the recipe's sampling, seed or gates are not those of the rows before"]
 
 
-def _so_far(run: Run) -> dict[str, Any]:
-    """What can be counted of an increment that too few rows pass to be finished."""
+def _stats_so_far(run: Run) -> dict[str, Any]:
+    """The statistics of an increment that too few rows pass to be finished."""
     progress = run.progress()
     start = run.baseline.start if run.baseline else 0
     planned = progress.settled - start

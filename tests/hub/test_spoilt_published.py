@@ -72,10 +72,10 @@ def look(repository: Repository) -> str:
     """What a tick makes of what stands there, in a line; "" if it would go on from it."""
     good = json.loads(repository.files["stats.json"])
     try:
-        found = published.read_standing(None, "a/b", "toy")  # type: ignore[arg-type]
+        found = published.read_published(None, "a/b", "toy")  # type: ignore[arg-type]
     except MagpieError as error:
         return str(error)
-    assert differences(found.remote, found.manifest) == []
+    assert differences(found.tree, found.manifest) == []
     assert found.end >= 0
     assert found.find("x") is None
     for pair in ((found.stats, good), (good, found.stats)):

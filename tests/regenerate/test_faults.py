@@ -118,14 +118,14 @@ def test_a_wrong_clock_here_changes_nothing(
 ) -> None:
     """The day is the Hub's: a runner whose clock is years off names the same tick."""
     first = ticker(grow=3)
-    import magpie_hub.regenerate.published as standing
+    import magpie_hub.regenerate.tick as clock
 
-    class Off(standing.datetime):
+    class Off(clock.datetime):
         @classmethod
         def now(cls, tz: object = None) -> Off:
             return cls(2001, 1, 1)
 
-    monkeypatch.setattr(standing, "datetime", Off)
+    monkeypatch.setattr(clock, "datetime", Off)
     again = ticker(grow=3)
     assert (again.state, again.tick, again.tag) == ("unchanged", first.tick, first.tag)
 
