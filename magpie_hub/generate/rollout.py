@@ -301,7 +301,11 @@ class Rollouts:
         mark: bytes | None = None
         label: Label | None = None
         try:
-            query = said_by_user(known) if known else await self._query(row, turn, history)
+            if known:
+                query = said_by_user(known)
+            else:
+                done = await self._complete(*self._query(row, turn, history))
+                query = user_words(self._chat, turn, done)
             reason = self._judge.reason(query)
             if reason is None and turn == 1 and self._settings.duplicate:
                 mark = digest(query.text)
@@ -314,7 +318,8 @@ class Rollouts:
                 reason = least.reason(found.values.get("input_quality"))
             answer = said_by_assistant(known) if known else None
             if answer is None and self._judge.wants_answer(query, reason):
-                answer = await self._answer(row, turn, history, query)
+                done = await self._complete(*self._answer(row, turn, history, query))
+                answer = assistant_words(self._chat, turn, done)
             if answer is not None:
                 reason = reason or self._judge.reason(answer, query.text)
             record = turn_record(row.row_id, turn, reason, mark, query, answer)
@@ -337,21 +342,23 @@ class Rollouts:
         self._in_flight[mark] = row_id
         return True
 
-    async def _query(self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]]) -> Words:
+    def _query(
+        self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]]
+    ) -> tuple[Sequence[int], Sampling]:
+        """The request for a turn's instruction."""
         if turn == 1:
             system = row.system.text if row.system else None
         else:
             system = self._plan.recipe.later_turns.system
         prompt = self._chat.query_prompt(history, system)
-        sampling = self._plan.instruct(row, turn, self._chat.stop_ids)
-        return user_words(self._chat, turn, await self._complete(prompt, sampling))
+        return prompt, self._plan.instruct(row, turn, self._chat.stop_ids)
 
-    async def _answer(
+    def _answer(
         self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]], query: Words
-    ) -> Words:
+    ) -> tuple[Sequence[int], Sampling]:
+        """The request for a turn's response."""
         prompt = self._chat.answer_prompt(history, query.ids)
-        sampling = self._plan.respond(row, turn, self._chat.answer_stop_ids)
-        return assistant_words(self._chat, turn, await self._complete(prompt, sampling))
+        return prompt, self._plan.respond(row, turn, self._chat.answer_stop_ids)
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         room = self._engine.info.max_model_len - len(prompt)

@@ -279,7 +279,7 @@ async def run_rollouts(
     async def beat() -> None:
         while True:
             await asyncio.sleep(COMMIT_SECONDS)
-            if len(pending):
+            if waiting or len(pending):
                 due.set()
                 changed.set()
 

@@ -113,7 +113,22 @@ async def generate(
         row_store.first.set_meta(REVISIONS, revisions)
         row_store.begin()
         loop = BuildLoop(run, row_store, chat, run.judges(revisions), say, watch)
-        return await loop.complete(main_guarded)
+        enough = run.wanted
+        if begun := min(PrefixTracker(row_store, enough).kept, enough):
+            say(f"{begun} of {enough} rows are in the journal; going on from there")
+        async with loop.engines(main_guarded) as engines:
+            while True:
+                try:
+                    await loop.generate(enough, engines)
+                    found = await loop.select(enough, engines)
+                except OutOfMemory as error:
+                    await engines.back_off(error)
+                    continue
+                if not found.missing:
+                    return found.delivery()
+                enough = loop.more(found)
+                kept = f"{found.passed} of {len(found.pool)} rows pass the selection"
+                say(f"{kept}; generating up to {enough}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,56 +151,27 @@ class BuildLoop:
     say: Say
     watch: Watcher | None = None
 
-    async def complete(self, main_guarded: bool = False) -> Delivery:
-        """Works until the dataset's rows are there; see `generate`."""
-        recipe, enough = self.run.recipe, self.run.wanted
-        if begun := min(PrefixTracker(self.row_store, enough).kept, enough):
-            self.say(f"{begun} of {enough} rows are in the journal; going on from there")
-        async with EnginePool(
+    def engines(self, main_guarded: bool) -> EnginePool:
+        """The engines of the run; none is started yet."""
+        recipe = self.run.recipe
+        return EnginePool(
             self.run.source,
             engine_options(recipe),
             self.run.home,
             say=self.say,
-            rows=enough,
+            rows=self.run.wanted,
             row_tokens=row_tokens(recipe),
             constrained=tags_itself(recipe),
             shares=bool(judge_models(recipe)),
             main_guarded=main_guarded,
             started=partial(_begin_session, self.row_store),
-        ) as engines:
-            while True:
-                try:
-                    found = await self._round(enough, engines)
-                except OutOfMemory as error:
-                    await engines.back_off(error)
-                    continue
-                if not found.missing:
-                    return found.delivery()
-                enough = self._more(found)
-                self.say(
-                    f"{found.passed} of {len(found.pool)} rows pass the selection; "
-                    f"generating up to {enough}"
-                )
-
-    async def _round(self, enough: int, engines: EnginePool) -> SelectionProgress:
-        """Generates and judges until `enough` rows have passed the gates."""
-        tracker = PrefixTracker(self.row_store, enough)
-        if not tracker.done:
-            await self._generate(tracker, engines)
-        pool = passing(self.row_store, enough)
-        chat_of = partial(chat_of_judge, self.run.recipe, self.chat, self.run.source, self.run.home)
-        await self.judges.label(
-            self.row_store, pool, engines, chat_of, self.say, _stages(self.watch)
         )
-        with self.judges.labels(pool) as labels:
-            found = evaluate(self.row_store, self.run.recipe, labels)
-        if found.missing and len(found.pool) < len(pool):
-            row_id = pool[len(found.pool)]
-            raise EngineError(f"row {row_id} was judged and has no label")
-        return found
 
-    async def _generate(self, tracker: PrefixTracker, engines: EnginePool) -> None:
-        """Generates until the tracker is done."""
+    async def generate(self, enough: int, engines: EnginePool) -> None:
+        """Generates until `enough` rows have passed the gates."""
+        tracker = PrefixTracker(self.row_store, enough)
+        if tracker.done:
+            return
         finished, recipe = 0, self.run.recipe
         meter = UsageMeter(self.row_store.later or self.row_store.first)
         with meter.stage("generate", self.run.source.name, lambda: finished) as use:
@@ -195,21 +181,30 @@ class BuildLoop:
                 pending = PendingTurns(self.row_store, labels)
                 gates = self.run.gates
                 rollouts = Rollouts(Plan(recipe), self.chat, engine, gates, pending, tag)
+                least, watch = recipe.min_yield, self.watch
                 try:
                     await run_rollouts(
-                        tracker,
-                        rollouts,
-                        pending,
-                        engine,
-                        min_yield=recipe.min_yield,
-                        watch=self.watch,
+                        tracker, rollouts, pending, engine, min_yield=least, watch=watch
                     )
                 finally:
                     finished = rollouts.finished
                 if advice := no_room(rollouts, engine):
                     self.say(advice)
 
-    def _more(self, found: SelectionProgress) -> int:
+    async def select(self, enough: int, engines: EnginePool) -> SelectionProgress:
+        """Judges the first `enough` rows that passed the gates, and selects among them."""
+        recipe, pool = self.run.recipe, passing(self.row_store, enough)
+        chat_of = partial(chat_of_judge, recipe, self.chat, self.run.source, self.run.home)
+        watch = _stages(self.watch)
+        await self.judges.label(self.row_store, pool, engines, chat_of, self.say, watch)
+        with self.judges.labels(pool) as labels:
+            found = evaluate(self.row_store, recipe, labels)
+        if found.missing and len(found.pool) < len(pool):
+            row_id = pool[len(found.pool)]
+            raise EngineError(f"row {row_id} was judged and has no label")
+        return found
+
+    def more(self, found: SelectionProgress) -> int:
         """Rows that must pass the gates so that enough of them will be kept, a few to spare.
 
         Raises:
