@@ -7,13 +7,13 @@
 * What a **row** does wrong is not an error at all: it is data, a reject with a reason.
 * What **we** do wrong is a traceback.
 
-No message shows a credential, whatever address or answer it repeats (`magpie_hub.redact`). None of
+No message shows a credential, whatever address or answer it repeats (`magpie_hub.text`). None of
 these derives from `OSError`: `datasets` rewrites those while it prepares a split.
 """
 
 from __future__ import annotations
 
-from magpie_hub.redact import redact
+from magpie_hub.text import redact
 
 
 class MagpieError(Exception):
@@ -104,10 +104,17 @@ class YieldError(RunError):
 def one_line(text: object, most: int = 300) -> str:
     """Somebody else's words as a part of a message: one line that a terminal can show.
 
+    White space is squashed, credentials are left out, and what cannot be printed is escaped.
+
     Args:
-        text: The words, or an error that says them.
-        most: Characters that are shown.
+        text: The words, or an error; of an error that says nothing, its type is named.
+        most: Characters of the line; a longer one ends in "…".
     """
-    words = " ".join(str(text).split()) or type(text).__name__
-    line = "".join(one if one.isprintable() else "?" for one in words[: most + 1])
-    return line if len(line) <= most else line[:most] + "…"
+    words = " ".join(redact(str(text)[: 32 * most]).split())
+    if not words and isinstance(text, BaseException):
+        words = type(text).__name__
+    line = "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode()
+        for one in words[: most + 1]
+    )
+    return line if len(line) <= most else line[: most - 1] + "…"

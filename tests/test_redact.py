@@ -24,7 +24,7 @@ from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.redact import address, redact
+from magpie_hub.text import address, redact
 from tests.tiny import write_tiny_recipe
 
 SECRET = "Zu7kQp2xWy"

@@ -16,12 +16,6 @@ from typing import Any
 Ids = tuple[int, ...]
 
 
-def one_line(text: object, limit: int = 200) -> str:
-    """Squashes white space and cuts, so that foreign text fits into a one-line message."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def find(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:
     """Index of the first occurrence of `part` in `ids` from `start` on, or -1."""
     wanted = tuple(part)

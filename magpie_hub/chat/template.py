@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from magpie_hub.chat.codec import one_line
 from magpie_hub.chat.format import ChatOptions
-from magpie_hub.errors import ChatFormatError
+from magpie_hub.errors import ChatFormatError, one_line
 
 OVERRIDE = (
     "set chat.template, or chat.pre_query and chat.post_query (and chat.next_query for several "
@@ -116,7 +115,7 @@ class Template:
         except MemoryError:
             raise  # it ends the template's trial
         except Exception as error:  # a template may raise anything
-            detail = one_line(error) or type(error).__name__
+            detail = one_line(error)
             count = sum(message["role"] == "user" for message in messages)
             turns = f"{count} turn{'s' if count > 1 else ''}"
             if "is undefined" in detail:

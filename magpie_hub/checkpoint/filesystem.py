@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from magpie_hub.errors import OutputError
+from magpie_hub.errors import OutputError, one_line
 from magpie_hub.paths import expand
 
 NEW = ".new"
@@ -218,10 +218,10 @@ class Filesystem:
 
     def _clean(self, error: BaseException) -> str:
         """What an error says, in one line without credentials."""
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = str(error) or type(error).__name__
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return re.sub(r"//[^/@\s]+@", "//", text)[:300].rstrip(". ")
+        return one_line(re.sub(r"//[^/@\s]+@", "//", text)).rstrip(". ")
 
 
 def _part(url: str) -> tuple[list[str], str]:

@@ -18,7 +18,7 @@ from magpie_hub.models.source import is_folder
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.recipe.variants import SUFFIX
-from magpie_hub.shell import command
+from magpie_hub.text import command
 
 README = """---
 configs:

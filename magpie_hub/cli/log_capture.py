@@ -18,7 +18,7 @@ from typing import TextIO
 
 from magpie_hub.cli import streams
 from magpie_hub.errors import OutputError
-from magpie_hub.redact import RedactingFormatter
+from magpie_hub.text import RedactingFormatter
 
 LOGGERS = (
     *("vllm", "transformers", "torch", "huggingface_hub", "httpx", "httpcore", "openai"),

@@ -13,7 +13,7 @@ import click
 
 from magpie_hub.cli.options import SETTINGS, as_json, live, log_path, override_options, yes_option
 from magpie_hub.errors import UserError
-from magpie_hub.shell import command
+from magpie_hub.text import command
 
 if TYPE_CHECKING:
     from magpie_hub.release.folder import Release

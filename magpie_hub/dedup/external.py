@@ -35,8 +35,7 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
     try:
         rows = datasets.load_dataset(path, revision=revision or None, split="train")
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{name} does not load: {one_line(line)}") from error
+        raise UserError(f"{name} does not load: {one_line(error)}") from error
     column = next((known for known in COLUMNS if known in rows.column_names), None)
     talk = next((known for known in ("messages", "conversations") if known in rows.features), None)
     if column is None and talk is None:

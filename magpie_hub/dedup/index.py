@@ -8,10 +8,10 @@ a pool are computed from these. The last ones are kept, since a million rows tak
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.util
 import json
-import os
 import random
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ import filelock
 
 from magpie_hub.dedup.external import read_published
 from magpie_hub.errors import UserError
+from magpie_hub.files import new_file, write_file
 from magpie_hub.models.source import fetch, pin
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import NeighborsConfig
@@ -283,7 +284,7 @@ class NeighborIndex:
         folder = folder or self._folder
         if not (folder / _DIM).exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / _DIM, json.dumps(embedder.dim).encode())
+            write_file(folder / _DIM, json.dumps(embedder.dim))
         return self._stored(part, folder)
 
     # ---- sets already published
@@ -293,7 +294,7 @@ class NeighborIndex:
         for name in self._unread_sets():
             pairs = list(read_published(name))
             _embed_pairs(embedder, self._create(embedder, _slug(name)), pairs)
-            _write(self._names(name), json.dumps([uuid for uuid, _ in pairs]).encode())
+            write_file(self._names(name), json.dumps([uuid for uuid, _ in pairs]))
         if not self._unread_shards():
             return
         # Each journal has a writer of its own, and all share the cache of shards.
@@ -370,12 +371,6 @@ def _slug(name: str) -> str:
     return f"published-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
 def _load_columns(path: Path) -> dict[str, Any] | None:
     import numpy as np
 
@@ -389,13 +384,10 @@ def _load_columns(path: Path) -> dict[str, Any] | None:
 def _save_columns(path: Path, columns: dict[str, Any]) -> None:
     import numpy as np
 
-    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with partial.open("wb") as file:
+    # A full or read-only disk costs the next look its time.
+    with contextlib.suppress(OSError):
+        with new_file(path) as partial, partial.open("wb") as file:
             np.savez(file, **columns)
-        partial.replace(path)
         kept = sorted(path.parent.glob("columns-*.npz"), key=lambda file: file.stat().st_mtime)
         for old in kept[:-KEPT]:
             old.unlink(missing_ok=True)
-    except OSError:
-        partial.unlink(missing_ok=True)  # A full or read-only disk costs the next look its time.

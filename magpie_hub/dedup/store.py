@@ -11,7 +11,6 @@ One process writes at a time; the caller sees to that. Any number may read.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from magpie_hub.errors import JournalError
+from magpie_hub.files import new_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,21 +152,19 @@ class EmbeddingStore:
             schema=self._schema(),
         )
         path = self._folder / f"part-{self._next:05d}.parquet"
-        partial = path.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
+            for left in self._folder.glob(f"{path.name}.*.new"):  # by a process that was killed
+                left.unlink()
+            with new_file(path, sync=True) as partial:
                 # Vectors do not compress; the checksums find what a disk has spoilt.
                 pq.write_table(
                     table,
-                    file,
+                    partial,
                     compression="none",
                     use_dictionary=False,
                     write_statistics=False,
                     write_page_checksum=True,
                 )
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
         except OSError as error:
             raise JournalError(f"{path}: the embeddings cannot be written: {error}") from error
         self._next += 1

@@ -23,7 +23,7 @@ from magpie_hub.engines.summary import summary
 from magpie_hub.engines.transformers.constrained import check_installed
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer
-from magpie_hub.redact import address
+from magpie_hub.text import address
 
 
 class EnginePlan(NamedTuple):

@@ -31,13 +31,12 @@ from magpie_hub.engines.server_answers import (
     Served,
     Version,
     keep_short,
-    plain,
     read,
 )
-from magpie_hub.errors import EngineError, UserError
+from magpie_hub.errors import EngineError, UserError, one_line
 from magpie_hub.models.files import Config, read_as
 from magpie_hub.models.source import load_tokenizer
-from magpie_hub.redact import address, is_http
+from magpie_hub.text import address, is_http
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -295,10 +294,11 @@ class ServerEngine:
                 stop_id = said
             else:
                 raise BadAnswer(
-                    f"stopped on {plain(repr(said), 80)}, which is none of the stop ids; {_HONOUR}"
+                    f"stopped on {one_line(repr(said), 80)}, which is none of the stop ids; "
+                    f"{_HONOUR}"
                 )
         elif reason not in ("length", "repetition"):
-            raise BadAnswer(f"ended a completion with {plain(repr(reason), 80)}")
+            raise BadAnswer(f"ended a completion with {one_line(repr(reason), 80)}")
         if not set(ids).isdisjoint(sampling.stop_ids):
             raise BadAnswer(f"went on after a stop id; {_HONOUR}")
         finished = cast(FinishReason, reason)
@@ -328,7 +328,7 @@ async def _served_model(client: AsyncOpenAI, address: str, name: str) -> Served:
     exactly = [model for model in models if name in (model.id, model.root)]
     fitting = exactly or [model for model in models if model.is_called(name)]
     if not fitting:
-        names = plain(", ".join(model.id for model in models)) or "no model at all"
+        names = one_line(", ".join(model.id for model in models), 500) or "no model at all"
         raise UserError(
             f"the server at {address} does not serve {name}; it serves {names}: name that model in "
             f"the recipe, or if it is the same one have the server call it {name} (vLLM: "
@@ -341,7 +341,7 @@ async def _version(client: AsyncOpenAI, served: Served) -> str:
     """What the server says of itself: vLLM answers /version beside /v1."""
     import openai
 
-    owner = plain(served.owned_by or "", 100) or "unknown"
+    owner = one_line(served.owned_by or "", 100) or "unknown"
     root = str(client.base_url).rstrip("/").removesuffix("/v1")
     try:
         answer = await client.with_options(max_retries=0).get(f"{root}/version", cast_to=str)
@@ -375,18 +375,18 @@ def _said(error: Any) -> str:
     body = error.body
     if isinstance(body, dict):
         body = body.get("message") or body
-    return _without_key(plain(str(body or error.message)))
+    return _without_key(str(body or error.message))
 
 
 def _line(error: Exception) -> str:
     if isinstance(getattr(error, "status_code", None), int):
         return f"it answered {error.status_code}: {_said(error)}"  # type: ignore[attr-defined]
     cause = error.__cause__
-    text = plain(str(error)) or type(error).__name__
-    return _without_key(plain(f"{text} {cause}") if cause and str(cause) not in text else text)
+    text = str(error) or type(error).__name__
+    return _without_key(f"{text} {cause}" if cause and str(cause) not in text else text)
 
 
 def _without_key(text: str) -> str:
-    """An answer that repeats the key that it was asked with, without it."""
+    """A server's words in one line, without the key that it was asked with."""
     key = _key()
-    return text if key == "EMPTY" else text.replace(key, "***")
+    return one_line(text if key == "EMPTY" else text.replace(key, "***"), 500)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from magpie_hub.errors import EngineError
+from magpie_hub.errors import EngineError, one_line
 
 MOST_BYTES = 32 * 2**20
 """Of one answer; a completion of 100,000 tokens takes less than two million."""
@@ -122,13 +122,7 @@ def read(kind: type[Kind], body: bytes, what: str) -> Kind:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         wrong = f"{place}: {first['msg']}" if place else first["msg"]
-        raise BadAnswer(f"answered something that is not {what} ({plain(wrong)})") from None
-
-
-def plain(text: str, most: int = 500) -> str:
-    """A server's words as one line that a terminal can show."""
-    words = " ".join(text[: 4 * most].split())[:most]
-    return "".join(char if char.isprintable() else "�" for char in words)
+        raise BadAnswer(f"answered something that is not {what} ({one_line(wrong, 500)})") from None
 
 
 async def keep_short(response: Any) -> None:

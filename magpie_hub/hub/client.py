@@ -217,8 +217,7 @@ def _not_the_hubs(repo_id: str, what: str, error: Exception) -> Busy:
 
 def clean(error: BaseException) -> str:
     """An error's message in one line, without anything like a token; "" if it has none."""
-    words = " ".join(str(error).split())
-    return one_line(_SECRET.sub("***", words), 500) if words else ""
+    return one_line(_SECRET.sub("***", str(error)), 500)
 
 
 def _wait(error: object) -> float | None:

@@ -28,7 +28,7 @@ from magpie_hub.release.documents import (
 from magpie_hub.release.increment import kept_paths
 from magpie_hub.release.schema import DEFAULT, published_schema
 from magpie_hub.release.shards import count_rows
-from magpie_hub.shell import command
+from magpie_hub.text import command
 
 if TYPE_CHECKING:
     from magpie_hub.recipe.config import Recipe

@@ -40,7 +40,7 @@ from magpie_hub.hub.tags import check_tag, collect, tag_commit
 from magpie_hub.hub.tree import LocalFile, RemoteTree, TreeChange, compare, read_tree
 from magpie_hub.hub.upload import additions, upload
 from magpie_hub.scan.text import kinds
-from magpie_hub.shell import command
+from magpie_hub.text import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from magpie_hub.chat.codec import Codec, Ids, one_line
+from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.chat.format import ChatOptions
 from magpie_hub.chat.trial import try_out
-from magpie_hub.errors import ChatFormatError, ModelError
+from magpie_hub.errors import ChatFormatError, ModelError, one_line
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, load_tokenizer
 
@@ -96,6 +96,6 @@ class Conversations:
         except MemoryError:
             raise  # it ends the template's trial
         except Exception as error:  # a template may raise anything
-            said = one_line(error) or type(error).__name__
+            said = one_line(error)
             raise ChatFormatError(f"its chat template refuses a conversation ({said})") from error
         return str(text)

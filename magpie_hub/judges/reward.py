@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
-from magpie_hub.chat.codec import Ids, one_line
-from magpie_hub.errors import ChatFormatError
+from magpie_hub.chat.codec import Ids
+from magpie_hub.errors import ChatFormatError, one_line
 from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations

@@ -12,9 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from magpie_hub.chat.codec import one_line
 from magpie_hub.engines.base import Engine, Sampling
-from magpie_hub.errors import ChatFormatError
+from magpie_hub.errors import ChatFormatError, one_line
 from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from magpie_hub.errors import ModelError
+from magpie_hub.errors import ModelError, one_line
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -186,6 +186,5 @@ def _spoken(name: str, revision: str | None) -> Iterator[None]:
                 f"what it holds."
             ) from None
         if isinstance(error, HfHubHTTPError):
-            said = str(error).strip().splitlines()[0]
-            raise ModelError(f"{name}: {constants.ENDPOINT} refused ({said}).") from None
+            raise ModelError(f"{name}: {constants.ENDPOINT} refused ({one_line(error)}).") from None
         raise

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from magpie_hub.errors import ModelError
+from magpie_hub.files import new_folder
 from magpie_hub.torch_env import prepare
 
 
@@ -118,13 +117,8 @@ def unpack(name: str, home: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.parent / f".{target.name}.lock"):
         if not target.is_dir():
-            work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            try:
+            with new_folder(target) as work:
                 _convert(source, work, name)
-                work.chmod(0o755)
-                work.rename(target)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
     return target
 
 

@@ -19,6 +19,7 @@ import platformdirs
 import xxhash
 
 from magpie_hub.errors import ModelError
+from magpie_hub.files import write_file
 from magpie_hub.paths import NAME
 
 REMEMBERED = 64 * 2**20
@@ -76,7 +77,4 @@ def _recall(kept: Path, stamp: list[int]) -> str | None:
 def _remember(kept: Path, stamp: list[int], found: str) -> None:
     # A cache that cannot be written costs the next look its time.
     with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_name(f"{kept.name}.{os.getpid()}.new")
-        partial.write_text(json.dumps({"stamp": stamp, "xxh3": found}))
-        partial.replace(kept)
+        write_file(kept, json.dumps({"stamp": stamp, "xxh3": found}))

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from magpie_hub.errors import one_line
 from magpie_hub.recipe.variants import shipped
 
 FILES = ("base.md.jinja", "single-turn.md.jinja", "multi-turn.md.jinja", "tables.jinja")
@@ -79,10 +80,10 @@ def template_fault(text: str) -> str | None:
         # transformers' own tag, which marks what an assistant says.
         environment.parse(re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", text))
     except TemplateSyntaxError as error:
-        said = " ".join(str(error.message).split())
+        said = one_line(error.message)
         return f"chat.template: line {error.lineno} of it is no Jinja: {said}"
     except _ERRORS as error:
-        return f"chat.template: it is no Jinja: {' '.join(str(error).split())}"
+        return f"chat.template: it is no Jinja: {one_line(error)}"
     return None
 
 
@@ -112,9 +113,9 @@ def _fault(text: str, known: _Known) -> str | None:
         for _ in itertools.islice(template.generate(context), 10_000):
             pass
     except TemplateSyntaxError as error:
-        return f"line {error.lineno} of it is no Jinja: {' '.join(str(error.message).split())}"
+        return f"line {error.lineno} of it is no Jinja: {one_line(error.message)}"
     except (TemplateError, *_ERRORS) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error)
         return f"it cannot be rendered: {said}"
     return None
 

@@ -18,7 +18,7 @@ from magpie_hub.recipe.judges import KEYS, Judges
 from magpie_hub.recipe.names import check_language, check_license, check_repo_id
 from magpie_hub.recipe.regenerate import Regenerate
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.redact import is_http
+from magpie_hub.text import is_http
 
 # vLLM takes no more, nor do servers that speak OpenAI's protocol.
 Temperature = Annotated[float, Field(ge=0, le=2)]

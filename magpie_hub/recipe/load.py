@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from magpie_hub.errors import RecipeError
+from magpie_hub.errors import RecipeError, one_line
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.settings import Setting, put
 from magpie_hub.recipe.strict_yaml import MOST_CHARACTERS, NotYaml, read_yaml
@@ -131,12 +131,6 @@ def nearest_keys(key: str) -> list[str]:
     return same[:4] or difflib.get_close_matches(key, known, n=1)
 
 
-def one_line(text: str, most: int = 60) -> str:
-    """A text of any kind on one line, in printable characters, cut where it is long."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
 def _all_keys(section: type[BaseModel], above: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         yield above + name
@@ -183,7 +177,7 @@ def _key(location: Sequence[int | str]) -> str:
     parts = [str(part) for part in location]
     if parts and parts[-1] in ("bool", "int", "float", "str"):
         parts.pop()
-    return ".".join(one_line(part) for part in parts if "[" not in part)
+    return ".".join(one_line(repr(part)[1:-1], 60) for part in parts if "[" not in part)
 
 
 def _said(error: ErrorDetails, *, brief: bool) -> str:
@@ -219,7 +213,7 @@ def _said(error: ErrorDetails, *, brief: bool) -> str:
         shown = repr(value)
     except ValueError:  # an int of more digits than Python writes out
         shown = "a number of thousands of digits"
-    return f"{message}, not {one_line(shown)}{hint}"
+    return f"{message}, not {one_line(shown, 60)}{hint}"
 
 
 _PATTERNS = {

@@ -16,6 +16,8 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from magpie_hub.errors import one_line
+
 MOST_CHARACTERS = 200_000
 MOST_DEPTH = 50
 MOST_VALUES = 100_000
@@ -186,6 +188,6 @@ def read_yaml(text: str) -> Document:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         said = getattr(error, "problem", None) or str(error)
-        raise NotYaml(f"{where}not valid YAML: {' '.join(said.split())}") from None
+        raise NotYaml(f"{where}not valid YAML: {one_line(said)}") from None
     lines.data = data
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
+from magpie_hub.files import sha256_of
 from magpie_hub.hub.client import ask
 from magpie_hub.hub.tree import MANIFEST, RemoteTree, read_tree
 from magpie_hub.hub.verify import differences
@@ -20,8 +21,8 @@ from magpie_hub.release.schema import DEFAULT, arrow_schema
 from magpie_hub.release.schema import RAW as RAW_CONFIG
 from magpie_hub.release.shards import reading
 from magpie_hub.release.stats import RAW, counted_columns
-from magpie_hub.shell import command
 from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
+from magpie_hub.text import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -191,7 +192,7 @@ def cache_shards(
         shards = []
         for path, sha256, rows in published.shards(config):
             shard = cache.find(sha256, columns, rows)
-            if shard is None and (here := local.get(sha256)) and _sha256(here) == sha256:
+            if shard is None and (here := local.get(sha256)) and sha256_of(here) == sha256:
                 shard = cache.put(sha256, here, columns)
             if shard is None:
                 say(f"reading {path} of {repo_id}: the columns that are counted")
@@ -237,8 +238,3 @@ def _local_shards(folders: Iterable[Path]) -> dict[str, Path]:
             if path.endswith(".parquet") and (folder / path).is_file():
                 found[entry["sha256"]] = folder / path
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from magpie_hub.errors import JournalError
+from magpie_hub.files import sha256_of
 from magpie_hub.judges.join import JoinedLabels
 from magpie_hub.judges.models import REVISIONS
 from magpie_hub.pipeline.run import Run
@@ -274,12 +275,7 @@ def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
     """SHA-256 of files, several at once."""
     paths = list(paths)
     with ThreadPoolExecutor() as pool:
-        return dict(zip(paths, pool.map(_sha256, paths), strict=True))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return dict(zip(paths, pool.map(sha256_of, paths), strict=True))
 
 
 def _dump(path: Path, data: dict[str, Any]) -> None:

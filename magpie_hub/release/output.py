@@ -13,7 +13,6 @@ not by a process id, which is the same in every container.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import glob
 import hashlib
@@ -22,7 +21,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from magpie_hub.errors import OutputError
+from magpie_hub.files import held, is_held, replace_folder
 from magpie_hub.paths import ROOMS
 from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.variants import find_recipe
@@ -39,7 +38,6 @@ MADE_BY = "magpie_hub"
 
 _SHARD = re.compile(r"data/[a-z0-9_-]+/train-[0-9]{5}-of-[0-9]{5,}\.parquet")
 _LEFT = re.compile(r"\.(?:[0-9]+|[0-9a-f]{16})\.(?P<kind>partial|old)")
-_EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """What file managers leave in every folder that somebody opens."""
 
@@ -232,10 +230,10 @@ def taking(out: Path, home: Path | None = None) -> Iterator[Path]:
     staging = _beside(place, "partial")
     try:
         staging.mkdir(parents=True)
-        with _held(staging):
+        with held(staging):
             yield staging
             check_output(out, home)
-            _swap(staging, place)
+            replace_folder(staging, place, _beside(place, "old"))
     except OSError as error:
         raise OutputError(
             f"{out}: the release cannot be written: {error.strerror or error}"
@@ -254,62 +252,6 @@ def _stem(place: Path) -> str:
     return f".{place.name if len(name) <= 200 else hashlib.sha256(name).hexdigest()}"
 
 
-def _swap(staging: Path, place: Path) -> None:
-    """Puts the new folder in the place of the old one, which then is where the new one was."""
-    if not place.exists():
-        staging.rename(place)
-        return
-    shutil.copymode(place, staging)
-    if _exchange(staging, place):
-        return
-    old = _beside(place, "old")
-    with _held(place):
-        place.rename(old)
-        try:
-            staging.rename(place)
-        except OSError:
-            old.rename(place)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Lets two folders change places in one step, where the system can do that."""
-    names = {"linux": ("renameat2", -100), "darwin": ("renameatx_np", -2)}
-    name, at_here = names.get(sys.platform, ("", 0))
-    call = getattr(ctypes.CDLL(None), name, None) if name else None
-    if call is None:
-        return False
-    return bool(call(at_here, os.fsencode(one), at_here, os.fsencode(other), _EXCHANGE) == 0)
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Holds a lock on a folder, which goes with it when it is renamed and dies with its process."""
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _is_held(folder: Path) -> bool:
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
 def _clear_up(place: Path) -> None:
     """Removes what a killed process left here; puts a release back that it had moved away.
 
@@ -318,7 +260,7 @@ def _clear_up(place: Path) -> None:
     for left in place.parent.glob(f"{glob.escape(_stem(place))}.*"):
         found = _LEFT.fullmatch(left.name.removeprefix(_stem(place)))
         with contextlib.suppress(OSError):
-            if found is None or left.is_symlink() or not left.is_dir() or _is_held(left):
+            if found is None or left.is_symlink() or not left.is_dir() or is_held(left):
                 continue
             is_release = _manifest(left) is not None
             if is_release and found["kind"] == "old" and not place.exists():

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from magpie_hub.files import write_file
 from magpie_hub.scan.finding import MOST, Finding
 from magpie_hub.scan.paths import own_places
 
@@ -52,12 +52,8 @@ class FileCache:
             "scanner": scanner(),
             "found": [(one.kind, one.place, one.shown, one.mark) for one in found],
         }
-        path = self._path(sha256)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(said), encoding="utf-8")
-            partial.replace(path)
+            write_file(self._path(sha256), json.dumps(said))
 
     def _path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}-{scanner()[:16]}.json"

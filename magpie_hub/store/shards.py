@@ -8,12 +8,12 @@ SHA-256, so a shard is read once a machine, and one that was written here is nev
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magpie_hub.files import new_file
 from magpie_hub.store.rows import digest
 
 if TYPE_CHECKING:
@@ -108,11 +108,8 @@ class ShardCache:
         """
         import pyarrow.parquet as pq
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(sha256)
-        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-        wanted = tuple(columns)
-        with pq.ParquetFile(shard, pre_buffer=True) as file:
+        path, wanted = self._path(sha256), tuple(columns)
+        with new_file(path) as partial, pq.ParquetFile(shard, pre_buffer=True) as file:
             leaves = [file.schema.column(n).path for n in range(len(file.schema.names))]
             kept = [leaf for leaf in leaves if _within(leaf, wanted)]
             # Reading no group tells the columns of a shard without rows.
@@ -122,7 +119,6 @@ class ShardCache:
                 for group in range(file.num_row_groups):
                     writer.write_table(file.read_row_group(group, kept))
             rows = file.metadata.num_rows
-        partial.replace(path)
         return CachedShard(path, sha256, rows)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 from magpie_hub.errors import JournalError, OutputError
+from magpie_hub.files import new_file
 
 IN_MEMORY = Path(":memory:")
 """Path of a database that is gone with the process."""
@@ -146,11 +146,12 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _create(path: Path, schema: str, layout: int) -> None:
     if path.exists():
         return
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+    with (
+        new_file(path) as partial,
+        contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as db,
+    ):
         db.execute("PRAGMA journal_mode = WAL")
         _lay_out(db, schema, layout)
-    new.rename(path)
 
 
 @functools.cache

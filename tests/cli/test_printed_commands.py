@@ -17,7 +17,7 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.preflight import check_release
 from magpie_hub.release.folder import write_release
 from magpie_hub.release.output import default_output
-from magpie_hub.shell import command
+from magpie_hub.text import command
 from tests.tiny import GATES_OFF, write_tiny_model
 from tests.toy_release import toy_job
 

@@ -278,10 +278,11 @@ def test_a_note_that_is_put_there_meanwhile_stays(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
+from magpie_hub import files
 from magpie_hub.release import output
 from tests.release.test_output import put
 if sys.argv[2] == "apart":
-    output._exchange = lambda one, other: False
+    files.exchange = lambda one, other: False
 for number in range(100_000):
     with output.taking(Path(sys.argv[1])) as staging:
         put(staging, f"{number:06}")

@@ -343,7 +343,7 @@ def test_nothing_global_is_loaded_or_set(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from magpie_hub.release.pictures import draw
+from magpie_hub.release.plots import draw
 assert not {"matplotlib", "sklearn", "PIL"} & set(sys.modules), "loaded before it is needed"
 import matplotlib
 looks = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "backend"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.engines.regex import end_ids
 from magpie_hub.engines.transformers.batch import Row
-from magpie_hub.errors import EngineError, UserError
+from magpie_hub.errors import EngineError, UserError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class Grammars:
             compiled = self._compiler.compile_regex(pattern)
             return xgrammar.GrammarMatcher(compiled, override_stop_tokens=list(stop_ids))
         except RuntimeError as error:
-            text = " ".join(str(error).split())
+            text = one_line(error, 500)
             raise EngineError(f"the pattern is refused: {text}: {pattern!r}") from error
 
 

@@ -34,7 +34,7 @@ from magpie_hub.engines.regex import with_ends
 from magpie_hub.engines.transformers.batch import Batch, Row
 from magpie_hub.engines.transformers.constrained import Grammars, check_installed, mask
 from magpie_hub.engines.transformers.sampling import draw
-from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
+from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError, one_line
 from magpie_hub.models.source import load_tokenizer
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class TransformersEngine:
         except EngineError as error:
             end = error
         except Exception as error:  # noqa: BLE001 - whatever it was, all who wait must hear of it
-            text = " ".join(str(error).split())
+            text = one_line(error, 500)
             end = EngineError(f"the transformers engine died: {type(error).__name__}: {text}")
         self._end = end
         self.stats.running = 0
@@ -320,7 +320,7 @@ def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]
     except torch.OutOfMemoryError as error:
         raise DeviceError(f"{source.name} does not fit on this device ({device})") from error
     except (OSError, ValueError, ImportError, KeyError) as error:
-        text = " ".join(str(error).split())
+        text = one_line(error, 500)
         raise ModelError(f"{source.name} cannot be loaded: {text}") from error
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     wanted = options.max_model_len

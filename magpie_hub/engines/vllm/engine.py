@@ -27,7 +27,7 @@ from magpie_hub.engines.regex import end_ids, with_ends
 from magpie_hub.engines.vllm.arguments import check_grammars, environment, plan_arguments
 from magpie_hub.engines.vllm.inprocess import OwnThread
 from magpie_hub.engines.vllm.subprocess import OwnProcess
-from magpie_hub.errors import EngineError, MagpieError, UserError
+from magpie_hub.errors import EngineError, MagpieError, UserError, one_line
 from magpie_hub.models.source import ModelSource, load_tokenizer
 from magpie_hub.torch_env import prepare
 
@@ -141,7 +141,7 @@ class VllmEngine:
             except Exception as error:
                 if refused := _refused_settings(error):
                     raise UserError(f"vLLM does not take {refused}.") from error
-                raise failure(f"vLLM did not start: {_first_line(error)}", error) from error
+                raise failure(f"vLLM did not start: {one_line(error)}", error) from error
         used = arguments.get("tensor_parallel_size", 1) * options.data_parallel_size
         model = core.config.model_config
         info = EngineInfo(
@@ -176,7 +176,7 @@ class VllmEngine:
         try:
             params = sampling_params(sampling, room)
         except Exception as error:  # its class differs between versions of vLLM
-            raise EngineError(f"vLLM refuses the request: {_first_line(error)}") from error
+            raise EngineError(f"vLLM refuses the request: {one_line(error)}") from error
         self.stats.prompt_tokens += len(prompt)
         tokens = {"type": "token", "prompt_token_ids": list(prompt)}
         output = await self._core.complete(str(next(self._keys)), tokens, params)
@@ -303,11 +303,6 @@ def _refused_settings(error: Exception) -> str | None:
     said = []
     for problem in problems():
         place = ".".join(str(part) for part in problem.get("loc", ()))
-        message = str(problem.get("msg", "")).strip().splitlines()[0]
+        message = one_line(problem.get("msg", ""))
         said.append(f"{place}: {message}" if place else message)
     return "; ".join(said).rstrip(".")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -34,7 +34,7 @@ from magpie_hub.models.source import is_remote
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.variants import find_recipe, variant_names
-from magpie_hub.shell import command
+from magpie_hub.text import command
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

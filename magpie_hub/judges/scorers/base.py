@@ -22,7 +22,7 @@ from magpie_hub.engines.device import (
 )
 from magpie_hub.engines.factory import vllm_obstacle
 from magpie_hub.engines.options import EngineOptions
-from magpie_hub.errors import DeviceError, ModelError, UserError
+from magpie_hub.errors import DeviceError, ModelError, UserError, one_line
 from magpie_hub.models.source import ModelSource
 from magpie_hub.torch_env import prepare
 
@@ -84,7 +84,7 @@ def check_scorer(source: ModelSource, options: EngineOptions) -> None:
             source.path, trust_remote_code=options.trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        said = " ".join(str(error).split())
+        said = one_line(error, 500)
         raise ModelError(f"The configuration of {source.name} does not load: {said}") from error
     kinds = list(config.architectures or ["model of no declared kind"])
     if not any("ForSequenceClassification" in kind for kind in kinds):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magpie_hub.engines.options import EngineOptions
-from magpie_hub.errors import DeviceError, EngineError, ModelError
+from magpie_hub.errors import DeviceError, EngineError, ModelError, one_line
 from magpie_hub.models.source import ModelSource
 from magpie_hub.torch_env import prepare
 
@@ -61,7 +61,7 @@ class TransformersScorer:
         except torch.OutOfMemoryError as error:
             raise DeviceError(f"{source.name} does not fit on this device ({device}).") from error
         except (OSError, ValueError, ImportError, KeyError) as error:
-            said = " ".join(str(error).split())
+            said = one_line(error, 500)
             raise ModelError(f"{source.name} cannot be loaded: {said}") from error
         _widen_head(model)
         return cls(model, BATCH_TOKENS_CPU if device == "cpu" else BATCH_TOKENS_GPU)

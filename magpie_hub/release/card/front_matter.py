@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from magpie_hub.errors import one_line
 from magpie_hub.release.card.licenses import License
 from magpie_hub.release.card.markdown import line
 from magpie_hub.release.schema import DEFAULT
@@ -77,7 +78,7 @@ def read_page(text: str) -> Page:
         place = f"line {error.problem_mark.line + 2}: " if error.problem_mark else ""
         raise ValueError(f"{place}{error.problem}") from None
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(one_line(error)) from None
     # What PyYAML lets through for a value that is not what its tag says (`!!int x`).
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
         raise ValueError(f"a value that its tag does not fit ({type(error).__name__})") from None

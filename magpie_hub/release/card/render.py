@@ -19,7 +19,7 @@ from urllib.parse import quote
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from magpie_hub.errors import UserError
+from magpie_hub.errors import UserError, one_line
 from magpie_hub.judges.models import tags_itself
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.variants import shipped
@@ -157,7 +157,7 @@ def _try(
         TypeError,
         ValueError,
     ) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error)
         raise UserError(f"card.blocks.{name}: cannot be rendered: {said}") from None
     if {BEGIN, END} & {line.rstrip() for line in _joined(words).split("\n")}:
         raise UserError(f"card.blocks.{name}: {BEGIN} and {END} are the card's own; leave them out")

@@ -1,14 +1,16 @@
-"""What must not be shown: credentials that stand in addresses.
+"""Text that is printed: addresses without credentials, and commands that work as they stand.
 
 A server's address may hold a password (``http://me:password@host``) or a key (``?api_key=…``).
-Every message of ours (`magpie_hub.errors`), what is said of an engine, and every line of a log
-passes here; what was given as an address is never printed as it was given.
+Every message of ours (`magpie_hub.errors`), every description of an engine and every line of a log
+is redacted here; an address is never printed as it was given.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import shlex
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _LOGIN = re.compile(r"(?<=://)[^\s/?#\"'<>]*@")
@@ -58,3 +60,20 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's line or lines."""
         return redact(super().format(record))
+
+
+def command(verb: str, *words: str | Path) -> str:
+    """A command of ours as it is typed into a shell.
+
+    Args:
+        verb: Of `magpie-hub`.
+        words: What follows it; a path that begins with a dash is kept from being an option.
+
+    Example:
+        >>> command("scan", Path("my set"))
+        "magpie-hub scan 'my set'"
+    """
+    said = [
+        f"./{word}" if isinstance(word, Path) and str(word)[0] == "-" else word for word in words
+    ]
+    return shlex.join(["magpie-hub", verb, *map(str, said)])
