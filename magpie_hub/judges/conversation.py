@@ -23,7 +23,7 @@ class Conversations:
 
     Args:
         tokenizer: The judge's tokenizer, with a chat template.
-        name: What a person calls the model, for messages.
+        name: The model's name, for messages.
 
     Raises:
         ModelError: It has no chat template, or one that does not take such a conversation.
@@ -32,8 +32,8 @@ class Conversations:
     def __init__(self, tokenizer: Any, name: str) -> None:
         if not getattr(tokenizer, "chat_template", None):
             raise ModelError(
-                f"{name} has no chat template, so nobody can say how it reads a conversation; name "
-                "a model whose tokenizer has one."
+                f"{name} has no chat template, so how it reads a conversation is unknown; name a "
+                "model whose tokenizer has one."
             )
         self._tokenizer = tokenizer
         self._codec = Codec.of(tokenizer)
@@ -55,7 +55,7 @@ class Conversations:
         """Loads the tokenizer of a fetched model.
 
         Raises:
-            ModelError: It does not load, or its chat template will not do.
+            ModelError: It does not load, or has no chat template that takes an answer.
         """
         return cls(load_tokenizer(source, trust_remote_code), source.name)
 
@@ -63,12 +63,12 @@ class Conversations:
         """Token ids of a question and its answer.
 
         Args:
-            instruction: The user's words, any text at all.
-            response: The answer to them.
-            ask: Whether the model is to write next, as a guard that gives its verdict does.
+            instruction: The user's text, any at all.
+            response: The answer to it.
+            ask: Whether the model is to write next, as a guard does.
 
         Raises:
-            ChatFormatError: The template refuses these very words.
+            ChatFormatError: The template refuses this text.
         """
         question, answer = (
             escape_special_tokens(text, self._marks) for text in (instruction, response)

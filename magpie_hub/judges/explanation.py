@@ -1,8 +1,8 @@
 """Whether what a tagger writes in free words explains anything.
 
 A regular expression can ask for words and not for sense. A small tagger fills the room with dashes,
-with a line of its own prompt, or with the message that it was to sort. Such a reply is a judge's
-failure, its labels included: whoever did not read the message did not grade it.
+with a line of its own prompt, or with the message that it was to sort. Such a reply is a failure,
+its labels included: a tagger that did not read the message did not grade it.
 """
 
 from __future__ import annotations

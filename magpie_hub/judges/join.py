@@ -1,4 +1,4 @@
-"""Verdicts: what all judges of a recipe said of its rows, read row by row.
+"""The labels of all judges of a recipe, joined by row.
 
 Most labels are of one row alone and come from its judge's file. How near a row's neighbours are
 depends on the whole pool, so those columns come from a table that is computed for a pool.
@@ -41,8 +41,8 @@ class JoinedLabels:
         """Reads what selection needs, for rows in rising order.
 
         Args:
-            book: Where the rows' words are.
-            texts: Whether the words are looked at too, which takes longer.
+            row_store: Where the rows' texts are.
+            texts: Whether the texts are looked at too, which takes longer.
         """
         return Reader(row_store, self._stores, self._neighbors, texts=texts)
 
@@ -53,7 +53,7 @@ class JoinedLabels:
             row_ids: The rows, one after the other.
 
         Returns:
-            Values by column of each row; a column that nothing was said of is left out.
+            Values by column of each row; a column without a value is left out.
         """
         found: list[dict[str, Any]] = [{} for _ in row_ids]
         failures: list[list[dict[str, str]]] = [[] for _ in row_ids]
@@ -75,7 +75,7 @@ class JoinedLabels:
 
 
 NONE = JoinedLabels({})
-"""The verdicts of a recipe without judges."""
+"""Those of a recipe without judges."""
 
 
 class Reader:
@@ -89,7 +89,7 @@ class Reader:
         *,
         texts: bool = False,
     ) -> None:
-        self._book = row_store if texts else None
+        self._row_store = row_store if texts else None
         self._streams = {
             judge: _Peekable(store.all(row_store.start) if store is not None else iter(()))
             for judge, store in stores.items()
@@ -108,8 +108,7 @@ class Reader:
             values |= label.values
             if label.failure is not None:
                 failures[judge] = label.failure
-        leader = None
-        published = None
+        leader = published = None
         if self._neighbors is not None:
             place = self._neighbors.at(row_id)
             if place is None:
@@ -117,17 +116,13 @@ class Reader:
             found = int(self._neighbors.leader[place])
             leader = None if found == NO_LEADER else found
             published = self._neighbors.published.get(row_id)
-        values |= difference(values)
-        colon = False
-        if self._book is not None:
-            record = self._book.get(row_id, 1)
-            colon = record is not None and ends_with_colon(record.instruction)
+        record = self._row_store.get(row_id, 1) if self._row_store is not None else None
         return LabeledRow(
             row_id=row_id,
-            labels=values,
+            labels=values | difference(values),
             failures=failures,
             response_chars=status.response_chars,
-            instruction_ends_with_colon=colon,
+            instruction_ends_with_colon=record is not None and ends_with_colon(record.instruction),
             leader=leader,
             published=published,
         )

@@ -2,8 +2,8 @@
 
 Only the instruction is shown, never the response, and the enumerations are those of the published
 sets (Figures 16 to 18 of arXiv 2406.08464v2), "Others" included. The reply is constrained by a
-regular expression, so a label outside the enumerations cannot come to be; the prompts' words are
-our own. One call a row in either mode:
+regular expression, so no label is outside the enumerations; the words of the prompts are our own.
+One call a row in either mode:
 
 * compact: three labels, about a dozen tokens;
 * explained: also intent, knowledge, a review of the quality and further categories. A reply that
@@ -223,7 +223,7 @@ def _words_of(mode: Mode) -> str:
 
 
 class Tagger:
-    """One tagger at work; also what tags an instruction before its response is paid for.
+    """Tags one instruction at a time; the rollout uses it too, before a response is generated.
 
     Args:
         engine: The running tagger.

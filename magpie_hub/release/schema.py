@@ -84,12 +84,13 @@ def to_table(
         planned: The rows' plans.
         conversations: Each row's finished turns, in order; the last one of a rejected row may lack
             a response.
-        labels: What the judges said of each row, by column.
+        labels: Each row's labels, by column.
         recipe: The recipe that drew them.
         model: The generator's name as published.
         pre_queries: What the generator was given for a first instruction, as text, by the name of
             the system prompt; None is the name of none.
-        reasons: Why each row is rejected, for a set in which rejected rows stand.
+        reasons: Why each row is rejected, for a set with rejected rows.
+        identity: The generator's name of which uuids are made, where that is not `model`.
 
     Returns:
         A table with the columns of `arrow_schema`. Lengths are in characters, as in the published

@@ -82,7 +82,7 @@ def test_vllm_scores_as_transformers_does(tmp_path: Path, model: Path) -> None:
     # context.
     prompts.append((*prompts[0], tokenizer_of(model).pad_token_id))
     prompts.append((prompts[1] * 512)[:512])
-    expected = TransformersScorer.load(source, options).scores(prompts)
+    expected = TransformersScorer.load(source, options, 512).scores(prompts)
     # One process holds one vLLM core, and this one may hold the other tests'.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         scores, threads = process.submit(vllm_scores, source, options, prompts).result()
@@ -95,11 +95,10 @@ def vllm_scores(source: Any, options: Any, prompts: Any) -> tuple[list[float], t
     """Scores with vLLM in this process, and torch's threads before and after."""
     import torch
 
-    from magpie_hub.engines.device import find_device
     from magpie_hub.judges.scorers.vllm import VllmScorer
 
     before = torch.get_num_threads()
-    scorer = VllmScorer.start(source, options, 512, find_device())
+    scorer = VllmScorer.load(source, options, 512)
     try:
         scores = scorer.scores(prompts)
     finally:

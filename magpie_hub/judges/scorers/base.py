@@ -116,12 +116,12 @@ def open_scorer(source: ModelSource, options: EngineOptions, max_tokens: int) ->
         from magpie_hub.judges.scorers.vllm import VllmScorer, serves
 
         if serves(source):
-            return VllmScorer.start(source, options, max_tokens, device)
+            return VllmScorer.load(source, options, max_tokens)
         if options.engine == "vllm":
             raise UserError(f"engine: vllm has no {source.name}'s architecture; set engine: auto.")
     from magpie_hub.judges.scorers.transformers import TransformersScorer
 
-    return TransformersScorer.load(source, options)
+    return TransformersScorer.load(source, options, max_tokens)
 
 
 def batches(

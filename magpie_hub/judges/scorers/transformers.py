@@ -29,8 +29,15 @@ class TransformersScorer:
         self._pad: int | None = self._config.pad_token_id
 
     @classmethod
-    def load(cls, source: ModelSource, options: EngineOptions) -> TransformersScorer:
+    def load(
+        cls, source: ModelSource, options: EngineOptions, max_tokens: int
+    ) -> TransformersScorer:
         """Loads the model: in bfloat16 on a GPU and float32 on a CPU, unless `options` says else.
+
+        Args:
+            source: A fetched model.
+            options: How it is loaded.
+            max_tokens: Not needed here: memory is taken batch by batch.
 
         Raises:
             ModelError: It cannot be loaded, or its files lack weights.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from magpie_hub.engines.device import Device
+from magpie_hub.engines.device import find_device
 from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.vllm.arguments import environment, plan_arguments, quiet
 from magpie_hub.engines.vllm.inprocess import end_engine
@@ -29,7 +29,8 @@ def serves(source: ModelSource) -> bool:
 
     A causal model of vLLM's is turned into a classifier by the head in the checkpoint.
     """
-    assert source.path is not None
+    if source.path is None:
+        raise ValueError(f"{source.name} is not fetched")
     prepare()
     with quiet():
         from vllm import ModelRegistry
@@ -50,23 +51,20 @@ class VllmScorer:
     batch_tokens = BATCH_TOKENS
 
     def __init__(self, llm: Any, set_num_threads: Any) -> None:
-        """Takes a running `vllm.LLM`; use `start` to load one."""
+        """Takes a running `vllm.LLM`; use `load` to load one."""
         self._llm = llm
         self._set_num_threads = set_num_threads
         config = llm.llm_engine.vllm_config.model_config.hf_config
         self._pad: int | None = config.get_text_config().pad_token_id
 
     @classmethod
-    def start(
-        cls, source: ModelSource, options: EngineOptions, max_tokens: int, device: Device
-    ) -> VllmScorer:
+    def load(cls, source: ModelSource, options: EngineOptions, max_tokens: int) -> VllmScorer:
         """Loads the model, in bfloat16 on a GPU unless `options` says otherwise.
 
         Args:
             source: A fetched model.
             options: How it is loaded. Its core runs in this process unless `in_process` is false.
             max_tokens: Tokens of the longest prompt to come.
-            device: What there is.
 
         Raises:
             UserError: A setting that vLLM does not know.
@@ -75,6 +73,7 @@ class VllmScorer:
         prepare()
         import torch
 
+        device = find_device()
         dtype = "bfloat16" if device.gpus and options.dtype == "auto" else options.dtype
         options = replace(options, dtype=dtype, max_model_len=max_tokens)
         set_num_threads = torch.set_num_threads
