@@ -4,11 +4,9 @@
     .venv/bin/python benchmarks/push.py --upload-megabytes 2000 --shards 40 --repeats 2
 
 A release of random words goes to a stand-in for the Hub on loopback over Xet: by `publish`, by
-`publish` once more to a Hub that knows nothing of it, by `HfApi.upload_folder`, and by one
-`create_commit` of all files. They take turns, each upload in a process of its own with a store and
-caches that know nothing; the second push alone has the MAGPIE_HOME of the first, as after a dry run
-or a push that failed. What a push does besides is timed apart: loading libraries, hashing, counting
-and scanning before anything is sent.
+`HfApi.upload_folder`, and by one `create_commit` of all files. They take turns, each upload in a
+process of its own with a store and caches that know nothing. What a push does besides is timed
+apart: loading libraries, hashing, counting and scanning before anything is sent.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-WAYS = ("push", "push_again", "upload_folder", "create_commit")
+WAYS = ("push", "upload_folder", "create_commit")
 REPO = "tester/bench"
 ROW_CHARS = 4_000
 ROW_BYTES = 6_500  # In a shard.
@@ -101,7 +99,7 @@ def upload(way: str, folder: Path) -> dict[str, float]:
 
     api = HfApi()
     begun, began = time.perf_counter(), time.process_time()
-    if way in ("push", "push_again"):
+    if way == "push":
         publish(PublishOptions(folder, "bench", REPO), say=say)
     else:
         note()
@@ -164,7 +162,7 @@ def compare(scratch: Path, megabytes: int, shards: int, repeats: int) -> dict[st
     }
     for way in WAYS:
         result |= {f"{way}_{stage}": median(way, stage) for stage in took[way][0]}
-    for way in ("push", "push_again"):
+    for way in ("push",):
         for peer_way in ("upload_folder", "create_commit"):
             result[f"{way}_over_{peer_way}"] = over(way, "seconds", peer_way)
             result[f"{way}_looking_over_{peer_way}"] = over(way, "looking_seconds", peer_way)
@@ -202,7 +200,6 @@ def section(found: dict[str, Any]) -> str:
         + (f"{found[f'{way}_over_{one}']} |" if f"{way}_over_{one}" in found else "|")
         for way, name in (
             ("push", "push"),
-            ("push_again", "push, the scan's answer known"),
             ("upload_folder", "`HfApi.upload_folder`"),
             (one, "one `HfApi.create_commit` of all files"),
         )
@@ -210,7 +207,7 @@ def section(found: dict[str, Any]) -> str:
     stages = "\n".join(
         f"| {name}, {stage} | {found[f'{way}_{stage}_seconds']} | "
         f"{found[f'{way}_{stage}_cpu_seconds']} | {found[f'{way}_{stage}_over_{one}']} |"
-        for way, name in (("push", "push"), ("push_again", "push, the scan's answer known"))
+        for way, name in (("push", "push"),)
         for stage in ("looking", "sending")
     )
     goal = found[f"push_over_{one}"]
@@ -219,8 +216,7 @@ def section(found: dict[str, Any]) -> str:
         if goal <= 1.15
         else f"The target, 1.15 times the client's own time, is missed: {goal}. Sending takes "
         f"{found[f'push_sending_over_{one}']} of the client's time; the rest is looking, which "
-        f"comes first, for nothing is sent before all of it is looked at. Known, it takes "
-        f"{found[f'push_again_over_{one}']}."
+        f"comes first, for nothing is sent before all of it is looked at."
     )
     return f"""## A push beside the client's own upload
 

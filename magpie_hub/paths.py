@@ -17,7 +17,7 @@ from magpie_hub.errors import UserError
 
 VARIABLE = "MAGPIE_HOME"
 NAME = "magpie-hub"
-ROOMS = frozenset({"journals", "logs", "models", "scans", "shelf", "ticks"})
+ROOMS = frozenset({"journals", "logs", "models", "shelf", "ticks"})
 """Folders in it, which nothing else is written to."""
 
 

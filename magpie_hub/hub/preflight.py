@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import Say, clean
 from magpie_hub.hub.tree import CARD, MANIFEST, LocalFile
-from magpie_hub.paths import home
 from magpie_hub.recipe.variants import variant_names
 from magpie_hub.release.documents import (
     claims_ours,
@@ -97,9 +96,6 @@ def check_release(folder: Path) -> LocalRelease:
 def scan_local(local: LocalRelease, reviewed: Iterable[str] = ()) -> Report:
     """Scans a checked release for secrets and personal data.
 
-    Findings in a data file are kept in MAGPIE_HOME by the hash that was taken, if the file has not
-    changed since, so that a second scan is quick.
-
     Args:
         local: The release.
         reviewed: Findings that the user lets pass.
@@ -107,17 +103,9 @@ def scan_local(local: LocalRelease, reviewed: Iterable[str] = ()) -> Report:
     Raises:
         UserError: A reviewed line is not one, or there is something that cannot be scanned.
     """
-    from magpie_hub.scan.file_cache import FileCache
     from magpie_hub.scan.scanner import scan_release
 
-    files = {file.source: file for file in local.files.values()}
-
-    def sha256(path: Path) -> str | None:
-        file = files.get(path)
-        return None if file is None or file.has_changed else file.sha256
-
-    known = FileCache(home())
-    return scan_release(local.folder, allow=tuple(reviewed), records=known, sha256=sha256)
+    return scan_release(local.folder, allow=tuple(reviewed))
 
 
 def check_publishable(local: LocalRelease, name: str, reviewed: Iterable[str], say: Say) -> None:

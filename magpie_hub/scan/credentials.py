@@ -13,18 +13,13 @@ What a generator of keys would not have drawn is no finding (`magpie_hub.scan.pl
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 from detect_secrets.plugins.artifactory import ArtifactoryDetector
 from detect_secrets.plugins.aws import AWSKeyDetector
 from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
-from detect_secrets.plugins.base import RegexBasedDetector
 from detect_secrets.plugins.cloudant import CloudantDetector
 from detect_secrets.plugins.discord import DiscordBotTokenDetector
 from detect_secrets.plugins.github_token import GitHubTokenDetector
@@ -35,6 +30,7 @@ from detect_secrets.plugins.jwt import JwtTokenDetector
 from detect_secrets.plugins.mailchimp import MailchimpDetector
 from detect_secrets.plugins.npm import NpmDetector
 from detect_secrets.plugins.openai import OpenAIDetector
+from detect_secrets.plugins.private_key import PrivateKeyDetector
 from detect_secrets.plugins.pypi_token import PypiTokenDetector
 from detect_secrets.plugins.sendgrid import SendGridDetector
 from detect_secrets.plugins.slack import SlackDetector
@@ -44,27 +40,9 @@ from detect_secrets.plugins.stripe import StripeDetector
 from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
 
-from magpie_hub.scan.detectors import (
-    AnthropicDetector,
-    ArtifactoryTokenDetector,
-    AssignedDetector,
-    AwsSecretDetector,
-    ConnectionStringDetector,
-    GitHubFineGrainedDetector,
-    GitLabRoutableDetector,
-    GoogleDetector,
-    HuggingFaceDetector,
-    InferenceDetector,
-    NpmTokenDetector,
-    OpenAIProjectDetector,
-    PrivateKeyBlockDetector,
-    ServiceDetector,
-    SlackAppDetector,
-    SquareTokenDetector,
-    UrlPasswordDetector,
-)
-from magpie_hub.scan.placeholders import is_placeholder, is_reserved_host
-from magpie_hub.scan.rule import Hit, Rule
+from magpie_hub.scan import checks
+from magpie_hub.scan.finding import Hit, Rule
+from magpie_hub.scan.placeholders import is_placeholder
 
 Accept = Callable[[str, "re.Match[str]"], str | None]
 """Takes a value and its match; gives it in one spelling, or None if it is no credential."""
@@ -73,7 +51,7 @@ Accept = Callable[[str, "re.Match[str]"], str | None]
 def _rule(
     kind: str,
     anchor: str,
-    *detectors: RegexBasedDetector,
+    *patterns: str | re.Pattern[str],
     group: int = 0,
     alone: bool = False,
     generic: bool = False,
@@ -86,7 +64,7 @@ def _rule(
     Args:
         kind: As in `Rule`.
         anchor: As in `Rule`.
-        detectors: Where the patterns come from.
+        patterns: What values look like: the library's patterns, or our own.
         group: The group that holds the value, of patterns that have groups.
         generic: As in `Rule`.
         bare: Whether values have letters and digits alone, so that a line beside one is not its.
@@ -95,14 +73,14 @@ def _rule(
         accept: A last look at the value.
         drawn: Whether a value is random throughout, so that a made-up one can be told.
     """
-    patterns = [regex for detector in detectors for regex in detector.denylist]
+    compiled = [re.compile(pattern) for pattern in patterns]
 
     def all_hits(text: str) -> Iterator[Hit]:
         # Each character stays where it is, so places are those of the text.
         text = _plain(text)
         if bare and "_" in text:
             text = _LINES.sub(_as_breaks, text)
-        for pattern in patterns:
+        for pattern in compiled:
             which = min(group, pattern.groups)
             for match in pattern.finditer(text):
                 start, end = match.span(which)
@@ -147,257 +125,196 @@ def _is_word(char: str) -> bool:
     return char.isascii() and char.isalnum()
 
 
-def _artifactory(value: str, _: re.Match[str]) -> str | None:
-    """Keys have digits throughout; "AP" and "AKC" also begin words."""
-    value = value.strip('=:" \t\r\n')
-    return value if sum(map(str.isdigit, value)) >= 3 else None
-
-
-def _azure(value: str, _: re.Match[str]) -> str | None:
-    return value.partition("=")[2]
-
-
-def _is_mixed(value: str) -> bool:
-    """Whether there are small letters, capitals and digits in a value."""
-    return all(re.search(letters, value) for letters in ("[a-z]", "[A-Z]", "[0-9]"))
-
-
-def _drawn(value: str, _: re.Match[str]) -> str | None:
-    """A value drawn at random; the plugins take any long word after "key" or "token"."""
-    return value if _is_mixed(value) or re.fullmatch("[0-9a-f]{48,}", value) else None
-
-
-_DUMMIES = re.compile(
-    r"pass|pwd|secret|user|admin|token|test|guest|root|demo|qwerty|letmein|login|[<>{}]|^\W*$",
-    re.IGNORECASE,
-)
-
-
-def _basic_auth(value: str, match: re.Match[str]) -> str | None:
-    """A password in a URL, unless it says that it is one, or the host is nobody's."""
-    window = match.string[match.end() : match.end() + 256]
-    if match[0].startswith("jdbc:"):
-        window = match[0].partition("//")[2] or window.lstrip("/")
-    host = re.match(r"[A-Za-z0-9.-]*", window)
-    if _is_dummy(value) or is_reserved_host(host[0] if host else ""):
-        return None
-    return value
-
-
-def _is_dummy(password: str) -> bool:
-    """Whether a password says that it is one, or is a variable's name."""
-    return (
-        len(password) < 6
-        or _DUMMIES.search(password) is not None
-        or set(password) <= set("*.xX-_•…")
-        or password.startswith(("$", "%(", "os.environ", "process.env"))
-    )
-
-
-_HOST = re.compile(
-    r"(?i:(?:server|data source|host|hostname|addr|address|endpoint)\s?=\s?(?:tcp:)?)"
-    r"([A-Za-z0-9.-]+)"
-)
-
-
-def _connection(value: str, match: re.Match[str]) -> str | None:
-    """A password in a connection string, unless it is a dummy, or the server is nobody's."""
-    around = match.string[max(0, match.start() - 256) : match.end() + 256]
-    host = _HOST.search(around)
-    if _is_dummy(value) or (host is not None and is_reserved_host(host[1])):
-        return None
-    alone = match[0].lower().startswith(("password=", "pwd=")) and match[0].endswith(";")
-    return value if not alone or _is_mixed(value) else None
-
-
-def _assigned(value: str, _: re.Match[str]) -> str | None:
-    """A value drawn at random: capitals, small letters and digits that change places all the time.
-
-    Of neighbours in a random value two of three are of different kinds; in names, words and paths
-    one of five.
-    """
-    kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" for char in value]
-    changes = sum(left != right for left, right in pairwise(kinds))
-    drawn = set(kinds) == {"d", "u", "l"} and kinds.count("d") >= 2 and changes >= 0.4 * len(value)
-    marks = sum(not char.isalnum() for char in value)
-    if not drawn or marks > len(value) // 8 or _DUMMIES.search(value):
-        return None
-    return value
-
-
-def _discord(value: str, _: re.Match[str]) -> str | None:
-    """A bot's token begins with its user id in Base64; dotted names of code have its form."""
-    first = value.partition(".")[0]
-    try:
-        user = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4))
-    except binascii.Error:
-        return None
-    return value if user.isdigit() else None
-
-
-def _jwt(value: str, _: re.Match[str]) -> str | None:
-    """A signed token, unless it is issued to jwt.io's John Doe."""
-    value = value.rstrip(".")
-    try:
-        if not JwtTokenDetector.is_formally_valid(value):
-            return None
-        payload = value.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except RecursionError:  # brackets within brackets: no issuer's claims
-        return None
-    made_up = isinstance(claims, dict) and claims.get("sub") == "1234567890"
-    return None if made_up else value
-
-
-def _npm(value: str, _: re.Match[str]) -> str | None:
-    """The library's pattern goes on to the end of the line, and takes any word after "npm_"."""
-    token = re.match(r"npm_[A-Za-z0-9]{36,}|[A-Fa-f0-9-]{36}", value)
-    return token[0] if token else None
-
-
-def _private_key(_: str, match: re.Match[str]) -> str | None:
-    """A header with key material under it; a header alone, or dots under it, are a manual's.
-
-    The shortest key (Ed25519) has 64 characters of Base64. The value is all of them: the first
-    line of an OpenSSH key is the same in all keys.
-    """
-    material = "".join(re.findall(r"[A-Za-z0-9+/=]{32,}", match[1]))
-    if len(material) < 64 or len(set(material)) < 20:
-        return None
-    return f"{match[0][: match.start(1) - match.start()]} {material}"
-
-
-def _telegram(value: str, _: re.Match[str]) -> str | None:
-    """Tokens go on with an A after the colon; times with a hash after them do not."""
-    return value if value.partition(":")[2].startswith("A") else None
-
-
 _ASSIGNED = (
     r"(?i:(?:key|pwd|pw|password|pass|token)['\"]?\]? *(?:=>|:=|::|=|:| ) *['\"]?[a-z0-9_-]{24})"
 )
+_SETTING = (
+    r"(?:server|data source|host|hostname|addr|address|network address|endpoint|database|"
+    r"initial catalog|dbname|user id|uid|user|username|port|driver|provider|dsn|encrypt|"
+    r"trusted_connection|integrated security|persist security info|sslmode)"
+)
+_PRIVATE_KEYS = [
+    # With what follows the header, which the library stops at; also encrypted ones, and PuTTY's.
+    header + r"((?s:(?!-----END|Private-MAC).){0,4096})"
+    for header in (
+        *(pattern.pattern for pattern in PrivateKeyDetector.denylist),
+        "BEGIN ENCRYPTED PRIVATE KEY",
+        "PuTTY-User-Key-File-3",
+    )
+]
 
 CREDENTIALS = (
     _rule(
         "hf-token",
         r"hf_[A-Za-z0-9]{34}|hf_(?:jwt|oauth)_|api_org_[A-Za-z0-9]{34}",
-        HuggingFaceDetector(),
+        # Tokens of the Hugging Face Hub: users', OAuth's and CI's, and organisations' of old.
+        r"hf_[A-Za-z0-9]{34,}",
+        r"hf_(?:jwt|oauth)_[A-Za-z0-9._-]{30,}",
+        r"api_org_[A-Za-z0-9]{34,}",
     ),
     _rule(
         "aws-key",
         r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}|['\"][0-9a-zA-Z/+]{40}['\"]"
         r"|(?i:(?:secret|aws)[_-]?(?:access)?[_-]?(?:key|secret)).{0,26}[A-Za-z0-9/+]{40}",
-        AWSKeyDetector(),
-        AwsSecretDetector(),
+        *AWSKeyDetector.denylist,
+        # Amazon's secret keys as they are assigned, with and without quotes.
+        r"(?i:(?:secret|aws)[_-]?(?:access)?[_-]?(?:key|secret)(?:[_-]?key)?)"
+        r"['\"\]]{0,2}[ \t]{0,8}(?:=>|:=|=|:|,|>)?[ \t]{0,8}['\"]?"
+        r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         group=1,
         alone=True,
     ),
-    _rule("azure-key", r"AccountKey=", AzureStorageKeyDetector(), accept=_azure),
-    _rule("google-key", r"AIza[A-Za-z0-9_-]{35}|GOCSPX-", GoogleDetector(), alone=True),
-    _rule("openai-key", r"T3BlbkFJ", OpenAIDetector(), OpenAIProjectDetector()),
-    _rule("anthropic-key", r"sk-ant-", AnthropicDetector()),
+    _rule("azure-key", r"AccountKey=", *AzureStorageKeyDetector.denylist, accept=checks.azure),
+    _rule(
+        "google-key",
+        r"AIza[A-Za-z0-9_-]{35}|GOCSPX-",
+        # Google's API keys and OAuth client secrets.
+        r"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9])",
+        r"GOCSPX-[A-Za-z0-9_-]{28}(?![A-Za-z0-9])",
+        alone=True,
+    ),
+    _rule(
+        "openai-key",
+        r"T3BlbkFJ",
+        *OpenAIDetector.denylist,
+        # OpenAI's keys of projects, whose random parts may hold hyphens and underscores.
+        r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9_-]{20,200}",
+    ),
+    _rule(
+        "anthropic-key",
+        r"sk-ant-",
+        r"sk-ant-[a-z]{3,8}\d\d-[A-Za-z0-9_-]{60,}",
+    ),
     _rule(
         "inference-key",
         r"(?:gsk_|nvapi-|sk-or-v1-|pplx-|r8_|xai-)[A-Za-z0-9_-]{36}",
-        InferenceDetector(),
+        r"gsk_[A-Za-z0-9]{40,}",  # Groq
+        r"nvapi-[A-Za-z0-9_-]{40,}",  # NVIDIA
+        r"sk-or-v1-[A-Za-z0-9]{40,}",  # OpenRouter
+        r"pplx-[A-Za-z0-9]{40,}",  # Perplexity
+        r"r8_[A-Za-z0-9]{36,}",  # Replicate
+        r"xai-[A-Za-z0-9]{48,}",  # xAI
         alone=True,
     ),
     _rule(
         "github-token",
         r"gh[pousr]_[A-Za-z0-9_]{36}|github_pat_",
-        GitHubTokenDetector(),
-        GitHubFineGrainedDetector(),
+        *GitHubTokenDetector.denylist,
+        r"github_pat_[A-Za-z0-9_]{82}",
     ),
     _rule(
         "gitlab-token",
         r"(?:gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-|GR1348941)[A-Za-z0-9_-]{20}",
-        GitLabTokenDetector(),
-        GitLabRoutableDetector(),
+        *GitLabTokenDetector.denylist,
+        # GitLab's routable tokens, which are longer.
+        r"glpat-[A-Za-z0-9_-]{27,300}\.[0-9a-z]{9}",
     ),
     _rule(
         "npm-token",
         r":_authToken=|npm_[A-Za-z0-9]{36}",
-        NpmDetector(),
-        NpmTokenDetector(),
+        *NpmDetector.denylist,
+        # npm's tokens outside an .npmrc.
+        r"npm_[A-Za-z0-9]{36}",
         group=1,
-        accept=_npm,
+        accept=checks.npm,
     ),
-    _rule("pypi-token", r"pypi-AgE", PypiTokenDetector()),
+    _rule("pypi-token", r"pypi-AgE", *PypiTokenDetector.denylist),
     _rule(
         "slack-token",
         r"(?i:xox[apbosr]-[0-9]|hooks\.slack\.com/services/t)|xapp-[0-9]-",
-        SlackDetector(),
-        SlackAppDetector(),
+        *SlackDetector.denylist,
+        r"xapp-[0-9]-[A-Z0-9]+-[0-9]+-[a-z0-9]{32,}",
     ),
     _rule(
         "discord-token",
         r"\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27}",
-        DiscordBotTokenDetector(),
-        accept=_discord,
+        *DiscordBotTokenDetector.denylist,
+        accept=checks.discord,
     ),
     _rule(
         "telegram-token",
         r"[0-9]{8}:[0-9A-Za-z_-]{35}",
-        TelegramBotTokenDetector(),
+        *TelegramBotTokenDetector.denylist,
         alone=True,
-        accept=_telegram,
+        accept=checks.telegram,
     ),
-    _rule("twilio-key", r"(?:AC|SK)[a-z0-9]{32}", TwilioKeyDetector(), alone=True, bare=True),
-    _rule("sendgrid-key", r"SG\.[a-zA-Z0-9_-]{22}\.", SendGridDetector()),
-    _rule("mailchimp-key", r"-us[0-9]", MailchimpDetector(), alone=True),
-    _rule("stripe-key", r"[rs]k_live_[0-9a-zA-Z]{24}", StripeDetector()),
-    _rule("square-key", r"sq0(?:csp|atp)-", SquareOAuthDetector(), SquareTokenDetector()),
+    _rule(
+        "twilio-key", r"(?:AC|SK)[a-z0-9]{32}", *TwilioKeyDetector.denylist, alone=True, bare=True
+    ),
+    _rule("sendgrid-key", r"SG\.[a-zA-Z0-9_-]{22}\.", *SendGridDetector.denylist),
+    _rule("mailchimp-key", r"-us[0-9]", *MailchimpDetector.denylist, alone=True),
+    _rule("stripe-key", r"[rs]k_live_[0-9a-zA-Z]{24}", *StripeDetector.denylist),
+    _rule(
+        "square-key",
+        r"sq0(?:csp|atp)-",
+        *SquareOAuthDetector.denylist,
+        r"sq0atp-[A-Za-z0-9_-]{22}",
+    ),
     _rule(
         "artifactory-key",
         r"AKC[a-zA-Z0-9]{10}|AP[0-9A-F][a-zA-Z0-9]{8}",
-        ArtifactoryDetector(),
-        ArtifactoryTokenDetector(),
-        accept=_artifactory,
+        *ArtifactoryDetector.denylist,
+        # Artifactory's tokens, whatever stands beside them.
+        r"(?<![A-Za-z0-9])AKC[A-Za-z0-9]{60,}(?![A-Za-z0-9])",
+        accept=checks.artifactory,
         bare=True,
     ),
     _rule(
         "cloudant-key",
         r"(?i:cl(?:oudant|ou)?[_-]?(?:api)?(?:key|pwd|pw|pass|token)|\.cloudant\.com)",
-        CloudantDetector(),
+        *CloudantDetector.denylist,
         group=1,
         bare=True,
     ),
     _rule(
         "ibm-key",
         _ASSIGNED + r"|(?i:api.softlayer.com)",
-        IbmCloudIamDetector(),
-        IbmCosHmacDetector(),
-        SoftlayerDetector(),
+        *IbmCloudIamDetector.denylist,
+        *IbmCosHmacDetector.denylist,
+        *SoftlayerDetector.denylist,
         group=1,
-        accept=_drawn,
+        accept=checks.drawn,
         bare=True,
     ),
     _rule(
         "jwt",
         r"eyJ[A-Za-z0-9_=-]+\.[A-Za-z0-9_=-]",
-        JwtTokenDetector(),
-        accept=_jwt,
+        *JwtTokenDetector.denylist,
+        accept=checks.jwt,
     ),
     _rule(
         "private-key",
         r"PRIVATE KEY|PuTTY-User-Key-File",
-        PrivateKeyBlockDetector(),
-        accept=_private_key,
+        *_PRIVATE_KEYS,
+        accept=checks.private_key,
         drawn=False,
     ),
     _rule(
         "basic-auth",
         r"://[^\s:/?#@]*:[^\s/?#@]+@|jdbc:[^\s]+(?i:[?&;](?:password|passwd|pwd)=)|jdbc:oracle:",
-        UrlPasswordDetector(),
+        # Passwords in URLs, those without a user's name too.
+        r"://[^\s/?#@:'\"<>]{0,128}:([^\s/?#@'\"<>]{1,256})@",
+        r"jdbc:[^\s'\"<>]{1,256}?(?i:[?&;](?:password|passwd|pwd)=)([^\s&;'\"<>`*,()]{1,128})",
+        r"jdbc:oracle:[a-z]{1,8}:[^\s/@'\"]{1,64}/([^\s/@'\"]{1,128})@",
         group=1,
-        accept=_basic_auth,
+        accept=checks.basic_auth,
     ),
     _rule(
         "connection-string",
         r"(?i:password|pwd)[ \t]?=[ \t]?[^;\s'\"<>(){}]+(?:[;\s'\"<>\\]|[^\x00-\x7f]|$)",
-        ConnectionStringDetector(),
+        # Passwords in connection strings: settings with semicolons between them.
+        rf"(?i:(?<![A-Za-z0-9]){_SETTING}[ \t]?=[^;=\n]{{1,128}};"
+        r"(?:[^;=\n]{1,64}=[^;=\n]{0,128};){0,8}?"
+        r"[ \t]?(?:password|pwd)[ \t]?=[ \t]?)([^;\s'\"<>(){}]{1,128})(?=[;\s'\"<>\\]|\Z)",
+        rf"(?i:(?<![A-Za-z0-9])(?:password|pwd)[ \t]?=[ \t]?)([^;\s'\"<>(){{}}]{{1,128}})"
+        rf"(?i:;[ \t]?{_SETTING}[ \t]?=)",
+        # Settings with spaces between them, as libpq takes them; a lone one that is strong.
+        rf"(?i:(?<![A-Za-z0-9]){_SETTING}=\S{{1,128}} +(?:[a-z_]{{1,32}}=\S{{1,128}} +){{0,8}}?"
+        r"password=)([^;\s'\"<>(){}]{1,128})(?=[;\s'\"<>\\]|\Z)",
+        r"(?<![A-Za-z0-9.$])(?i:password|pwd)=([^;\s'\"<>(){}]{8,128});",
         group=1,
         generic=True,
-        accept=_connection,
+        accept=checks.connection,
     ),
     _rule(
         "service-token",
@@ -405,7 +322,30 @@ CREDENTIALS = (
         r"|gl(?:sa|c)_|dckr_pat_|hv[sb]\.[A-Za-z0-9_-]{16}|AGE-SECRET-KEY-1|figd_|ATATT3|sbp_"
         r"|pscale_|rubygems_|NRAK-|sntry[su]_|dp\.(?:pt|st|ct|scim|audit)\.|whsec_|\.atlasv1\."
         r"|oy2[a-z0-9]{43}|HRKU-AA|[0-9]Q~|api/webhooks/[0-9]",
-        ServiceDetector(),
+        r"do[opr]_v1_[a-f0-9]{64}",  # DigitalOcean
+        r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",  # Shopify
+        r"dapi[a-f0-9]{32}",  # Databricks
+        r"lin_api_[A-Za-z0-9]{40}",  # Linear
+        r"ntn_[0-9]{11}[A-Za-z0-9]{35}",  # Notion
+        r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}",  # Postman
+        r"gl(?:sa_[A-Za-z0-9]{32}_[a-f0-9]{8}|c_[A-Za-z0-9+/]{32,400})",  # Grafana
+        r"dckr_pat_[A-Za-z0-9_-]{27}",  # Docker Hub
+        r"hv[sb]\.[A-Za-z0-9_-]{90,300}",  # Vault
+        r"AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}",  # age
+        r"figd_[A-Za-z0-9_-]{40,}",  # Figma
+        r"ATATT3[A-Za-z0-9_=-]{60,}",  # Atlassian
+        r"sbp_[a-f0-9]{40}",  # Supabase
+        r"pscale_(?:tkn|oauth|pw)_[A-Za-z0-9=._-]{32,64}",  # PlanetScale
+        r"rubygems_[a-f0-9]{48}",  # RubyGems
+        r"NRAK-[A-Z0-9]{27}",  # New Relic
+        r"sntry[su]_[A-Za-z0-9_=+/-]{40,}",  # Sentry
+        r"dp\.(?:pt|st|ct|scim|audit)\.[A-Za-z0-9._-]{40,}",  # Doppler
+        r"whsec_[A-Za-z0-9+/]{32,}={0,2}",  # Stripe (webhooks)
+        r"[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,70}",  # Terraform
+        r"oy2[a-z0-9]{43}",  # NuGet
+        r"HRKU-AA[A-Za-z0-9_-]{58}",  # Heroku
+        r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}",  # Azure Entra
+        r"discord(?:app)?\.com/api/webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,}",  # Discord's webhooks
         alone=True,
     ),
     _rule(
@@ -413,9 +353,19 @@ CREDENTIALS = (
         r"(?i:key|secret|token|password|passwd|pwd)['\"\]]{0,2}[ \t]{0,8}[:=][=>]?[ \t]{0,8}['\"]?"
         r"[A-Za-z0-9_/+.~-]{20}"
         r"|(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|KEY)=['\"]?[^\s'\"$<>(){};]{10}",
-        AssignedDetector(),
+        # Whatever is assigned to a name that says it is a secret; what it is like tells which
+        # are.
+        r"(?i:(?<![A-Za-z])(?:[A-Za-z0-9]{1,32}[_-]){0,4}"
+        r"(?:api[_-]?key|apikey|secret|secret[_-]?key|access[_-]?key|private[_-]?key|"
+        r"auth[_-]?token|access[_-]?token|refresh[_-]?token|bearer[_-]?token|token|"
+        r"client[_-]?secret|password|passwd|pwd))"
+        r"['\"\]]{0,2}[ \t]{0,8}(?:=>|:=|=|:)[ \t]{0,8}['\"]?"
+        r"([A-Za-z0-9_/+.~-]{20,200}={0,2})(?![A-Za-z0-9_/+.~(\[=-])",
+        # A variable of the environment, whose value may be shorter.
+        r"(?:(?<![A-Za-z0-9])(?:export|setx?|ENV|env) +|^|\n)(?:[A-Z0-9]{1,32}_){0,6}"
+        r"(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|KEY)=['\"]?([^\s'\"$<>(){};\\]{10,200})",
         group=1,
         generic=True,
-        accept=_assigned,
+        accept=checks.assigned,
     ),
 )

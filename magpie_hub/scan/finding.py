@@ -1,4 +1,4 @@
-"""What a scan says: a finding names a value without showing it.
+"""What a scan looks for (a rule) and what it says: a finding names a value without showing it.
 
 Reports end up in terminals and CI logs, so a value is shown by its edges only, and an allow-list
 names it by a hash. The hash names a value and does not hide it: a card or phone number has few
@@ -8,12 +8,47 @@ enough values to try them all, so an allow-list with hashes of those is not for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST = 10_000
 """Findings that a report lists; more are counted only."""
+
+
+class Hit(NamedTuple):
+    """A value in a text.
+
+    Attributes:
+        start: Where it begins, in characters.
+        end: Where it ends.
+        value: Spelled in one way: an address in lower case, a number without separators.
+    """
+
+    start: int
+    end: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One detector.
+
+    Attributes:
+        kind: What its hits are.
+        anchor: A pattern in RE2's syntax, matched on UTF-8 bytes (`.` is one byte). It matches
+            every text in which `search` has a hit, and few others: it is all that most texts are
+            ever read by.
+        search: The hits in a text.
+        generic: Whether a hit counts only where no other rule has one.
+        personal: Whether these are data about a person, not a credential.
+    """
+
+    kind: str
+    anchor: str
+    search: Callable[[str], Iterator[Hit]]
+    personal: bool = False
+    generic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from magpie_hub.paths import home
-from magpie_hub.scan.rule import Hit, Rule
+from magpie_hub.scan.finding import Hit, Rule
 
 KIND = "local-path"
 

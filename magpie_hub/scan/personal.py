@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import phonenumbers
 from stdnum import iban, luhn
 
+from magpie_hub.scan.finding import Hit, Rule
 from magpie_hub.scan.placeholders import (
     is_fictional_phone,
     is_placeholder_email,
@@ -19,7 +20,6 @@ from magpie_hub.scan.placeholders import (
     is_sample_iban,
     is_test_card,
 )
-from magpie_hub.scan.rule import Hit, Rule
 
 # Where a value may begin. Letters and digits are ASCII's: in Chinese nothing stands between words.
 # A line break is spelled out, "\\n", in texts that quote JSON or code.

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -25,11 +24,9 @@ import yaml
 
 from magpie_hub.errors import UserError, one_line
 from magpie_hub.scan.allowlist import Allowed, read_allowed
-from magpie_hub.scan.file_cache import FileCache
 from magpie_hub.scan.finding import MOST, Finding, Report, to_finding
 from magpie_hub.scan.rows import Found, Part, may_be_shown, parts, scan_header, scan_rows
 from magpie_hub.scan.text import find, rules, rules_of_files
-from magpie_hub.scan.text_cache import TextCache
 
 Watch = Callable[[int, int], None]
 """Told how many rows are scanned, of how many."""
@@ -46,8 +43,6 @@ def scan_release(
     allow: Iterable[str] = (),
     watch: Watch | None = None,
     threads: int | None = None,
-    records: FileCache | None = None,
-    sha256: Callable[[Path], str | None] = lambda path: None,
 ) -> Report:
     """Looks for credentials and personal data in a release.
 
@@ -57,9 +52,6 @@ def scan_release(
         watch: Told now and then how far it is.
         threads: Parts of files that are scanned at a time; as many as there are processors, if
             None, but no more than eight. Each holds some 100 MB.
-        records: What is known of files, and kept of these; nothing by default.
-        sha256: The hash of a file, asked before and after it is scanned; None if it is not known,
-            or no longer the file's.
 
     Returns:
         What was found, the same for any number of threads. Publish only if it is `clean`.
@@ -76,37 +68,21 @@ def scan_release(
         raise UserError(f"{folder}: there is no Parquet file here; name a release folder")
     cut = {table: _read(folder, table, parts) for table in tables}
     in_all = sum(part.rows for some in cut.values() for part in some)
-    hashes = {table: sha256(table) if records else None for table in tables}
-    known = {
-        table: found
-        for table, digest in hashes.items()
-        if records and digest and (found := records.find(digest)) is not None
-        if tally.can_tell(found)
-    }
-    todo = [part for table in tables if table not in known for part in cut[table]]
-    work = partial(_scan_part, folder, TextCache())
     executor = ThreadPoolExecutor(threads or min(_MOST_THREADS, _processors()))
     try:
-        scanned = executor.map(work, todo)  # begun here
+        todo = [part for table in tables for part in cut[table]]
+        scanned = executor.map(partial(_scan_part, folder), todo)  # begun here
         for path in files:
             name = _name(folder, path)
             if path in cut:
-                tally.add(name, _read(folder, path, _header))
+                tally.add(name, _read(folder, path, lambda path: list(scan_header(path))))
             elif path.suffix.lower() not in _IMAGES:
                 tally.add(name, _read(folder, path, _scan_file))
-        for table in tables:
-            name, found = _name(folder, table), known.get(table)
-            fresh: list[Finding] = []
-            for part in cut[table]:
-                if found is None:
-                    fresh += tally.add(name, next(scanned))
-                tally.rows += part.rows
-                if watch is not None:
-                    watch(tally.rows, in_all)
-            if found is not None:
-                tally.add_known(name, found)
-            elif records and (digest := hashes[table]) and sha256(table) == digest:
-                records.put(digest, fresh)
+        for part in todo:
+            tally.add(_name(folder, part.path), next(scanned))
+            tally.rows += part.rows
+            if watch is not None:
+                watch(tally.rows, in_all)
     finally:
         executor.shutdown(cancel_futures=True)
     return tally.report(time.monotonic() - begun)
@@ -148,30 +124,15 @@ class _Tally:
         self._counts: Counter[str] = Counter()
         self._allowed = 0
 
-    def add(self, name: str, found: Iterable[Found]) -> list[Finding]:
-        """Counts what was found in a file; gives it back as it may be kept."""
-        kept = [(to_finding(kind, value, place), value) for place, kind, value in found]
-        for one, value in kept:
-            self._count(name, one, self._rules.lets_pass(one.kind, value))
-        return [one for one, _ in kept]
-
-    def can_tell(self, found: Iterable[Finding]) -> bool:
-        """Whether it can be told of values that are not known which of them are allowed."""
-        by_pattern = {kind for kind, _ in self._rules.patterns}
-        return all(one.mark in self._rules.marks or one.kind not in by_pattern for one in found)
-
-    def add_known(self, name: str, found: Iterable[Finding]) -> None:
-        """Counts what was found in a file at another time, and of which that can be told."""
-        for one in found:
-            self._count(name, one, one.mark in self._rules.marks)
-
-    def _count(self, name: str, one: Finding, is_allowed: bool) -> None:
-        if is_allowed:
-            self._allowed += 1
-            return
-        self._counts[one.kind] += 1
-        if len(self._findings) < MOST:
-            self._findings.append(replace(one, place=f"{name} {one.place}"))
+    def add(self, name: str, found: Iterable[Found]) -> None:
+        """Counts what was found in a file."""
+        for place, kind, value in found:
+            if self._rules.lets_pass(kind, value):
+                self._allowed += 1
+                continue
+            self._counts[kind] += 1
+            if len(self._findings) < MOST:
+                self._findings.append(to_finding(kind, value, f"{name} {place}"))
 
     def report(self, seconds: float) -> Report:
         counts = MappingProxyType(dict(self._counts.most_common()))
@@ -196,12 +157,8 @@ def _read(folder: Path, path: Path, read: Callable[[Path], list[Any]]) -> list[A
         ) from error
 
 
-def _header(path: Path) -> list[Found]:
-    return list(scan_header(path))
-
-
-def _scan_part(folder: Path, seen: TextCache, part: Part) -> list[Found]:
-    return _read(folder, part.path, lambda _: list(scan_rows(part, seen)))
+def _scan_part(folder: Path, part: Part) -> list[Found]:
+    return _read(folder, part.path, lambda _: list(scan_rows(part)))
 
 
 def _scan_file(path: Path) -> list[Found]:

@@ -17,7 +17,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from magpie_hub.scan.rule import Rule
+from magpie_hub.scan.finding import Rule
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -203,14 +203,3 @@ def test_a_file_that_changes_after_it_was_looked_at_is_not_committed(
     assert hub_peer.asked("commit") == []
     assert (hub_peer.data_sent() > 0) == (when == "sent")
     monkeypatch.undo()
-
-
-def test_a_second_push_does_not_scan_again(
-    push: Pusher, built: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("rows are scanned again")
-
-    assert push(built, dry_run=True).state == "planned"
-    monkeypatch.setattr("magpie_hub.scan.scanner.scan_rows", fail)
-    assert push(built).state == "published"
