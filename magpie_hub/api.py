@@ -51,8 +51,8 @@ def build(
         watch: Told how far it is, twice a second.
         environment: For ``MAGPIE_*`` variables; this process's by default.
         how: How the caller spells a setting in messages.
-        main_guarded: Say True from a script whose work stands under a main guard: an engine on a
-            GPU may then have a process of its own, which is faster.
+        main_guarded: True from a script that works under `if __name__ == "__main__"`: an engine on
+            a GPU may then have a process of its own, which is faster.
         **overrides: This run's settings by the recipe's names: ``rows=40, model="…"``; other keys
             of the recipe as ``settings={"respond.max_tokens": 512}``.
 
@@ -126,7 +126,7 @@ def push(
         pull_request: Propose the release as a pull request.
         tag: A tag of your own, beside the one that names the data.
         dry_run: Only say what would be done.
-        reviewed: Findings of the scan that a person has let pass, beside the recipe's.
+        reviewed: Findings of the scan that were reviewed and may be published, beside the recipe's.
         replace: Publish it even where a release of more rows stands.
         settings: Keys of the recipe that this run changes: ``{"hub.repo_id": "me/mine"}``.
         say: Told what is going on, a line each.
@@ -185,7 +185,7 @@ def scan(folder: str | Path, reviewed: Iterable[str] = ()) -> Report:
 
     Args:
         folder: The release.
-        reviewed: Findings that a person has let pass.
+        reviewed: Findings that were reviewed and may be published.
 
     Raises:
         UserError: There is no release in the folder, or a reviewed line is not one.

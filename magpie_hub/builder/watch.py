@@ -1,4 +1,4 @@
-"""What a person sees while `load_dataset` generates: the live line of the command, on stderr.
+"""What the user sees while `load_dataset` generates: the live line of the command, on stderr.
 
 Nothing of it where the bars of `datasets` are switched off.
 """

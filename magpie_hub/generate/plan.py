@@ -150,5 +150,5 @@ def spread(weights: Sequence[int]) -> list[int]:
 
 
 def turn_suffix(turn: int) -> str:
-    """How the columns of a turn end: "" for the first, "_2" for the second, …"""
+    """The end of a turn's column names: "" for the first turn, "_2" for the second, and so on."""
     return "" if turn == 1 else f"_{turn}"

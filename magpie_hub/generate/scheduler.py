@@ -33,7 +33,7 @@ FEW = 50
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; handed to whoever watches.
+    """Where a run stands.
 
     Attributes:
         wanted: Rows that must pass.
@@ -82,10 +82,10 @@ Watcher = Callable[[Progress], None]
 class PrefixTracker:
     """Which rows pass, how far the prefix is finished, and which row comes next.
 
-    Memory is bounded by the rows in flight, not by the rows in the book.
+    Memory grows with the rows in flight, not with the rows in the journals.
 
     Args:
-        book: The book; read from its first row to its first unfinished one.
+        row_store: The rows; read from the first one to the first unfinished one.
         wanted: Rows that must pass. Reading stops as soon as that many do.
     """
 
@@ -98,7 +98,7 @@ class PrefixTracker:
         self._next = row_store.start
         self._last = row_store.last
         self._in_flight: set[int] = set()
-        # Provisional outcomes of finished rows above the lowest unfinished one.
+        # Whether finished rows above the lowest unfinished one passed, as far as is known.
         self._above: dict[int, bool] = {}
         self._passed_above = 0
         for status in row_store.statuses():
@@ -119,7 +119,7 @@ class PrefixTracker:
 
     @property
     def kept(self) -> int:
-        """Rows that pass, all of the book's; what a run that was ended has shown last."""
+        """Rows that pass among all journaled ones; what an interrupted run showed last."""
         above = self._book.statuses(self.settled, max(self.settled, self._last + 1))
         return self.passed + sum(status.finished and status.passed for status in above)
 
@@ -139,7 +139,7 @@ class PrefixTracker:
         One row too few costs a whole row's time with nearly every slot idle; one too many costs a
         slot that would have been idle, and is kept for a larger build.
 
-        Rows that pass live longest, so of those in flight more pass than of those that finished
+        Rows that pass take longest, so of those in flight more pass than of those that finished
         last. What is known of all unsettled rows together, less what is known of the finished ones
         among them, is free of that; the settled rows say it, and while they are few, the middle
         between what the finished rows say and the hope that all in flight pass.
@@ -169,7 +169,7 @@ class PrefixTracker:
         return None
 
     def _known(self, row_id: int) -> RowStatus | None:
-        """What the book knew of a row when it was opened; None if nothing."""
+        """The status of a row that was journaled when the tracker was made; else None."""
         if row_id > self._last:
             return None
         return next(self._book.statuses(row_id, row_id + 1))
@@ -186,7 +186,7 @@ class PrefixTracker:
         self._passed_above += passed
 
     def _advance(self) -> None:
-        # A row that was long in coming often settles many above it: one look at the book for all.
+        # A row that took long often settles many above it: one query for all of them.
         end = self.settled
         while end in self._above:
             end += 1

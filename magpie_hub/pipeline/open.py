@@ -58,7 +58,7 @@ def set_up(
     """A recipe from wherever it is read, with this run's overrides applied and everything checked.
 
     Args:
-        read: Reads it, with settings as if it said so.
+        read: Reads it, with these settings in it.
         origin: What to call it in messages.
         overrides: See `open_recipe`, as for the others.
 
@@ -120,7 +120,7 @@ def _fit(run: Recipe, kept: set[str]) -> Recipe:
     try:
         source = pinned(run.model, run.model_revision)
     except ModelError:
-        # Whoever opens the job says so; a builder may have all of its rows.
+        # `Run.open` raises it; a builder may have all rows cached.
         return run
     fitted, changes = fit_limits(
         run, context=source.context_length, parameters=source.parameters, kept=kept
@@ -140,6 +140,6 @@ def _tell(line: str) -> None:
 
 
 def _insist(recipe: Recipe, settings: Iterable[Setting]) -> Recipe:
-    """Words that were set for this very run stand, whatever else would be said of it."""
+    """Descriptions that were set for this run are kept as they are."""
     words = [one for one in settings if one.key.partition(".")[0] in ("description", "card")]
     return apply(recipe, words) if words else recipe

@@ -95,7 +95,7 @@ class Probe:
         }
 
     def to_text(self) -> str:
-        """For a person."""
+        """Lines for a terminal."""
         found = self.to_json()
         lines = [f"{self.model} at revision {self.revision}", "", "chat format"]
         chat = found["chat"]

@@ -198,7 +198,7 @@ class Run:
                 return deliver(row_store, self.recipe, labels)
 
     def left_behind(self) -> Orphans | None:
-        """The rows of this recipe that these settings would not go on with, but begin anew.
+        """The rows of this recipe that these settings leave behind: a run would start over.
 
         Gates, rows, turns, judges and thresholds leave nothing behind.
         """

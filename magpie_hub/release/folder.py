@@ -37,7 +37,7 @@ from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.card.contents import card_data
 from magpie_hub.release.card.render import render_card
 from magpie_hub.release.dataset_info import content_bytes
-from magpie_hub.release.increment import Increment, begin, follow
+from magpie_hub.release.increment import Increment, first_release, next_release
 from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
 from magpie_hub.release.plots import draw
@@ -68,7 +68,7 @@ class Release:
         path: The folder.
         rows: Rows of the dataset, those that were published before among them.
         funnel: Where the planned rows went.
-        stats: What stands in its ``stats.json``.
+        stats: The content of its ``stats.json``.
         files: Its files, relative to `path`, sorted.
     """
 
@@ -85,7 +85,7 @@ class Release:
 
 
 def write_release(
-    run: Run, out: Path, growth: Increment | None = None, *, delivery: Delivery | None = None
+    run: Run, out: Path, added: Increment | None = None, *, delivery: Delivery | None = None
 ) -> Release:
     """Writes the release of a run whose rows are all in its journals.
 
@@ -94,7 +94,7 @@ def write_release(
     Args:
         run: The run.
         out: The folder.
-        growth: What is published, if the run's rows are added to it or follow it.
+        added: What is published, if the run's rows are added to it or follow it.
         delivery: The rows, as `magpie_hub.pipeline.loop.complete` returns them; looked for in the
             journals if not given.
 
@@ -107,14 +107,14 @@ def write_release(
         if delivery is None:
             name = run.recipe.name
             raise JournalError(f"{run.folder}: rows of {name} are missing; build it first")
-        release = _write(run, delivery, folder, growth)
+        release = _write(run, delivery, folder, added)
     return replace(release, path=out.absolute())
 
 
-def _write(run: Run, delivery: Delivery, folder: Path, growth: Increment | None) -> Release:
+def _write(run: Run, delivery: Delivery, folder: Path, added: Increment | None) -> Release:
     recipe = run.recipe
     with opened(run, delivery) as (row_store, labels):
-        shards = _write_data(run, row_store, labels, delivery, folder, growth)
+        shards = _write_data(run, row_store, labels, delivery, folder, added)
         public = PublicNames(recipe)
         sessions: list[Any] = [_published_session(one) for one in row_store.first.sessions()]
         chat, given = row_store.first.meta("chat"), given_first(run, row_store)
@@ -135,15 +135,15 @@ def _write(run: Run, delivery: Delivery, folder: Path, growth: Increment | None)
         "draws": public.draws(recipe, run.source.revision),
         "files": [shard.relative_to(folder).as_posix() for shard in mine],
     }
-    if growth is None:
-        issue = begin(increment)
+    if added is None:
+        history = first_release(increment)
     else:
-        issue = follow(growth, increment, *growth.examine(stats))
-        sessions = growth.sessions(sessions)
-        if not growth.anew:
-            both = {name: [*growth.kept[name], *shards[name]] for name in growth.kept}
-            stats = describe(both[DEFAULT], both[RAW], growth.costs(costs))
-    stats["changelog"] = issue.figures
+        history = next_release(added, increment, *added.examine(stats))
+        sessions = added.sessions(sessions)
+        if not added.full_refresh:
+            both = {name: [*added.kept[name], *shards[name]] for name in added.kept}
+            stats = describe(both[DEFAULT], both[RAW], added.costs(costs))
+    stats["changelog"] = history.figures
     pictures = draw(stats, folder / "assets", coverage=coverage)
     recipe_text = _recipe_text(run, stats["rows"], public)
     manifest: dict[str, Any] = {
@@ -151,8 +151,8 @@ def _write(run: Run, delivery: Delivery, folder: Path, growth: Increment | None)
         "version": version("magpie-hub"),
         "method": METHOD,
         "name": recipe.name,
-        "tag": issue.tag,
-        "edition": issue.edition,
+        "tag": history.tag,
+        "edition": history.version,
         "rows": stats["rows"],
         "seed": recipe.seed,
         "recipe_fingerprint": recipe_fingerprint(parse_recipe(recipe_text, "recipe.yaml")),
@@ -170,9 +170,9 @@ def _write(run: Run, delivery: Delivery, folder: Path, growth: Increment | None)
         "versions": _versions(),
         "funnel": stats["funnel"],
         "pictures": [asdict(picture) for picture in pictures],
-        "changelog": issue.changelog,
-        "increments": issue.increments,
-        "files": dict(issue.files),
+        "changelog": history.changelog,
+        "increments": history.increments,
+        "files": dict(history.files),
     }
     _dump(folder / "stats.json", stats)
     (folder / "recipe.yaml").write_text(recipe_text, encoding="utf-8")
@@ -193,7 +193,7 @@ def _write_data(
     labels: JoinedLabels,
     delivery: Delivery,
     folder: Path,
-    growth: Increment | None,
+    added: Increment | None,
 ) -> dict[str, list[Path]]:
     """Writes the shards of all configs in one pass; returns them by config."""
     turns, judges = run.recipe.turns, run.recipe.judges.names
@@ -205,7 +205,7 @@ def _write_data(
     with contextlib.ExitStack() as stack:
         writers = {}
         for config, schema in schemas.items():
-            before = 0 if growth is None else growth.shards_before(config)
+            before = 0 if added is None else added.shards_before(config)
             shards = Shards(schema, folder / "data" / config, before=before)
             writers[config] = stack.enter_context(shards)
         for table in Rows(run, row_store, labels).planned(delivery):

@@ -1,8 +1,8 @@
-"""Growth: how a release adds to one that is published, or follows it.
+"""Increments: how a release adds rows to a published one, or replaces all of them.
 
-A published release is a row of increments: row ids, shards and tag of each. A new increment writes
+A published release is a list of increments: row ids, shards and tag of each. A new increment writes
 its own shards and leaves the others where they are; statistics, card and manifest are of the whole.
-A release that makes all rows anew is the first increment of the next edition.
+A release that generates all rows again (a full refresh) is the first increment of the next version.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from magpie_hub.store.usage import Usage, total
 
 Stats = Mapping[str, Any]
 
-FIRST_EDITION = "1.0"
+FIRST_VERSION = "1.0"
 
 _COST = tuple(field.name for field in fields(Usage))
 
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What is published, and what comes to it.
+    """What is published, and what is added to it.
 
     Attributes:
         manifest: The published manifest.
         stats: The published statistics.
         kept: Shards that stay, by config: files that hold what is counted of them, for the configs
-            in which something is counted. Empty when all rows are made anew.
+            in which something is counted. Empty for a full refresh.
         tick: Name of the run that adds this.
         tag: Its tag.
         date: Its day, as in 2026-11-21.
@@ -46,13 +46,13 @@ class Increment:
     examine: Callable[[Stats], tuple[dict[str, Any], Sequence[str]]]
 
     @property
-    def anew(self) -> bool:
-        """Whether all rows are made anew."""
+    def full_refresh(self) -> bool:
+        """Whether all rows are generated again."""
         return not self.kept
 
     def shards_before(self, config: str) -> int:
         """Shards of a config that stay, and that the new ones are numbered on from."""
-        if self.anew:
+        if self.full_refresh:
             return 0
         paths = [path for one in self.manifest["increments"] for path in one["files"]]
         return sum(path.startswith(f"data/{config}/") for path in paths)
@@ -61,7 +61,7 @@ class Increment:
         """What all rows have cost."""
         old = (
             []
-            if self.anew
+            if self.full_refresh
             else [
                 Usage(**{key: cost[key] for key in _COST if key in cost})
                 for cost in self.stats["spent"]
@@ -71,7 +71,7 @@ class Increment:
 
     def sessions(self, fresh: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The engine sessions of all rows, each once."""
-        if self.anew:
+        if self.full_refresh:
             return list(fresh)
         old = list(self.manifest["sessions"])
         known = [_bare(session) for session in old]
@@ -84,14 +84,14 @@ class ReleaseHistory:
 
     Attributes:
         tag: By which it is pinned.
-        edition: Its number: major when all rows are new, minor when some are.
+        version: Its number: major when all rows are new, minor when some are.
         increments: Where its rows come from, in order.
         changelog: This release and all before it, the newest first.
         files: Entries of the manifest for the shards that stay where they are.
     """
 
     tag: str
-    edition: str
+    version: str
     increments: Sequence[Mapping[str, Any]]
     changelog: Sequence[Mapping[str, Any]]
     files: Mapping[str, Any]
@@ -100,7 +100,7 @@ class ReleaseHistory:
     def figures(self) -> list[dict[str, Any]]:
         """The changelog, with the generator's revision and what the gates found.
 
-        Of earlier editions there are none: they stand in the statistics of their own releases.
+        Earlier versions have none: see the statistics of their own releases.
         """
         of = {one["tag"]: one for one in self.increments}
         keys = ("revision", "drift")
@@ -110,53 +110,53 @@ class ReleaseHistory:
         ]
 
 
-def begin(increment: Mapping[str, Any]) -> ReleaseHistory:
+def first_release(increment: Mapping[str, Any]) -> ReleaseHistory:
     """The first release of a dataset."""
     line = {
         "tag": increment["tag"],
         "date": increment["date"],
-        "edition": FIRST_EDITION,
+        "edition": FIRST_VERSION,
         "tick": None,
         "rows": increment["rows"],
         "text": f"{increment['rows']:,} rows.",
     }
     return ReleaseHistory(
-        increment["tag"], FIRST_EDITION, [{"tick": None, **increment}], [line], {}
+        increment["tag"], FIRST_VERSION, [{"tick": None, **increment}], [line], {}
     )
 
 
-def follow(
-    growth: Increment, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
+def next_release(
+    added: Increment, increment: Mapping[str, Any], drift: Any, warnings: Sequence[str]
 ) -> ReleaseHistory:
     """The release that comes after what is published.
 
     Args:
-        growth: What is published, and what comes to it.
+        added: What is published, and what is added to it.
         increment: The new rows.
         drift: What the manifest says of how they were compared.
-        warnings: What of that a person should read.
+        warnings: What of that the user should read.
     """
-    manifest, rows = growth.manifest, increment["rows"]
+    manifest, rows = added.manifest, increment["rows"]
     major, minor = map(int, manifest["edition"].split("."))
-    older = [] if growth.anew else manifest["increments"]
+    older = [] if added.full_refresh else manifest["increments"]
     kept = [path for one in older for path in one["files"]]
-    if growth.anew:
-        edition, text = f"{major + 1}.0", f"All {rows:,} rows made anew."
+    if added.full_refresh:
+        version, text = f"{major + 1}.0", f"All {rows:,} rows made anew."
     else:
-        edition = f"{major}.{minor + 1}"
+        version = f"{major}.{minor + 1}"
         text = f"{rows:,} rows added, {manifest['rows'] + rows:,} in all."
-    named = {"tick": growth.tick, "tag": growth.tag, "date": growth.date}
+    named = {"tick": added.tick, "tag": added.tag, "date": added.date}
     line = {
-        "tag": growth.tag,
-        "date": growth.date,
-        "edition": edition,
-        "tick": growth.tick,
+        "tag": added.tag,
+        "date": added.date,
+        "edition": version,
+        "tick": added.tick,
         "rows": rows,
         "text": " ".join([text, *(f"Warning: {warning}." for warning in warnings)]),
     }
     return ReleaseHistory(
-        growth.tag,
-        edition,
+        added.tag,
+        version,
         [*older, {**increment, **named, "drift": drift}],
         [line, *manifest["changelog"]],
         {path: manifest["files"][path] for path in kept},

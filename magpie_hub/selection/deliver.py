@@ -1,6 +1,6 @@
-"""Delivery: which rows of a book make up the dataset, and the funnel that they came through.
+"""Delivery: which rows make up the dataset, and the funnel of those that do not.
 
-A pure function of the book and the labels. Rows are taken in the order of their ids; those that
+A pure function of the journals and the labels. Rows are taken in the order of their ids; those that
 pass the gates make up the pool, and the pool ends with the row by which rows × oversample of it
 pass the selection's rules. Of these `rows` are delivered, the longest or the first as the
 selection says, again in the order of their ids.
@@ -49,7 +49,7 @@ class Funnel:
 
 @dataclass(slots=True)
 class SelectionProgress:
-    """What a look through the book found, up to its first open question or the last row needed.
+    """The selection so far: up to the first row not finished or labelled, or the last one needed.
 
     Attributes:
         planned: Rows looked at.
@@ -111,7 +111,7 @@ class Delivery:
 
 
 def evaluate(row_store: RowStore, recipe: Recipe, labels: JoinedLabels = NONE) -> SelectionProgress:
-    """Looks through the book until enough rows pass, or something is missing."""
+    """Reads rows and labels until enough rows pass, or one is not finished or labelled."""
     selector = Selector(recipe.selection, recipe.rows, recipe.oversample)
     reader = labels.reader(row_store, texts=recipe.selection.drop_colon)
     pool, planned = array("q"), 0

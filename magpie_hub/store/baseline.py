@@ -1,8 +1,8 @@
-"""The past of a dataset: what is published already, and an increment goes on from.
+"""The baseline of an increment: what is published already.
 
-An increment has row ids of its own, beginning where the published ones end. What it draws depends
-on the recipe and these ids, and which of its rows are kept on the published instructions besides:
-nothing else of what happened before on this or another machine counts.
+An increment has row ids of its own, which begin where the published ones end. What it generates
+depends on the recipe and these ids; which of its rows are kept depends on the published
+instructions too, and on nothing else that this or another machine has done before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from magpie_hub.store.shards import CachedShard, Digests
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is published.
+    """What is published of a dataset.
 
     Attributes:
         start: First row id of the increment.

@@ -20,7 +20,7 @@ FORMAT = 1
 """Version of the file's layout."""
 
 REMEMBERED = 2_000
-"""Labels kept as they were read last: most are one of few, and reading one anew takes longest."""
+"""Parsed labels kept in memory: most are one of few, and parsing takes longest."""
 
 _SCHEMA = """
 CREATE TABLE labels (row_id INTEGER PRIMARY KEY, failure TEXT, label TEXT NOT NULL);

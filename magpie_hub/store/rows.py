@@ -1,15 +1,15 @@
-"""The book: a recipe's journals read as rows, and what becomes of each row.
+"""Rows: a recipe's journals read row by row, and the status of each row.
 
 First turns and later turns have journals of their own, since they have fingerprints of their own:
 a multi-turn recipe continues the rows of the single-turn one, and the other way round. Here they
-are joined, and each row id gets its outcome by one pure rule:
+are joined, and each row id gets its status by one pure rule:
 
-* unfinished, while a turn is missing or open, or shelved for a reason that no longer holds;
+* unfinished, while a turn is missing or open, or deferred for a reason that no longer holds;
 * rejected, by the reason of its first rejected turn;
-* a duplicate, if a lower row id holds the same first instruction (whatever became of that row);
+* a duplicate, if a lower row id has the same first instruction (also if that row is rejected);
 * passed, otherwise.
 
-The outcome of a row is final once all lower row ids are finished. So what is delivered (the first
+The status of a row is final once all lower row ids are finished. So what is delivered (the first
 rows that pass) never depends on the order in which rows happened to finish.
 """
 
@@ -29,13 +29,13 @@ DUPLICATE = "instruction.duplicate"
 
 
 DEFERRED = "instruction.quality"
-"""The reason of a row whose first instruction was not worth a response. After it stand the label
-and who gave it: "instruction.quality:poor@0123456789abcdef"."""
+"""The reason of a row whose first instruction is below the quality threshold: its response is
+deferred. The label and the tagger's fingerprint follow: "instruction.quality:poor@0123…"."""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityThreshold:
-    """What a first instruction must reach before its response is paid for.
+    """What a first instruction must reach before its response is generated.
 
     Attributes:
         enough: Labels that reach it.
@@ -46,21 +46,21 @@ class QualityThreshold:
     tagger: str
 
     def reason(self, label: str | None) -> str | None:
-        """Why a row with this label is shelved; None if it is not. No label reaches nothing."""
+        """Why a row with this label is deferred, or None. No label is below every level."""
         return None if label in self.enough else f"{DEFERRED}:{label or 'unjudged'}@{self.tagger}"
 
     def stands(self, reason: str) -> bool:
-        """Whether a row that was shelved for this reason would be shelved again."""
+        """Whether a row that was deferred for this reason would be deferred again."""
         label, _, tagger = reason.removeprefix(f"{DEFERRED}:").partition("@")
         return tagger == self.tagger and label not in self.enough
 
 
 class RowStatus(NamedTuple):
-    """What became of a row.
+    """The status of a row.
 
     Attributes:
         row_id: The row.
-        finished: Whether nothing remains to be generated for it.
+        finished: Whether nothing is left to generate for it.
         reason: Why it is rejected; None if it is unfinished or passed.
         response_chars: Characters of all its responses, for a passed row.
     """
@@ -83,8 +83,8 @@ class RowStore:
         first: Journal of first turns.
         later: Journal of later turns; needed when `turns` > 1.
         turns: Turns of a whole conversation.
-        bar: What first instructions must reach before they are answered; None for nothing.
-        start: First row of the book. Rows below it are published already, and count no more.
+        threshold: What first instructions must reach before they are answered; None for nothing.
+        start: First row. Rows below it are published already and are not counted.
         taken: Digests of published first instructions, which no row may repeat.
     """
 
@@ -109,7 +109,7 @@ class RowStore:
 
     @property
     def journals(self) -> tuple[Journal, ...]:
-        """The journals that the book reads."""
+        """The journals of first turns and, if there is one, of later turns."""
         return (self.first,) if self.later is None else (self.first, self.later)
 
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
@@ -127,7 +127,7 @@ class RowStore:
                 journal.put_many(mine, theirs)
 
     def is_deferred(self, reason: str | None) -> bool:
-        """Whether a turn is open, or was shelved for a reason that no longer holds."""
+        """Whether a turn is open, or was deferred for a reason that no longer holds."""
         if reason == OPEN:
             return True
         if reason is None or not reason.startswith(DEFERRED):
@@ -138,7 +138,7 @@ class RowStore:
         return self.first if turn == 1 or self.later is None else self.later
 
     def repeats(self, row_id: int, digest: bytes) -> bool:
-        """Whether a lower row of the book, or a published row, has the same first instruction."""
+        """Whether a lower row, or a published row, has the same first instruction."""
         if digest in self._taken:
             return True
         lowest = self.first.lowest_with(digest, self.start)
@@ -146,14 +146,14 @@ class RowStore:
 
     @property
     def last(self) -> int:
-        """The highest row id that is journaled; one below the book's first if none is."""
+        """The highest row id that is journaled; one below the first row if none is."""
         return max(self.start - 1, self.first.last())
 
     def statuses(self, first: int | None = None, end: int | None = None) -> Iterator[RowStatus]:
-        """Outcomes of the rows first, first + 1, …, without a gap.
+        """Statuses of the rows first, first + 1, …, without a gap.
 
         Args:
-            first: First row id; None for the book's first.
+            first: First row id; None for the first of all.
             end: Row id to stop before; None goes on to the highest row id that is journaled.
         """
         first = self.start if first is None else first
@@ -173,7 +173,7 @@ class RowStore:
 
     def _status(self, mark: TurnIndex, later: list[TurnIndex]) -> RowStatus:
         row_id = mark.row_id
-        # Before what else is said of it: then it is no matter which of the two came first.
+        # Before any other reason: then the order in which the two rows finished does not matter.
         if mark.digest is not None and (
             (mark.holder is not None and mark.holder < row_id) or mark.digest in self._taken
         ):
@@ -194,15 +194,15 @@ class RowStore:
         return RowStatus(row_id, True, None, chars)
 
     def begin(self) -> None:
-        """Notes what the journals' rows have cost so far, if this book is the first to start here.
+        """Records what the journals' rows have cost before the first row of an increment.
 
-        What is spent from then on is what the book's own rows cost.
+        What is used from then on is the cost of the increment's own rows.
         """
         if self.start and self.first.meta(self._before) is None:
             self.first.set_meta(self._before, [cost.to_json() for cost in self._spent()])
 
     def usage(self) -> list[Usage]:
-        """What the book's rows have cost, those below its first row left out."""
+        """What the rows have cost, without those below the first row."""
         before = self.first.meta(self._before) if self.start else None
         return since(self._spent(), [Usage(**cost) for cost in before or ()])
 
@@ -245,14 +245,14 @@ def passing(row_store: RowStore, most: int | None = None) -> array[int]:
 
 
 class _Peekable:
-    """Marks in row order, taken row by row."""
+    """Turns in row order, taken row by row."""
 
     def __init__(self, marks: Iterator[TurnIndex]) -> None:
         self._marks = marks
         self._next = next(marks, None)
 
     def take(self, row_id: int) -> list[TurnIndex]:
-        """All marks of a row; those of lower rows are passed over."""
+        """All turns of a row; those of lower rows are skipped."""
         taken = []
         while self._next is not None and self._next.row_id <= row_id:
             if self._next.row_id == row_id:

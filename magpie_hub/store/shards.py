@@ -1,8 +1,8 @@
-"""The shelf: of shards that are published, what is kept here to go on from them.
+"""The shard cache: what is kept on this machine of published shards, to add rows to them.
 
 A published dataset is not downloaded again to add to it. Of each shard the columns that statistics
 are counted in, and the first instructions, are kept in a Parquet file named after the shard's
-SHA-256, so a shard is read once a machine, and one that was written here is never fetched at all.
+SHA-256, so a shard is read once a machine, and one that was written here is never fetched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class CachedShard:
-    """A shard on the shelf.
+    """A shard in the cache.
 
     Attributes:
         path: A Parquet file with some of its columns, row for row.
@@ -52,14 +52,14 @@ class CachedShard:
 
 
 class ShardCache:
-    """The folder of all shards on the shelf.
+    """The folder of all cached shards.
 
     Args:
         home: The folder that holds it.
     """
 
     def __init__(self, home: Path) -> None:
-        self.folder = home / "shelf"
+        self.folder = home / "shards"
 
     def find(
         self, sha256: str, columns: Iterable[str] = (), rows: int | None = None
@@ -90,7 +90,7 @@ class ShardCache:
         return CachedShard(path, sha256, found.num_rows)
 
     def drop(self, sha256: str) -> None:
-        """Takes a shard off the shelf."""
+        """Reads a shard from the cache."""
         self._path(sha256).unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:

@@ -66,7 +66,7 @@ def test_a_digest_is_in_if_its_words_are(
     clean = [text.encode(errors="replace").decode() for text in texts]
     rows = pa.table({"uuid": [str(n) for n in range(len(clean))], "instruction": clean})
     rows = rows.cast(pa.schema([("uuid", pa.string()), ("instruction", pa.string())]))
-    found = Digests([shelve(tmp_path_factory.mktemp("shelf"), rows, 7)])
+    found = Digests([shelve(tmp_path_factory.mktemp("shards"), rows, 7)])
     assert len(found) == len(clean)
     assert all(digest(text) in found for text in clean)
     known = {digest(text) for text in clean}
