@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.actions.runner import ROOT, read_workflow
+from tests.actions.machine import ROOT, WORKFLOWS, read_workflow
 
 Check = Callable[[Path], subprocess.CompletedProcess[str]]
-WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 
 
 def check_schema(path: Path) -> subprocess.CompletedProcess[str]:
