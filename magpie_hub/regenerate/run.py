@@ -28,7 +28,7 @@ from magpie_hub.hub.client import ATTEMPTS, Retry, Sleep, connect, repo_of
 from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.hub.tags import known_tags, tag_commit
 from magpie_hub.models.source import pin
-from magpie_hub.paths import home
+from magpie_hub.paths import TICKS, home
 from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, Say, open_recipe
 from magpie_hub.recipe.config import Recipe
@@ -120,7 +120,7 @@ def regenerate(
 def _locked(out: Path, say: Say) -> AbstractContextManager[None]:
     """Keeps other ticks on this machine from the folder that is about to be published."""
     name = hashlib.sha256(str(out.absolute()).encode()).hexdigest()[:16]
-    path = home() / "ticks" / f"{name}.lock"
+    path = home() / TICKS / f"{name}.lock"
     return locked(path, f"another tick is at work on {out}; waiting for it", say)
 
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from magpie_hub.errors import OutputError
 from magpie_hub.files import held, is_held, replace_folder
-from magpie_hub.paths import ROOMS
+from magpie_hub.paths import FOLDERS
 from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.variants import find_recipe
 
@@ -112,7 +112,7 @@ def _check_home(out: Path, place: Path, home: Path) -> None:
     """Refuses the folder of the journals, what it lies in, and what we keep in it."""
     home = home.resolve()
     inside = place.parts[len(home.parts) : len(home.parts) + 1]
-    if place in (home, *home.parents) or (home in place.parents and inside[0] in ROOMS):
+    if place in (home, *home.parents) or (home in place.parents and inside[0] in FOLDERS):
         raise OutputError(
             f"{out}: the journals are there (MAGPIE_HOME is {home}); name another folder"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.files import new_file
+from magpie_hub.paths import SHARDS
 from magpie_hub.store.rows import digest
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ShardCache:
     """
 
     def __init__(self, home: Path) -> None:
-        self.folder = home / "shards"
+        self.folder = home / SHARDS
 
     def find(
         self, sha256: str, columns: Iterable[str] = (), rows: int | None = None
