@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.gates.registry import GateSet, build_gates, first_reason
 from magpie_hub.generate.plan import Plan
-from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
@@ -179,24 +179,19 @@ class Kind:
             "rest": took - alone - text - asked - journal,
         }
 
-    def _texts(self, turns: list[TurnRecord]) -> list[Words]:
+    def _texts(self, turns: list[TurnRecord]) -> list[Message]:
         said = []
         for turn in turns:
             query = Completion(turn.instruction_ids, turn.instruction_finish)
-            said.append(user_words(self.chat, turn.turn, query))
+            said.append(read_instruction(self.chat, turn.turn, query))
             if turn.response_ids is not None and turn.response_finish:
                 answer = Completion(turn.response_ids, turn.response_finish)
-                said.append(assistant_words(self.chat, turn.turn, answer))
+                said.append(read_response(self.chat, turn.turn, answer, said[-1].text))
         return said
 
-    def _gates(self, gates: GateSet, words: list[Words]) -> None:
-        instruction = ""
+    def _gates(self, gates: GateSet, words: list[Message]) -> None:
         for said in words:
-            if said.role == "user":
-                first_reason(gates.instruction, said.candidate(self.chat))
-                instruction = said.text
-            else:
-                first_reason(gates.response, said.candidate(self.chat, instruction))
+            first_reason(gates.instruction if said.role == "user" else gates.response, said)
 
     async def _alone(self, turns: list[TurnRecord]) -> None:
         """The engine's own work, with as much in flight."""

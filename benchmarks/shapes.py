@@ -31,7 +31,7 @@ from magpie_hub.engines.base import Completion, Sampling
 from magpie_hub.gates.base import Role
 from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, stage_seed
-from magpie_hub.generate.rollout import Rollouts, Words, assistant_words, user_words
+from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
 from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.store.journal import Journal
 from magpie_hub.store.pending import PendingTurns
@@ -117,7 +117,7 @@ class PeerRow:
     """
 
     def __init__(self, watched: Watched, job: Job, row_id: int) -> None:
-        self.words: list[Words] = []
+        self.words: list[Message] = []
         self._watched, self._job, self._row = watched, job, job.plan.row(row_id)
 
     async def ask(self) -> None:
@@ -129,7 +129,7 @@ class PeerRow:
             system = job.plan.recipe.later_turns.system
         prompt = job.chat.query_prompt(turns, system)
         made = await self._complete(prompt, job.plan.instruct(self._row, turn, job.chat.stop_ids))
-        self.words.append(user_words(job.chat, turn, made))
+        self.words.append(read_instruction(job.chat, turn, made))
 
     async def answer(self) -> None:
         """Answers them."""
@@ -137,7 +137,7 @@ class PeerRow:
         turn = len(turns) + 1
         prompt = job.chat.answer_prompt(turns, self.words[-1].ids)
         made = await self._complete(prompt, job.plan.respond(self._row, turn, job.chat.stop_ids))
-        self.words.append(assistant_words(job.chat, turn, made))
+        self.words.append(read_response(job.chat, turn, made, self.words[-1].text))
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         if len(prompt) >= self._watched.info.max_model_len:
@@ -156,13 +156,7 @@ def kept(rows: Sequence[PeerRow], job: Job) -> int:
     seen: set[bytes] = set()
     count = 0
     for row in rows:
-        # What is answered stands before its answer; an instruction answers nothing.
-        asked = ["", *(w.text if w.role == "user" else "" for w in row.words)]
-        reasons = (
-            first_reason(gates[w.role], w.candidate(job.chat, before))
-            for w, before in zip(row.words, asked, strict=False)
-        )
-        passed = not any(reasons)
+        passed = not any(first_reason(gates[message.role], message) for message in row.words)
         mark = digest(row.words[0].text)
         count += passed and mark not in seen
         seen.add(mark)

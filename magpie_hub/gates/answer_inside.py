@@ -29,7 +29,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 # What may stand behind a label without being an answer: nothing, a blank, a choice of words.
 _FILLED = r"(?:\*\*|__)?[ \t]*(?:(?![\[<{(_.…]|\w+,? (?:or|/) \w+)\S|\n\s*\w)"
@@ -92,9 +92,9 @@ class AnswerInside(Gate):
     doc: ClassVar[str] = "holds its own answer"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "answer_inside:" with what gave it away."""
-        reason = _look(candidate.text.strip())
+        reason = _look(message.text.strip())
         return reason and f"{self.name}:{reason}"
 
 

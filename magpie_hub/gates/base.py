@@ -17,21 +17,23 @@ Role = Literal["user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """What a gate looks at: one side of one turn, just finished.
+class Message:
+    """One side of one turn, just finished: what a gate looks at.
 
     Attributes:
         role: Who wrote the text.
         turn: 1 for the first turn of the conversation.
-        text: The text, decoded and stripped, special tokens left visible.
-        ids: Its token ids.
+        text: The text, decoded and stripped, special tokens left visible; of a response without
+            its thinking.
+        ids: Token ids as the model wrote them, thinking included, without white space around an
+            instruction and after a response.
         finish_reason: Why the engine ended it.
-        special_ids: Ids of the tokenizer's special tokens.
-        markers: Role headers of the chat template as text ("<|start_header_id|>assistant",
-            "### Response:", "ASSISTANT:"), none of which belongs in a text.
         instruction: For a response, the instruction of the same turn; else "".
         fault: What the chat format found wrong before any gate, as a reason: "thinking",
             "unfinished_thinking" or "empty". No half response is published, whatever gates are on.
+        special_token: Whether one of the tokenizer's special tokens is in the text.
+        markers: Role headers of the chat template as text ("<|start_header_id|>assistant",
+            "### Response:", "ASSISTANT:"), none of which belongs in a text.
     """
 
     role: Role
@@ -39,10 +41,10 @@ class Candidate:
     text: str
     ids: tuple[int, ...]
     finish_reason: FinishReason
-    special_ids: frozenset[int] = frozenset()
-    markers: tuple[str, ...] = ()
     instruction: str = ""
     fault: str | None = None
+    special_token: bool = False
+    markers: tuple[str, ...] = ()
 
 
 class Gate(ABC):
@@ -68,7 +70,7 @@ class Gate(ABC):
         """Whose texts it looks at."""
 
     @abstractmethod
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None to pass, or the reason (the gate's name, or `name:detail`)."""
 
     def check_installed(self) -> None:  # noqa: B027 (most gates need nothing)

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 _FENCE = re.compile(r"[ \t]*(?:[-*>][ \t]+|\d+[.)][ \t]+)?(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*$")
 _PYTHON = frozenset({"python", "py", "python3"})
@@ -47,9 +47,9 @@ class BrokenCode(Gate):
     doc: ClassVar[str] = "a code block that does not parse"
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "broken_code:" with the rule that was broken."""
-        text = candidate.text
+        text = message.text
         if "```" not in text and "~~~" not in text:
             return None
         for language, code, closed in _blocks(text):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Colon(Gate):
     doc: ClassVar[str] = "ends with a colon"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "colon"."""
-        return self.name if ends_with_colon(candidate.text) else None
+        return self.name if ends_with_colon(message.text) else None
 
 
 def ends_with_colon(text: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,6 @@ class CutOff(Gate):
     doc: ClassVar[str] = "ran into the token limit"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "cut_off"."""
-        return self.name if candidate.finish_reason == "length" else None
+        return self.name if message.finish_reason == "length" else None

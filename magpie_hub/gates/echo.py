@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
 from magpie_hub.gates.words import words
 
 _SENTENCE_END = re.compile(r"[.!?。！？](?=[\s\"'”)]|$)|\n")
@@ -57,26 +57,26 @@ class Echo(Gate):
         check_whole(self.name, "min_words", self.min_words, 4, 1_000)
         check_share(self.name, "max_copied", self.max_copied)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "echo:start" or "echo:whole"."""
-        asked = candidate.instruction
-        reason = self._look(candidate, asked) if asked else None
+        asked = message.instruction
+        reason = self._look(message, asked) if asked else None
         # Asked last: most answers are no echo, and this costs the most.
         return None if reason is None or _WANTS_IT_BACK.search(asked) else reason
 
-    def _look(self, candidate: Candidate, asked: str) -> str | None:
+    def _look(self, message: Message, asked: str) -> str | None:
         sentence = _SENTENCE_END.split(asked.strip(), maxsplit=1)[0]
         first = _words(sentence)
         if len(first) >= self.min_words:
             # As long as the sentence and a little more: words differ in what stands between them.
-            opening = _words(candidate.text[: 2 * len(sentence) + 20])
+            opening = _words(message.text[: 2 * len(sentence) + 20])
             # A word or two may stand before it: a label, a quotation's "So,".
             starts = (opening[at : at + len(first)] for at in range(3))
-            if first in starts and not _HEADING.match(candidate.text):
+            if first in starts and not _HEADING.match(message.text):
                 return f"{self.name}:start"
-        if len(candidate.text) > 4 * len(asked) or _MATERIAL.search(asked.strip()):
+        if len(message.text) > 4 * len(asked) or _MATERIAL.search(asked.strip()):
             return None
-        grams = _grams(_words(candidate.text))
+        grams = _grams(_words(message.text))
         if len(grams) + 3 < self.min_words:
             return None
         copied = sum(gram in known for known in [set(_grams(_words(asked)))] for gram in grams)

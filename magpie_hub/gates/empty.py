@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
@@ -26,9 +26,9 @@ class Empty(Gate):
     doc: ClassVar[str] = "no words"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "empty"."""
-        text = candidate.text
+        text = message.text
         if _LETTER_OR_DIGIT.search(text):
             return None
         if any(unicodedata.category(char) == "So" for char in text):

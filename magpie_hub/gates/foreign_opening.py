@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 from magpie_hub.gates.languages import SPEAKS_OF_LANGUAGE
 from magpie_hub.gates.scripts import script_of, scripts
 
@@ -32,9 +32,9 @@ class ForeignOpening(Gate):
     doc: ClassVar[str] = "begins in another script"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "foreign_opening:" with the script of the first word."""
-        text = candidate.text.strip()
+        text = message.text.strip()
         if text[:80].isascii():
             return None
         found = _FIRST_WORD.match(text)
@@ -48,6 +48,6 @@ class ForeignOpening(Gate):
         other = max(letters, key=letters.__getitem__)
         if other == script or letters[other] < 0.8 * sum(letters.values()):
             return None
-        if SPEAKS_OF_LANGUAGE.search(text) or SPEAKS_OF_LANGUAGE.search(candidate.instruction):
+        if SPEAKS_OF_LANGUAGE.search(text) or SPEAKS_OF_LANGUAGE.search(message.instruction):
             return None
         return f"{self.name}:{script.lower()}"

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 from magpie_hub.gates.requests import ASKS
 
 _WORD = re.compile(
@@ -68,16 +68,16 @@ class Fragment(Gate):
     doc: ClassVar[str] = "begins in the middle of a word or sentence"
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "fragment:" with the rule that was broken."""
-        text = candidate.text.lstrip()
+        text = message.text.lstrip()
         if _WORD.match(text) or _BEHEADED.match(text):
             return f"{self.name}:word"
         if _NO_BEGINNING.match(text) and not _COMMANDS.match(text):
             return f"{self.name}:word"
         if _SENTENCE.match(text):
             return f"{self.name}:sentence"
-        goes_on = candidate.turn == 1 and "?" not in text and _CLAUSE.match(text)
+        goes_on = message.turn == 1 and "?" not in text and _CLAUSE.match(text)
         if goes_on and not ASKS.search(text, goes_on.end()):
             return f"{self.name}:clause"
         return None

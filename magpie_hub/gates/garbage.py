@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
 from magpie_hub.gates.scripts import scripts
 from magpie_hub.gates.words import NON_ASCII
 
@@ -77,9 +77,9 @@ class Garbage(Gate):
         check_share(self.name, "min_word_share", self.min_word_share)
         check_whole(self.name, "max_scripts", self.max_scripts, 1, 100)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "garbage:" with the rule that was broken."""
-        text = candidate.text.strip()
+        text = message.text.strip()
         # What is no ASCII letter, digit or space: a few characters of most texts.
         rest = text.encode("ascii", "ignore").translate(None, _ASCII_WORDS).decode()
         if not text.isascii():
@@ -89,11 +89,11 @@ class Garbage(Gate):
         for kind in ("replacement", "control", "private_use"):
             if kind in kinds:
                 return f"{self.name}:{kind}"
-        if candidate.role == "user" and len(text) == 1:
+        if message.role == "user" and len(text) == 1:
             return f"{self.name}:single"
         if len(text) >= self.min_chars and self._is_noise(text, chars, len(text) - len(rest)):
             return f"{self.name}:symbols"
-        if candidate.role != "user" or len(text) > _SHORT or text.isascii():
+        if message.role != "user" or len(text) > _SHORT or text.isascii():
             return None
         mixed = sum(count >= 2 for count in scripts(text).values()) > self.max_scripts
         return f"{self.name}:scripts" if mixed else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from magpie_hub.errors import RecipeError, UserError
-from magpie_hub.gates.base import Candidate, Gate, Role, check_roles, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_roles, check_share, check_whole
 from magpie_hub.models.langid import MISSING, detect, is_installed, prose
 
 _MISSING = f"the gate language needs {MISSING}, or take gates.language out of the recipe"
@@ -54,13 +54,13 @@ class Language(Gate):
         if not is_installed():
             raise UserError(_MISSING)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "language:" with the language found.
 
         Raises:
             UserError: The detector is not installed.
         """
-        text = prose(candidate.text)
+        text = prose(message.text)
         if len(text) < self.min_chars:
             return None
         try:

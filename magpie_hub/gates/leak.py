@@ -1,7 +1,7 @@
 """Gate `leak`: the chat template shows through the words.
 
 Rule: the ids hold a special token, or the text holds one of the template's role headers
-(`Candidate.markers`), letter for letter and in its own case: the model went on to write the next
+(`Message.markers`), letter for letter and in its own case: the model went on to write the next
 turn itself. Headers are looked for as the template spells them, never as plain words: "assistant"
 in a question is a word (a marker that is one bare word is therefore ignored).
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class Leak(Gate):
     doc: ClassVar[str] = "the chat template shows through"
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "leak:special_token" or "leak:marker"."""
-        if not candidate.special_ids.isdisjoint(candidate.ids):
+        if message.special_token:
             return f"{self.name}:special_token"
-        for marker in candidate.markers:
+        for marker in message.markers:
             header = marker.strip()
-            if header and not header.isalpha() and header in candidate.text:
+            if header and not header.isalpha() and header in message.text:
                 return f"{self.name}:marker"
         return None

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_roles, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_roles, check_whole
 
 _CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _MOST = 1_000_000
@@ -40,9 +40,9 @@ class Length(Gate):
         check_whole(self.name, "max_words", self.max_words, max(1, self.min_words), _MOST)
         check_roles(self.name, self.roles)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "length:short" or "length:long"."""
-        text = candidate.text
+        text = message.text
         words = len(text.split())
         if not text.isascii():
             words += len(_CHARACTER.findall(text))

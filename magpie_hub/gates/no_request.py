@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 from magpie_hub.gates.requests import ASKS
 
 _ENGLISH = re.compile(
@@ -36,10 +36,10 @@ class NoRequest(Gate):
     opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("user",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "no_request"."""
-        text = candidate.text.strip()
-        if candidate.turn > 1 or "?" in text or "？" in text or ASKS.search(text):
+        text = message.text.strip()
+        if message.turn > 1 or "?" in text or "？" in text or ASKS.search(text):
             return None
         # A keyword or two in plain letters are taken for English, and what else has its words.
         english = _ENGLISH.search(text) or (text.isascii() and len(text.split()) < 4)

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_roles
+from magpie_hub.gates.base import Gate, Message, Role, check_roles
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\$[^$\n]+\$|\\\[.*?\\\]|\\\(.*?\\\)", re.DOTALL)
 _TO_FILL_IN = (
@@ -77,14 +77,14 @@ class Placeholder(Gate):
     def __post_init__(self) -> None:
         check_roles(self.name, self.roles)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "placeholder:" with the rule that was broken."""
-        text = candidate.text
+        text = message.text
         if not any(mark in text for mark in ("[", "{", "<", "(insert", "(Insert", "psum")):
             return None
-        if _SPEAKS_OF_FORMS.search(candidate.instruction):
+        if _SPEAKS_OF_FORMS.search(message.instruction):
             return None
-        if candidate.role == "user" and _SPEAKS_OF_FORMS.search(text):
+        if message.role == "user" and _SPEAKS_OF_FORMS.search(text):
             return None
         prose = _CODE.sub(" ", text)
         if _FILLER.search(prose):

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 _BEGINNING = 200
 _QUOTED = re.compile(r"\"[^\"\n]*(?:\"|$)|“[^”\n]*(?:”|$)")
@@ -50,7 +50,7 @@ class Refusal(Gate):
     opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("assistant",)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "refusal"."""
-        text = _QUOTED.sub(" ", candidate.text[:_BEGINNING])
+        text = _QUOTED.sub(" ", message.text[:_BEGINNING])
         return self.name if _REFUSES.search(text) else None

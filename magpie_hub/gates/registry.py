@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from magpie_hub.errors import RecipeError
 from magpie_hub.gates.answer_inside import AnswerInside
-from magpie_hub.gates.base import Candidate, Gate
+from magpie_hub.gates.base import Gate, Message
 from magpie_hub.gates.broken_code import BrokenCode
 from magpie_hub.gates.colon import Colon
 from magpie_hub.gates.cut_off import CutOff
@@ -137,15 +137,15 @@ def build_gates(config: Mapping[str, object] | None = None, *, to_run: bool = Tr
     )
 
 
-def first_reason(gates: tuple[Gate, ...], candidate: Candidate) -> str | None:
+def first_reason(gates: tuple[Gate, ...], message: Message) -> str | None:
     """Returns the first reason against the candidate, or None if it passes all gates.
 
     A fault that the chat format found comes before any gate.
     """
-    if candidate.fault is not None:
-        return candidate.fault
+    if message.fault is not None:
+        return message.fault
     for gate in gates:
-        if reason := gate(candidate):
+        if reason := gate(message):
             return reason
     return None
 

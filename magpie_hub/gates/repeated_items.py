@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*•+–])[ \t]+(\S.*)$", re.MULTILINE)
@@ -55,9 +55,9 @@ class RepeatedItems(Gate):
         check_share(self.name, "max_share", self.max_share)
         check_share(self.name, "similar", self.similar)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "repeated_items:title" or "repeated_items:item"."""
-        text = candidate.text
+        text = message.text
         if "```" in text:
             text = _CODE.sub("\n", text)
         if sum(map(_may_be_item, text.split("\n"))) < self.min_items:

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
 from magpie_hub.gates.words import words as words_of
 
 _LONG_WORD = re.compile(r"[^\W\d_]{60,}")
@@ -68,9 +68,9 @@ class Repetition(Gate):
         for name in ("max_duplicate_lines", "max_top_4gram", "max_duplicate_10gram"):
             check_share(self.name, name, getattr(self, name))
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "repetition:" with the rule that was broken."""
-        reason = "loop" if candidate.finish_reason == "repetition" else self._look(candidate.text)
+        reason = "loop" if message.finish_reason == "repetition" else self._look(message.text)
         return reason and f"{self.name}:{reason}"
 
     def _look(self, text: str) -> str | None:

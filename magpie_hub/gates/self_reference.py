@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 _MODEL = (
     r"(?:(?:an? )?(?:\w+ )?(?:ai|a\.i\.|artificial intelligence|(?:large )?language model|chatbot"
@@ -73,9 +73,9 @@ class SelfReference(Gate):
     opt_in: ClassVar[bool] = True
     roles: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "self_reference"."""
-        text = candidate.text
+        text = message.text
         lowered = text.lower()
         if not any(mark in lowered for mark in _MARKS):
             return None
@@ -83,7 +83,7 @@ class SelfReference(Gate):
             text = _CODE.sub(" ", text)
         if not _SELF.search(text):
             return None
-        if candidate.role == "user":
+        if message.role == "user":
             return None if _GIVES_A_ROLE.search(text) else self.name
-        given = _GIVES_A_ROLE.search(candidate.instruction) or _ASKS.search(candidate.instruction)
+        given = _GIVES_A_ROLE.search(message.instruction) or _ASKS.search(message.instruction)
         return None if given else self.name

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_flag
+from magpie_hub.gates.base import Gate, Message, Role, check_flag
 
 _OFFERS = re.compile(
     # The first letters, once: most places in a text have none of them.
@@ -75,13 +75,13 @@ class SmallTalk(Gate):
     def __post_init__(self) -> None:
         check_flag(self.name, "first_person", self.first_person)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "small_talk"."""
-        asked = candidate.instruction
+        asked = message.instruction
         lenient = bool(_SOMEBODY_SPEAKS.search(asked))
         if lenient and (not self.first_person or _WRITES.search(asked)):
             return None
-        text = candidate.text
+        text = message.text
         if '"' in text or "“" in text:
             text = _QUOTED.sub(" ", text)
         if self.first_person and _FIRST_PERSON.search(text):

@@ -22,7 +22,7 @@ from functools import cache
 from typing import ClassVar
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate, Gate, Role
+from magpie_hub.gates.base import Gate, Message, Role
 
 _USER = r"(?:the )?(?:user|human)"
 _ASSISTANT = (
@@ -62,13 +62,13 @@ class Speaker(Gate):
         if not isinstance(names, tuple) or not all(isinstance(n, str) and n for n in names):
             raise RecipeError(f"gate speaker: names must be a list of names, not {names!r}")
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "speaker:label" or "speaker:user_turn"."""
-        text = candidate.text
+        text = message.text
         if ":" not in text and "：" not in text:
             return None
         assistant = _begins(self.names)
-        if candidate.role == "user":
+        if message.role == "user":
             if assistant.match(text):
                 return f"{self.name}:label"
             first = _BEGINS_AS_USER.match(text)
@@ -78,7 +78,7 @@ class Speaker(Gate):
         if reason is None and _speaks_for_user(text):
             reason = "user_turn"
         # Asked last: most answers have no label.
-        dialogue = reason is None or _DIALOGUE.search(candidate.instruction)
+        dialogue = reason is None or _DIALOGUE.search(message.instruction)
         return None if dialogue else f"{self.name}:{reason}"
 
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_flag
+from magpie_hub.gates.base import Gate, Message, Role, check_flag
 
 _ASSISTANT = (
     r"(?:ai\b(?! \w+er\b)|a\.i\.|artificial intelligence|(?:large )?language model|llm\b|chat ?bot"
@@ -54,7 +54,7 @@ class SystemPrompt(Gate):
     def __post_init__(self) -> None:
         check_flag(self.name, "any_role", self.any_role)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, or "system_prompt"."""
         begins = _ANY_ROLE if self.any_role else _BEGINS
-        return self.name if begins.match(candidate.text) else None
+        return self.name if begins.match(message.text) else None

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Candidate, Gate, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _ADDRESS = re.compile(
@@ -57,9 +57,9 @@ class Urls(Gate):
         check_whole(self.name, "most", self.most, 1, 1_000)
         check_share(self.name, "max_share", self.max_share)
 
-    def __call__(self, candidate: Candidate) -> str | None:
+    def __call__(self, message: Message) -> str | None:
         """Returns None, "urls:many" or "urls:share"."""
-        text = candidate.text
+        text = message.text
         if text.isascii() and not any(map(text.lower().__contains__, _IN_ADDRESSES)):
             return None
         prose = _CODE.sub(" ", text) if "`" in text else text
@@ -68,7 +68,7 @@ class Urls(Gate):
             for address in (match.rstrip(".;:!?*") for match in _ADDRESS.findall(prose))
             if not _MADE_FOR_EXAMPLES.match(address)
             and not _BARE.fullmatch(address)
-            and address not in candidate.instruction
+            and address not in message.instruction
         ]
         if len(set(found)) >= self.most:
             return f"{self.name}:many"

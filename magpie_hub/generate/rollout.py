@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from magpie_hub.chat.format import ChatFormat
+from magpie_hub.chat.format import ChatFormat, Said
 from magpie_hub.engines.base import Completion, Engine, FinishReason, Sampling
-from magpie_hub.gates.base import Candidate, Role
+from magpie_hub.gates.base import Message, Role
 from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, PlannedRow, turn_suffix
 from magpie_hub.recipe.config import Gates
@@ -60,59 +60,39 @@ class TurnStore(Protocol):
         """Takes a finished turn; see `magpie_hub.store.pending.PendingTurns.put`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """One side of one turn, as generated.
-
-    Attributes:
-        role: Whose words.
-        turn: Of which turn, from 1.
-        text: Decoded and stripped; of an answer without its thinking.
-        ids: As the model wrote them, thinking included, without white space around a user's words
-            and after an assistant's.
-        finish_reason: Why they ended.
-    """
-
-    role: Role
-    turn: int
-    text: str
-    ids: Ids
-    finish_reason: FinishReason
-
-    def candidate(self, chat: ChatFormat, instruction: str = "") -> Candidate:
-        """What the gates look at; an answer comes with the instruction that it answers."""
-        said = chat.said(self.role, self.ids, self.text)
-        return Candidate(
-            role=self.role,
-            turn=self.turn,
-            text=self.text,
-            ids=said.ids,
-            finish_reason=self.finish_reason,
-            special_ids=chat.special_ids,
-            markers=chat.markers,
-            instruction=instruction,
-            fault=said.fault,
-        )
-
-
-def user_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
+def read_instruction(chat: ChatFormat, turn: int, completion: Completion) -> Message:
     """Reads a completion of a pre-query or next-query template."""
     ids, wrote_end = chat.cut_query(completion.ids)
     ids = tuple(chat.trim(ids))
     # Where the template has no single token that ends a user's turn, the model ends it in words.
     reason: FinishReason = "stop" if wrote_end else completion.finish_reason
-    return Words("user", turn, chat.decode(ids).strip(), ids, reason)
+    text = chat.decode(ids).strip()
+    return _message(chat, "user", turn, text, ids, reason, chat.said("user", ids, text))
 
 
-def assistant_words(chat: ChatFormat, turn: int, completion: Completion) -> Words:
-    """Reads a completion of a post-query template."""
+def read_response(chat: ChatFormat, turn: int, completion: Completion, instruction: str) -> Message:
+    """Reads a completion of a post-query template, the response to an instruction."""
     ids = tuple(chat.trim_end(completion.ids))
-    text = chat.decode(ids)
+    text = chat.decode(ids).strip()
     said = chat.said("assistant", ids, text)
     if said.ids != ids:
-        text = chat.decode(said.ids)
+        text = chat.decode(said.ids).strip()
     reason: FinishReason = "stop" if said.ended else completion.finish_reason
-    return Words("assistant", turn, text.strip(), ids, reason)
+    return _message(chat, "assistant", turn, text, ids, reason, said, instruction)
+
+
+def _message(
+    chat: ChatFormat,
+    role: Role,
+    turn: int,
+    text: str,
+    ids: Ids,
+    reason: FinishReason,
+    said: Said,
+    instruction: str = "",
+) -> Message:
+    special = not chat.special_ids.isdisjoint(said.ids)
+    return Message(role, turn, text, ids, reason, instruction, said.fault, special, chat.markers)
 
 
 def turn_record(
@@ -120,8 +100,8 @@ def turn_record(
     turn: int,
     reason: str | None,
     mark: bytes | None,
-    query: Words,
-    answer: Words | None,
+    query: Message,
+    answer: Message | None,
 ) -> TurnRecord:
     """A finished turn as it is journaled."""
     return TurnRecord(
@@ -138,18 +118,20 @@ def turn_record(
     )
 
 
-def said_by_user(record: TurnRecord) -> Words:
-    """The user's words of a journaled turn."""
-    ids, finish = record.instruction_ids, record.instruction_finish
-    return Words("user", record.turn, record.instruction, ids, finish)
+def journaled_instruction(chat: ChatFormat, record: TurnRecord) -> Message:
+    """The instruction of a journaled turn."""
+    ids, text = record.instruction_ids, record.instruction
+    said = chat.said("user", ids, text)
+    return _message(chat, "user", record.turn, text, ids, record.instruction_finish, said)
 
 
-def said_by_assistant(record: TurnRecord) -> Words | None:
-    """The assistant's words of a journaled turn; None where none were paid for."""
-    if record.response is None or record.response_ids is None or record.response_finish is None:
+def journaled_response(chat: ChatFormat, record: TurnRecord) -> Message | None:
+    """The response of a journaled turn; None if it has none."""
+    ids, text, reason = record.response_ids, record.response, record.response_finish
+    if text is None or ids is None or reason is None:
         return None
-    ids, finish = record.response_ids, record.response_finish
-    return Words("assistant", record.turn, record.response, ids, finish)
+    said = chat.said("assistant", ids, text)
+    return _message(chat, "assistant", record.turn, text, ids, reason, said, record.instruction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +148,16 @@ class GateJudge:
     gates: GateSet
     settings: Gates
 
-    def reason(self, words: Words, instruction: str = "") -> str | None:
+    def reason(self, message: Message) -> str | None:
         """Why one side of a turn is rejected; None if it passes."""
-        gates = self.gates.instruction if words.role == "user" else self.gates.response
-        reason = first_reason(gates, words.candidate(self.chat, instruction))
+        gates = self.gates.instruction if message.role == "user" else self.gates.response
+        reason = first_reason(gates, message)
         if reason is None:
             return None
-        side = "instruction" if words.role == "user" else "response"
-        return f"{side}{turn_suffix(words.turn)}.{reason}"
+        side = "instruction" if message.role == "user" else "response"
+        return f"{side}{turn_suffix(message.turn)}.{reason}"
 
-    def wants_answer(self, query: Words, reason: str | None) -> bool:
+    def wants_answer(self, query: Message, reason: str | None) -> bool:
         """Whether a response is paid for, with this reason against the user's words."""
         return reason is None or (not self.settings.before_responding and bool(query.ids))
 
@@ -185,13 +167,14 @@ class GateJudge:
         Whether another row has the same words, and whether they are worth a response, is no gate's
         business: a turn that lacks its response is open, unless it was put off.
         """
-        query, answer = said_by_user(record), said_by_assistant(record)
+        query = journaled_instruction(self.chat, record)
+        answer = journaled_response(self.chat, record)
         reason = self.reason(query)
         mark = None
         if reason is None and record.turn == 1 and self.settings.duplicate:
             mark = digest(query.text)
         if answer is not None:
-            reason = reason or self.reason(answer, query.text)
+            reason = reason or self.reason(answer)
         elif self.wants_answer(query, reason):
             reason = record.reason if reason is None else OPEN
         return replace(record, reason=reason, digest=mark)
@@ -302,10 +285,10 @@ class Rollouts:
         label: Label | None = None
         try:
             if known:
-                query = said_by_user(known)
+                query = journaled_instruction(self._chat, known)
             else:
                 done = await self._complete(*self._query(row, turn, history))
-                query = user_words(self._chat, turn, done)
+                query = read_instruction(self._chat, turn, done)
             reason = self._judge.reason(query)
             if reason is None and turn == 1 and self._settings.duplicate:
                 mark = digest(query.text)
@@ -316,12 +299,12 @@ class Rollouts:
                 if found is None:
                     found = label = await self._tag(row.row_id, query.text)
                 reason = least.reason(found.values.get("input_quality"))
-            answer = said_by_assistant(known) if known else None
+            answer = journaled_response(self._chat, known) if known else None
             if answer is None and self._judge.wants_answer(query, reason):
                 done = await self._complete(*self._answer(row, turn, history, query))
-                answer = assistant_words(self._chat, turn, done)
+                answer = read_response(self._chat, turn, done, query.text)
             if answer is not None:
-                reason = reason or self._judge.reason(answer, query.text)
+                reason = reason or self._judge.reason(answer)
             record = turn_record(row.row_id, turn, reason, mark, query, answer)
             self._store.put(record, answered=known is not None, label=label)
             return record
@@ -354,7 +337,7 @@ class Rollouts:
         return prompt, self._plan.instruct(row, turn, self._chat.stop_ids)
 
     def _answer(
-        self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]], query: Words
+        self, row: PlannedRow, turn: int, history: Sequence[tuple[Ids, Ids]], query: Message
     ) -> tuple[Sequence[int], Sampling]:
         """The request for a turn's response."""
         prompt = self._chat.answer_prompt(history, query.ids)

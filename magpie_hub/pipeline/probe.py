@@ -21,10 +21,11 @@ import yaml
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import EngineInfo
+from magpie_hub.gates.base import Gate, Message
 from magpie_hub.gates.registry import build_gates, first_reason
 from magpie_hub.generate.generator import engine_options, load_chat
 from magpie_hub.generate.plan import Plan
-from magpie_hub.generate.rollout import Words, assistant_words, user_words
+from magpie_hub.generate.rollout import read_instruction, read_response
 from magpie_hub.models.source import ModelSource, pin
 from magpie_hub.paths import home
 from magpie_hub.pipeline.open import set_up
@@ -213,26 +214,24 @@ async def _probe(recipe: Recipe, source: ModelSource, samples: int, say: Say) ->
     plan = Plan(recipe)
     gates = build_gates(recipe.gates.rules)
 
-    async def draw(row_id: int) -> Words:
+    async def draw(row_id: int) -> Message:
         row = plan.row(row_id)
         prompt = chat.query_prompt((), row.system.text if row.system else None)
         completion = await engine.generate(prompt, plan.instruct(row, 1, chat.stop_ids))
-        return user_words(chat, 1, completion)
+        return read_instruction(chat, 1, completion)
 
-    async def answer(row_id: int, query: Words) -> Sample:
+    async def answer(row_id: int, query: Message) -> Sample:
         prompt = chat.answer_prompt((), query.ids)
         sampling = plan.respond(plan.row(row_id), 1, chat.answer_stop_ids)
-        words = assistant_words(chat, 1, await engine.generate(prompt, sampling))
-        reason = first_reason(gates.response, words.candidate(chat, query.text))
-        return Sample(words.text, len(words.ids), reason)
+        done = await engine.generate(prompt, sampling)
+        return sample(gates.response, read_response(chat, 1, done, query.text))
+
+    def sample(gates: tuple[Gate, ...], message: Message) -> Sample:
+        return Sample(message.text, len(message.ids), first_reason(gates, message))
 
     try:
         queries = await asyncio.gather(*(draw(row_id) for row_id in range(samples)))
-        drawn = [
-            Sample(words.text, len(words.ids), first_reason(gates.instruction, said))
-            for words in queries
-            for said in (words.candidate(chat),)
-        ]
+        drawn = [sample(gates.instruction, query) for query in queries]
         # What a run would answer comes first; what it would not still shows how the model answers.
         order = sorted(range(samples), key=lambda row_id: drawn[row_id].reason is not None)
         asked = [row_id for row_id in order if queries[row_id].ids][:RESPONSES]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import yaml
 
-from magpie_hub.gates.base import Candidate, Gate
+from magpie_hub.gates.base import Gate, Message
 from magpie_hub.gates.registry import GATES, build_gates
 
 TEXTS = Path(__file__).with_name("labelled.yaml")
@@ -25,7 +25,7 @@ class Text:
         wrong: The gates that are to object.
     """
 
-    candidate: Candidate
+    message: Message
     wrong: frozenset[str]
 
 
@@ -70,7 +70,7 @@ def _read() -> Iterator[Text]:
         if strangers := wrong - GATES.keys():
             raise ValueError(f"{asked!r}: no gate is called {strangers}")
         yield Text(
-            Candidate(
+            Message(
                 role="user" if answer is None else "assistant",
                 turn=1,
                 text=asked if answer is None else answer,
@@ -92,8 +92,8 @@ def gates() -> dict[str, Gate]:
 
 def figures(gate: Gate) -> Figures:
     """Holds a gate against every text of its roles."""
-    shown = [text for text in texts() if text.candidate.role in gate.roles]
-    rejected = [text for text in shown if gate(text.candidate)]
+    shown = [text for text in texts() if text.message.role in gate.roles]
+    rejected = [text for text in shown if gate(text.message)]
     caught = sum(gate.name in text.wrong for text in rejected)
     return Figures(
         shown=len(shown),

@@ -6,7 +6,7 @@ import pytest
 
 from magpie_hub.gates.answer_inside import AnswerInside
 
-from .candidates import user
+from .messages import user
 
 HOLDS_ITS_ANSWER = [
     "What is the capital of France?\nAnswer: Paris",

@@ -6,7 +6,7 @@ import pytest
 
 from magpie_hub.gates.garbage import Garbage
 
-from .candidates import assistant, user
+from .messages import assistant, user
 
 NOISE = [
     ("Tell me about caf\ufffd in Paris", "garbage:replacement"),

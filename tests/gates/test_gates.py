@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import RecipeError
-from magpie_hub.gates.base import Candidate
+from magpie_hub.gates.base import Message
 from magpie_hub.gates.colon import Colon
 from magpie_hub.gates.cut_off import CutOff
 from magpie_hub.gates.empty import Empty
 from magpie_hub.gates.leak import Leak
 from magpie_hub.gates.registry import GATES, OFF, build_gates, first_reason
 
-from .candidates import assistant, user
+from .messages import assistant, user
 from .test_repetition import ESSAY
 
 MARKERS = ("<|im_start|>assistant", "[/INST]", "ASSISTANT:", "### Response:\n", "assistant")
@@ -65,14 +65,14 @@ QUERIES = [
 ]
 
 texts = st.text(st.characters() | st.sampled_from("ab \n:?|`*#答\ufffd\ud800\ue000"), max_size=400)
-candidates = st.builds(
-    Candidate,
+messages = st.builds(
+    Message,
     role=st.sampled_from(["user", "assistant"]),
     turn=st.integers(1, 4),
     text=texts | texts.map(lambda text: text * 7),
     ids=st.lists(st.integers(0, 50), max_size=20).map(tuple),
     finish_reason=st.sampled_from(["stop", "length", "repetition"]),
-    special_ids=st.frozensets(st.integers(0, 50), max_size=5),
+    special_token=st.booleans(),
     markers=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     instruction=texts,
 )
@@ -143,10 +143,9 @@ def test_plain_words_and_other_headers_are_no_leak(text: str) -> None:
     assert Leak()(user(text, markers=MARKERS)) is None
 
 
-def test_a_special_token_among_the_ids_is_a_leak() -> None:
-    special = frozenset({1, 2})
-    assert Leak()(user("Hi", ids=(5, 1, 6), special_ids=special)) == "leak:special_token"
-    assert Leak()(user("Hi", ids=(5, 6), special_ids=special)) is None
+def test_a_special_token_is_a_leak() -> None:
+    assert Leak()(user("Hi", special_token=True)) == "leak:special_token"
+    assert Leak()(user("Hi")) is None
 
 
 @pytest.mark.parametrize("text", QUERIES)
@@ -160,21 +159,21 @@ def test_ordinary_responses_pass_every_default_gate(text: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(candidates)
-def test_no_gate_raises_and_every_gate_is_pure(candidate: Candidate) -> None:
+@given(messages)
+def test_no_gate_raises_and_every_gate_is_pure(message: Message) -> None:
     for gate in {*EVERY.instruction, *EVERY.response}:
-        reason = gate(candidate)
+        reason = gate(message)
         assert reason is None or reason == gate.name or reason.startswith(f"{gate.name}:")
-        assert gate(candidate) == reason
+        assert gate(message) == reason
 
 
 @settings(max_examples=100, deadline=None)
-@given(candidates, st.randoms())
-def test_the_order_of_the_gates_changes_the_reason_and_never_the_verdict(candidate, random) -> None:  # type: ignore[no-untyped-def]
+@given(messages, st.randoms())
+def test_the_order_of_the_gates_changes_the_reason_and_never_the_verdict(message, random) -> None:  # type: ignore[no-untyped-def]
     gates = list(build_gates().instruction)
-    before = first_reason(tuple(gates), candidate)
+    before = first_reason(tuple(gates), message)
     random.shuffle(gates)
-    assert (first_reason(tuple(gates), candidate) is None) == (before is None)
+    assert (first_reason(tuple(gates), message) is None) == (before is None)
 
 
 def test_no_room_for_a_word_is_cut_off_and_not_empty() -> None:
@@ -309,7 +308,6 @@ def test_a_long_response_costs_well_under_a_millisecond() -> None:
             for i in range(26)
         ),
         ids=tuple(range(10, 450)),
-        special_ids=frozenset(range(10)),
         markers=MARKERS,
     )
     gates = build_gates().response
@@ -318,7 +316,7 @@ def test_a_long_response_costs_well_under_a_millisecond() -> None:
     assert best < 2.5e-3
 
 
-def _timed(gates: tuple[object, ...], candidate: Candidate) -> float:
+def _timed(gates: tuple[object, ...], message: Message) -> float:
     start = time.perf_counter()
-    first_reason(gates, candidate)  # type: ignore[arg-type]
+    first_reason(gates, message)  # type: ignore[arg-type]
     return time.perf_counter() - start

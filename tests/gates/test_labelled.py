@@ -44,5 +44,5 @@ def test_a_text_with_nothing_wrong_passes_every_gate_that_is_on() -> None:
     sides = build_gates()
     for text in texts():
         if not text.wrong:
-            side = sides.instruction if text.candidate.role == "user" else sides.response
-            assert first_reason(side, text.candidate) is None, text.candidate.text
+            side = sides.instruction if text.message.role == "user" else sides.response
+            assert first_reason(side, text.message) is None, text.message.text

@@ -10,7 +10,7 @@ from magpie_hub.errors import RecipeError, UserError
 from magpie_hub.gates.language import Language
 from magpie_hub.gates.registry import build_gates
 
-from .candidates import assistant, user
+from .messages import assistant, user
 
 ENGLISH = "What are the main causes of the French Revolution, and how did it end?"
 CHINESE = "请解释一下量子纠缠的基本原理，并举一个生活中的例子来帮助理解。"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.gates.repetition import Repetition
 
-from .candidates import assistant, user
+from .messages import assistant, user
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and then it sleeps. "
 LONG_SENTENCE = (

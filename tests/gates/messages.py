@@ -1,19 +1,19 @@
-"""Short ways to make a gate's candidate."""
+"""Short ways to make the message that a gate looks at."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from magpie_hub.gates.base import Candidate
+from magpie_hub.gates.base import Message
 
 
-def user(text: str, **changes: Any) -> Candidate:
+def user(text: str, **changes: Any) -> Message:
     """An instruction of the first turn that stopped by itself."""
-    return Candidate(
+    return Message(
         **{"role": "user", "turn": 1, "text": text, "ids": (), "finish_reason": "stop"} | changes
     )
 
 
-def assistant(text: str, **changes: Any) -> Candidate:
+def assistant(text: str, **changes: Any) -> Message:
     """A response of the first turn that stopped by itself."""
     return user(text, **{"role": "assistant"} | changes)
