@@ -154,7 +154,7 @@ class Kind:
             turns = [
                 record
                 for journal in (first, later)
-                for mark in journal.marks()
+                for mark in journal.turn_index()
                 if (record := journal.get(mark.row_id, mark.turn)) is not None
             ]
             with Journal(Path(folder) / "again.db") as again:

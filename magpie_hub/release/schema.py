@@ -20,7 +20,7 @@ from magpie_hub.release.columns import CONVERSATIONS, PLAN, REASON, published_co
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from magpie_hub.store.journal import Words
+    from magpie_hub.store.journal import TurnText
 
 Row = dict[str, Any]
 
@@ -69,7 +69,7 @@ def _arrow_type(column: Column) -> pa.DataType:
 
 def to_table(
     planned: Sequence[PlannedRow],
-    conversations: Sequence[Sequence[Words]],
+    conversations: Sequence[Sequence[TurnText]],
     labels: Sequence[Mapping[str, Any]],
     recipe: Recipe,
     model: str,
@@ -151,7 +151,7 @@ def to_table(
 
 
 def _turn_columns(
-    turn: int, conversations: Sequence[Sequence[Words]]
+    turn: int, conversations: Sequence[Sequence[TurnText]]
 ) -> dict[str, Sequence[str | int | None]]:
     """A turn's columns; None where a conversation has not come so far."""
     found = [said[turn - 1] if len(said) >= turn else None for said in conversations]
@@ -174,7 +174,7 @@ def _turn_columns(
 _NEITHER = (None, None)
 
 
-def _messages(conversations: Sequence[Sequence[Words]], kind: pa.ListType) -> pa.ListArray:
+def _messages(conversations: Sequence[Sequence[TurnText]], kind: pa.ListType) -> pa.ListArray:
     """The column `messages`."""
     import pyarrow as pa
 

@@ -101,7 +101,7 @@ class TurnRecord:
     response_ids: tuple[int, ...] | None
 
 
-class Words(NamedTuple):
+class TurnText(NamedTuple):
     """What is published of a turn: its words, and how many tokens they were.
 
     The token ids themselves, half of what a record takes to read, are left where they are.
@@ -224,14 +224,14 @@ class Journal(Database):
 
     def at(self, places: Sequence[int]) -> list[TurnRecord]:
         """The turns at some places; one that was put off tells so, whichever gates were asked."""
-        marks = ", ".join("?" * len(places))
+        turn_index = ", ".join("?" * len(places))
         with self._guard():
             found = self._db.execute(
                 f"SELECT t.row_id, t.turn, COALESCE((SELECT o.reason FROM verdicts AS o "
                 "WHERE o.gates IN (SELECT id FROM gates) AND o.row_id = t.row_id "
                 "AND o.turn = t.turn AND o.reason >= 'instruction.quality:' "
                 f"AND o.reason < 'instruction.quality;' LIMIT 1), '{OPEN}'), NULL, "
-                f"{_SAID} FROM turns AS t WHERE t.rowid IN ({marks})",
+                f"{_SAID} FROM turns AS t WHERE t.rowid IN ({turn_index})",
                 tuple(places),
             ).fetchall()
         return [_record(fields) for fields in found]
@@ -274,20 +274,20 @@ class Journal(Database):
             found = self._db.execute(_GET, (self._gates, row_id, turn)).fetchone()
         return None if found is None else _record(found)
 
-    def words(self, first: int, end: int) -> Iterator[Words]:
+    def texts(self, first: int, end: int) -> Iterator[TurnText]:
         """Words of all turns of the rows from `first` on to before `end`, by row id and turn."""
         with self._guard():
-            yield from map(Words._make, self._db.execute(_WORDS, (first, end)))
+            yield from map(TurnText._make, self._db.execute(_TEXTS, (first, end)))
 
-    def marks(self, first: int = 0, since: int = 0) -> Iterator[TurnIndex]:
-        """Marks of all turns of the rows from `first` on, by row id and turn.
+    def turn_index(self, first: int = 0, since: int = 0) -> Iterator[TurnIndex]:
+        """The index of all turns of the rows from `first` on, by row id and turn.
 
         Args:
             first: First row id.
             since: Row id from which on holders are looked for.
         """
         with self._guard():
-            yield from map(TurnIndex._make, self._db.execute(_MARKS, (since, self._gates, first)))
+            yield from map(TurnIndex._make, self._db.execute(_INDEX, (since, self._gates, first)))
 
     def size(self, start: int = 0) -> tuple[int, int]:
         """How many turns there are of the rows from `start` on, and how many tokens they were."""
@@ -320,13 +320,13 @@ class Journal(Database):
             }
 
 
-_WORDS = f"""
-SELECT {", ".join(Words._fields)} FROM turns INDEXED BY turns_once
+_TEXTS = f"""
+SELECT {", ".join(TurnText._fields)} FROM turns INDEXED BY turns_once
 WHERE row_id >= ? AND row_id < ? ORDER BY row_id, turn
 """
 
 # One statement, since a look-up a row from Python takes several times as long.
-_MARKS = """
+_INDEX = """
 SELECT row_id, turn, reason, digest,
     CASE WHEN digest IS NOT NULL
         THEN (SELECT MIN(row_id) FROM verdicts AS other INDEXED BY verdicts_digest

@@ -21,7 +21,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from magpie_hub.store.journal import OPEN, Journal, TurnIndex, TurnRecord, Words
+from magpie_hub.store.journal import OPEN, Journal, TurnIndex, TurnRecord, TurnText
 from magpie_hub.store.usage import Usage, since, total, usage_of
 
 DUPLICATE = "instruction.duplicate"
@@ -157,9 +157,11 @@ class RowStore:
             end: Row id to stop before; None goes on to the highest row id that is journaled.
         """
         first = self.start if first is None else first
-        later = _Peekable(self.later.marks(first) if self.later and self.turns > 1 else iter(()))
+        later = _Peekable(
+            self.later.turn_index(first) if self.later and self.turns > 1 else iter(())
+        )
         expected = first
-        for mark in self.first.marks(first, self.start):
+        for mark in self.first.turn_index(first, self.start):
             while expected < mark.row_id and (end is None or expected < end):
                 yield RowStatus(expected, False, None, 0)
                 expected += 1
@@ -218,15 +220,15 @@ class RowStore:
         records = [self.get(row_id, turn) for turn in range(1, self.turns + 1)]
         return [record for record in records if record is not None]
 
-    def conversations(self, row_ids: range) -> list[list[Words]]:
+    def conversations(self, row_ids: range) -> list[list[TurnText]]:
         """The finished turns of neighbouring rows, in order; none for a row without any.
 
         Args:
             row_ids: The rows, one after the other.
         """
-        found: list[list[Words]] = [[] for _ in row_ids]
+        found: list[list[TurnText]] = [[] for _ in row_ids]
         for journal in self.journals if self.turns > 1 else (self.first,):
-            for words in journal.words(row_ids.start, row_ids.stop):
+            for words in journal.texts(row_ids.start, row_ids.stop):
                 # Other recipes may have gone on with these rows.
                 if words.turn <= self.turns:
                     found[words.row_id - row_ids.start].append(words)
@@ -247,9 +249,9 @@ def passing(row_store: RowStore, most: int | None = None) -> array[int]:
 class _Peekable:
     """Turns in row order, taken row by row."""
 
-    def __init__(self, marks: Iterator[TurnIndex]) -> None:
-        self._marks = marks
-        self._next = next(marks, None)
+    def __init__(self, turn_index: Iterator[TurnIndex]) -> None:
+        self._marks = turn_index
+        self._next = next(turn_index, None)
 
     def take(self, row_id: int) -> list[TurnIndex]:
         """All turns of a row; those of lower rows are skipped."""

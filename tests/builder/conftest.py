@@ -74,7 +74,7 @@ class Workshop:
         total = 0
         for path in self.home.glob("journals/*/*.db"):
             with Journal(path, readonly=True) as journal:
-                total += sum(1 for _ in journal.words(0, 2**62))
+                total += sum(1 for _ in journal.texts(0, 2**62))
         return total
 
 

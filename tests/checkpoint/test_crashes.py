@@ -200,7 +200,7 @@ url, folder = sys.argv[1], Path(sys.argv[2])
 state = CheckpointStore(url, "x")
 print("found", state.restore(folder, "monday", 0), flush=True)
 with Journal(folder / "first.db") as journal, Labels(folder / TAGS) as labels:
-    begin = max((one.row_id for one in journal.words(0, 2**62)), default=-1) + 1
+    begin = max((one.row_id for one in journal.texts(0, 2**62)), default=-1) + 1
     def say(text):
         print("said", text, flush=True)
     with state.keeping(folder, "monday", 0, every=0.001, say=say):

@@ -164,7 +164,7 @@ def test_gates_after_responding_pay_for_rejects_too(tmp_path: Path) -> None:
     made = recipe(rows=20, gates={"before_responding": False})
     row_store, engine = open_book(tmp_path), ToyEngine(ends_with_colon(3))
     run(row_store, engine, made)
-    rejected = [m.row_id for m in row_store.first.marks() if m.reason == "instruction.colon"]
+    rejected = [m.row_id for m in row_store.first.turn_index() if m.reason == "instruction.colon"]
     assert rejected
     assert all(row_store.get(row, 1).response for row in rejected)
 
@@ -180,7 +180,7 @@ def test_a_response_cut_by_the_limit_is_rejected_and_marked(tmp_path: Path) -> N
         return None
 
     run(row_store, ToyEngine(script), made)
-    cut = [m.row_id for m in row_store.first.marks() if m.reason == "response.cut_off"]
+    cut = [m.row_id for m in row_store.first.turn_index() if m.reason == "response.cut_off"]
     assert cut
     assert all(row_store.get(row, 1).response_finish == "length" for row in cut)
 
@@ -195,7 +195,7 @@ def test_of_equal_instructions_the_lowest_row_stays(tmp_path: Path) -> None:
     kept = instructions(row_store, made)
     assert len({text for turns in kept.values() for text in turns}) == 7
     seen: dict[str, int] = {}
-    for mark in row_store.first.marks():
+    for mark in row_store.first.turn_index():
         text = row_store.get(mark.row_id, 1).instruction
         seen.setdefault(text, mark.row_id)
     assert {i: turns[0] for i, turns in kept.items()} == {i: text for text, i in seen.items()}

@@ -29,7 +29,7 @@ def build(recipe: Path, out: Path, said: list[str] | None = None) -> dict[str, A
     complete(run, say=(said if said is not None else []).append)
     release = write_release(run, out)
     with run.row_store() as row_store:
-        generated = sum(1 for _ in row_store.first.marks())
+        generated = sum(1 for _ in row_store.first.turn_index())
     labelled = Counter[str]()
     for path in run.folder.glob("labels/*.db"):
         with Labels(path, readonly=True) as labels:

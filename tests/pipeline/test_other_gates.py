@@ -61,7 +61,7 @@ def gates(recipe: Path, **rules: Any) -> None:
 
 def turns(recipe: Path) -> dict[int, tuple[str, str | None]]:
     with Journal(Run.open(open_recipe(recipe)).folder / FIRST, readonly=True) as journal:
-        return {one.row_id: (one.instruction, one.response) for one in journal.words(0, 10**6)}
+        return {one.row_id: (one.instruction, one.response) for one in journal.texts(0, 10**6)}
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

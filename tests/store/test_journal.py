@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.store import journal as journal_module
-from magpie_hub.store.journal import OPEN, Journal, TurnRecord, Words
+from magpie_hub.store.journal import OPEN, Journal, TurnRecord, TurnText
 from magpie_hub.store.sqlite import IN_MEMORY
 
 INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
@@ -41,8 +41,8 @@ def test_what_goes_in_comes_out(instruction, response, asked, answered, digest) 
     with Journal(IN_MEMORY) as journal:
         journal.put(record)
         assert journal.get(0, 1) == record
-        (words,) = journal.words(0, 1)
-    assert words == Words(
+        (words,) = journal.texts(0, 1)
+    assert words == TurnText(
         row_id=0,
         turn=1,
         instruction=instruction,
@@ -57,7 +57,7 @@ def test_words_are_those_of_a_range_in_order() -> None:
     with Journal(IN_MEMORY) as journal:
         for row_id, turn in ((3, 2), (1, 1), (3, 1), (0, 1), (4, 1)):
             journal.put(replace(RECORD, row_id=row_id, turn=turn))
-        found = [(words.row_id, words.turn) for words in journal.words(1, 4)]
+        found = [(words.row_id, words.turn) for words in journal.texts(1, 4)]
     assert found == [(1, 1), (3, 1), (3, 2)]
 
 
@@ -109,7 +109,7 @@ def test_a_turn_gets_its_response_once_and_keeps_its_words(tmp_path: Path) -> No
         with pytest.raises(JournalError, match="has other words already"):
             journal.put_many((), [replace(RECORD, response="No.")])
         assert journal.get(0, 1) == RECORD
-        assert [tuple(mark) for mark in journal.marks()] == [(0, 1, None, b"d", 0, 3)]
+        assert [tuple(mark) for mark in journal.turn_index()] == [(0, 1, None, b"d", 0, 3)]
         found = journal._db.execute(
             "SELECT session, instruction_tokens, response_tokens FROM turns"
         ).fetchall()
@@ -122,7 +122,7 @@ def test_lists_of_gates_share_the_words_and_nothing_else(tmp_path: Path) -> None
         strict.put(replace(RECORD, reason="instruction.colon", digest=None))
         strict.put(replace(RECORD, row_id=1))
         with Journal(path, "mild", readonly=True) as mild:
-            assert list(mild.marks()) == []
+            assert list(mild.turn_index()) == []
             assert mild.counts(1) == {}
             assert mild.last() == -1
             assert mild.lowest_with(b"d") is None
@@ -151,7 +151,7 @@ def test_an_index_that_was_dropped_is_made_anew(tmp_path: Path) -> None:
                 db.execute(f"DROP INDEX {name}")
             with Journal(path, readonly=readonly) as journal:
                 assert journal.get(0, 1) == RECORD
-                assert list(journal.marks())
+                assert list(journal.turn_index())
                 assert sorted(journal._db.execute("SELECT name, sql FROM sqlite_master")) == sorted(
                     sql
                 )
@@ -228,7 +228,7 @@ def test_a_kill_loses_nothing_that_was_committed(tmp_path: Path) -> None:
             said = process.stdout.read().decode().split("\n")
         last = int(said[-2])
         with Journal(path) as journal:
-            rows = [mark.row_id for mark in journal.marks()]
+            rows = [mark.row_id for mark in journal.turn_index()]
             assert rows == list(range(len(rows)))
             # The last row that was told of, and at most the one whose telling was lost.
             assert last + 1 <= len(rows) <= last + 2
@@ -246,7 +246,7 @@ def test_a_torn_tail_is_dropped_and_the_rest_stays(tmp_path: Path) -> None:
     copy.write_bytes(path.read_bytes())
     copy.with_name("copy.db-wal").write_bytes(wal[: len(wal) * 2 // 3 + 17])
     with Journal(copy) as torn:
-        rows = [mark.row_id for mark in torn.marks()]
+        rows = [mark.row_id for mark in torn.turn_index()]
         assert rows == list(range(len(rows)))
         assert 0 < len(rows) < 50
         torn.put(replace(RECORD, row_id=len(rows)))

@@ -86,7 +86,7 @@ class Place:
         held: set[int] = set()
         for path in self.folder.glob("*.db"):
             with Journal(path, readonly=True) as journal:
-                for words in journal.words(0, 10**6):
+                for words in journal.texts(0, 10**6):
                     seed = plan.row(words.row_id).seed
                     held.add(stage_seed(seed, "instruct", words.turn))
                     if words.response is not None:
