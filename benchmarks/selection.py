@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import PRESETS, Difficulty, Quality, Selection
-from magpie_hub.selection.select import select
+from magpie_hub.selection.select import Selector
 
 KEPT = 0.3
 SAMPLE = 65_536
@@ -78,9 +78,11 @@ def main() -> None:
     for preset in PRESETS:
         selection = Selection.model_validate({"preset": preset})
         begun = time.perf_counter()
-        selected = select(labelled(rows, sample), selection, int(rows * KEPT))
+        selector = Selector(selection, int(rows * KEPT))
+        for row in labelled(rows, sample):
+            selector.add(row)
+        kept[preset] = len(selector.result().kept)
         seconds[preset] = round(time.perf_counter() - begun, 2)
-        kept[preset] = len(selected.kept)
     result = {
         "rows": rows,
         "seconds_to_make_the_rows": round(making, 2),

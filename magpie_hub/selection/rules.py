@@ -12,42 +12,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Self, get_args
+from typing import ClassVar, get_args
 
 from magpie_hub.judges.labeled_row import LabeledRow
-from magpie_hub.recipe.selection import Difficulty, DifficultyMix, Quality, Selection
+from magpie_hub.recipe.selection import Difficulty, Quality, Selection
+
+UNJUDGED = "lacks a label that the selection asks for"
+"""What the reason "unjudged" says."""
 
 
 class Rule(ABC):
-    """A condition on one labelled row.
+    """A condition on one labelled row, as a recipe's `selection` section sets it.
+
+    Calling it returns None to pass, or the reason: a key of `doc`, or "unjudged." and a judge.
 
     Attributes:
         name: The reason of a row that does not meet it.
-        keys: The keys of the recipe's `selection` section that switch it on.
+        keys: The keys of the section that switch it on.
         doc: Each of its reasons in words, for the card's funnel.
+        column: The column it looks at.
     """
 
     name: ClassVar[str]
     keys: ClassVar[tuple[str, ...]]
     doc: ClassVar[Mapping[str, str]]
+    column: ClassVar[str]
 
-    @classmethod
-    @abstractmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """The rule as a recipe sets it, or None where it is off."""
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
 
     @property
     @abstractmethod
-    def condition(self) -> tuple[str, str]:
-        """The column it looks at and what it asks of it, for the card's table."""
+    def asks(self) -> str:
+        """What it asks of the column, for the card's table."""
 
     @abstractmethod
-    def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None to pass, or the reason: one of `doc`, or "unjudged." and a judge."""
+    def __call__(self, row: LabeledRow) -> str | None: ...
 
 
-@dataclass(frozen=True)
 class NoTrailingColon(Rule):
     """The first instruction does not announce something and then end.
 
@@ -59,54 +61,38 @@ class NoTrailingColon(Rule):
     name = "colon"
     keys = ("drop_colon",)
     doc: ClassVar = {"colon": "the instruction ends with a colon"}
-    condition = ("instruction", "does not end with a colon")
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `drop_colon`."""
-        return cls() if selection.drop_colon else None
+    column = "instruction"
+    asks = "does not end with a colon"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, or "colon"."""
         return self.name if row.instruction_ends_with_colon else None
 
 
-@dataclass(frozen=True)
 class AskedLanguage(Rule):
     """The instruction is in a language that the recipe asks for.
 
     Source: the card of Magpie-Qwen2-Pro-200K-Chinese, which keeps one language. A row in which no
     language was found is in none of those asked for.
-
-    Attributes:
-        codes: ISO 639-1 codes that are kept, as the recipe writes them.
     """
 
     name = "language"
     keys = ("languages",)
     doc: ClassVar = {"language": "in a language that was not asked for"}
-
-    codes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `languages`."""
-        return None if selection.languages is None else cls(selection.languages)
+    column = "language"
 
     @property
-    def condition(self) -> tuple[str, str]:
+    def asks(self) -> str:
         """The codes as written."""
-        return "language", "one of " + ", ".join(self.codes)
+        return "one of " + ", ".join(self.selection.languages or ())
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, "language" or "unjudged.language"."""
-        code = row.labels.get("language")
+        code = row.labels.get(self.column)
         if code is None:
             return "unjudged.language" if "language" in row.failures else self.name
-        return None if code.lower() in map(str.lower, self.codes) else self.name
+        wanted = map(str.lower, self.selection.languages or ())
+        return None if code.lower() in wanted else self.name
 
 
-@dataclass(frozen=True)
 class CalledSafe(Rule):
     """The guard model calls the row safe.
 
@@ -117,45 +103,41 @@ class CalledSafe(Rule):
     name = "safety"
     keys = ("require_safe",)
     doc: ClassVar = {"safety": "not safe, says the guard"}
-    condition = ("safe", "true")
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `require_safe`."""
-        return cls() if selection.require_safe else None
+    column = "safe"
+    asks = "true"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, "safety" or "unjudged.safety"."""
-        safe = row.labels.get("safe")
+        safe = row.labels.get(self.column)
         return "unjudged.safety" if safe is None else None if safe else self.name
 
 
-@dataclass(frozen=True)
 class AtLeast(Rule):
     """A label of the tagger reaches a level.
 
     Levels are compared by their rank, never as texts ("poor" sorts after "good").
-
-    Attributes:
-        kept: The levels that are kept, from the lowest.
     """
 
-    column: ClassVar[str]
     levels: ClassVar[tuple[str, ...]]
 
-    kept: tuple[str, ...]
+    def __init__(self, selection: Selection) -> None:
+        super().__init__(selection)
+        self._kept = self.levels[self.levels.index(self.least(selection)) :]
+
+    @staticmethod
+    @abstractmethod
+    def least(selection: Selection) -> str:
+        """The lowest level that is kept."""
 
     @property
-    def condition(self) -> tuple[str, str]:
+    def asks(self) -> str:
         """The lowest level."""
-        return self.column, f"at least {self.kept[0]}"
+        return f"at least {self._kept[0]}"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, the rule's name or "unjudged.tags"."""
         level = row.labels.get(self.column)
         if level is None:
             return "unjudged.tags"
-        return None if level in self.kept else self.name
+        return None if level in self._kept else self.name
 
 
 class MinQuality(AtLeast):
@@ -167,21 +149,16 @@ class MinQuality(AtLeast):
     column = "input_quality"
     levels = get_args(Quality)
 
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `min_quality`."""
-        least = selection.min_quality
-        return None if least is None else cls(cls.levels[cls.levels.index(least) :])
+    @staticmethod
+    def least(selection: Selection) -> str:
+        """`min_quality`."""
+        return selection.min_quality or MinQuality.levels[0]
 
 
-@dataclass(frozen=True)
 class MinDifficulty(AtLeast):
     """Source: column "difficulty" of Table 5 of arXiv 2406.08464v2.
 
     Under a mix of "easy" and harder rows (its "Filter6") what is below "easy" is in neither part.
-
-    Attributes:
-        mix: The shares of the parts, which `select` fills.
     """
 
     name = "difficulty"
@@ -190,24 +167,18 @@ class MinDifficulty(AtLeast):
     column = "difficulty"
     levels = get_args(Difficulty)
 
-    mix: DifficultyMix | None = None
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `min_difficulty`, and from "easy" with `difficulty_mix`."""
-        mix = selection.difficulty_mix
-        least = "easy" if mix else selection.min_difficulty
-        return None if least is None else cls(cls.levels[cls.levels.index(least) :], mix)
+    @staticmethod
+    def least(selection: Selection) -> str:
+        """`min_difficulty`, or "easy" under a mix."""
+        return selection.min_difficulty or "easy"
 
     @property
-    def condition(self) -> tuple[str, str]:
-        """The lowest level, or the shares."""
-        if self.mix is None:
-            return super().condition
-        return self.column, f"{self.mix.easy:.0%} easy, {self.mix.harder:.0%} harder than easy"
+    def asks(self) -> str:
+        """The lowest level, or the shares of the mix."""
+        mix = self.selection.difficulty_mix
+        return f"{mix.easy:.0%} easy, {mix.harder:.0%} harder than easy" if mix else super().asks
 
 
-@dataclass(frozen=True)
 class FirstOfNearDuplicates(Rule):
     """Of instructions that say nearly the same, the row is the first.
 
@@ -223,15 +194,10 @@ class FirstOfNearDuplicates(Rule):
         "near_duplicate": "nearly the same as an earlier row",
         "published": "nearly the same as a row already published",
     }
-    condition = ("min_similar_uuid", "none, or the row itself")
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `drop_near_duplicates`."""
-        return cls() if selection.drop_near_duplicates else None
+    column = "min_similar_uuid"
+    asks = "none, or the row itself"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, "near_duplicate", "published" or "unjudged.neighbors"."""
         if "neighbors" in row.failures:
             return "unjudged.neighbors"
         if row.published is not None:
@@ -239,80 +205,55 @@ class FirstOfNearDuplicates(Rule):
         return None if row.leader is None or row.leader == row.row_id else self.name
 
 
-@dataclass(frozen=True)
 class MinReward(Rule):
-    """The reward model's score of the response is high enough.
+    """The reward model's score of the response is high enough; NaN is too low.
 
     Source: column "reward" of Table 5 of arXiv 2406.08464v2 asks for more than tau1; the card of
-    Magpie-Pro-300K-Filtered for no less than its threshold. Hence the two ways to say it.
-
-    Attributes:
-        threshold: In the reward model's raw units.
-        inclusive: Whether a reward equal to it is enough.
+    Magpie-Pro-300K-Filtered for no less than its threshold. Hence the two keys.
     """
 
     name = "reward"
     keys = ("reward_above", "reward_at_least")
     doc: ClassVar = {"reward": "reward too low"}
-
-    threshold: float
-    inclusive: bool = False
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `reward_above` or `reward_at_least`."""
-        if selection.reward_at_least is not None:
-            return cls(selection.reward_at_least, inclusive=True)
-        return None if selection.reward_above is None else cls(selection.reward_above)
+    column = "instruct_reward"
 
     @property
-    def condition(self) -> tuple[str, str]:
-        """The threshold."""
-        return "instruct_reward", f"{'at least' if self.inclusive else 'above'} {self.threshold:g}"
+    def asks(self) -> str:
+        """The threshold, in the reward model's raw units."""
+        least = self.selection.reward_at_least
+        return f"above {self.selection.reward_above:g}" if least is None else f"at least {least:g}"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, "reward" or "unjudged.reward"; a reward that is NaN is too low."""
-        reward = row.labels.get("instruct_reward")
+        reward = row.labels.get(self.column)
         if reward is None:
             return "unjudged.reward"
-        enough = reward >= self.threshold if self.inclusive else reward > self.threshold
+        least, above = self.selection.reward_at_least, self.selection.reward_above
+        enough = reward >= least if least is not None else reward > above
         return None if enough else self.name
 
 
-@dataclass(frozen=True)
 class MinRewardDifference(Rule):
     """The response is rewarded more than the base model's answer, by more than a margin.
 
     Source: column "reward difference" of Table 5 of arXiv 2406.08464v2, above tau2.
-
-    Attributes:
-        threshold: In the reward model's raw units.
     """
 
     name = "reward_difference"
     keys = ("reward_difference_above",)
     doc: ClassVar = {"reward_difference": "not enough better than the base model's answer"}
-
-    threshold: float
-
-    @classmethod
-    def of(cls, selection: Selection) -> Self | None:
-        """On with `reward_difference_above`."""
-        threshold = selection.reward_difference_above
-        return None if threshold is None else cls(threshold)
+    column = "reward_difference"
 
     @property
-    def condition(self) -> tuple[str, str]:
-        """The threshold."""
-        return "reward_difference", f"above {self.threshold:g}"
+    def asks(self) -> str:
+        """The margin, in the reward model's raw units."""
+        return f"above {self.selection.reward_difference_above:g}"
 
     def __call__(self, row: LabeledRow) -> str | None:
-        """Returns None, "reward_difference", "unjudged.reward" or "unjudged.base"."""
-        difference = row.labels.get("reward_difference")
+        difference = row.labels.get(self.column)
         if difference is None:
             scored = row.labels.get("instruct_reward") is not None
             return "unjudged.base" if scored else "unjudged.reward"
-        return None if difference > self.threshold else self.name
+        return None if difference > self.selection.reward_difference_above else self.name
 
 
 RULES: tuple[type[Rule], ...] = (
@@ -327,13 +268,10 @@ RULES: tuple[type[Rule], ...] = (
 )
 """Every rule, in the order in which they are asked: kinds first, degrees in Table 5's order."""
 
-UNJUDGED = "lacks a label that the selection asks for"
-"""What the reason "unjudged" says."""
-
 
 def build_rules(selection: Selection) -> tuple[Rule, ...]:
     """The rules that a recipe's `selection` section switches on, in the order of `RULES`."""
-    return tuple(rule for cls in RULES if (rule := cls.of(selection)) is not None)
+    return tuple(rule(selection) for rule in RULES if any(map(selection.is_on, rule.keys)))
 
 
 def first_reason(rules: tuple[Rule, ...], row: LabeledRow) -> str | None:
@@ -353,6 +291,6 @@ def first_reason(rules: tuple[Rule, ...], row: LabeledRow) -> str | None:
 
 def conditions(selection: Selection) -> list[tuple[str, str]]:
     """What a selection asks for: column and condition, in the order of the section's keys."""
-    order = [key for key in Selection.model_fields if selection.is_on(key)]
     rules = build_rules(selection)
-    return [rule.condition for key in order for rule in rules if key in rule.keys]
+    on = filter(selection.is_on, Selection.model_fields)
+    return [(rule.column, rule.asks) for key in on for rule in rules if key in rule.keys]

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
@@ -32,19 +30,6 @@ class Selected:
 
     kept: array[int]
     rejected: Mapping[str, array[int]]
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Rejected rows by reason."""
-        return Counter({reason: len(row_ids) for reason, row_ids in self.rejected.items()})
-
-    def reason(self, row_id: int) -> str | None:
-        """Why a row is rejected; None if it is kept."""
-        for reason, row_ids in self.rejected.items():
-            place = bisect_left(row_ids, row_id)
-            if place < len(row_ids) and row_ids[place] == row_id:
-                return reason
-        return None
 
 
 LEFT_OUT = {
@@ -204,17 +189,3 @@ class Selector:
         if left:
             rejected[self._top.reason] = left
         return Selected(kept, rejected)
-
-
-def select(rows: Iterable[LabeledRow], selection: Selection, wanted: int | None = None) -> Selected:
-    """Selects from all of the rows.
-
-    Args:
-        rows: In any order, each row id once.
-        selection: The recipe's section.
-        wanted: Rows to keep; None keeps all that pass, or all that the mix allows.
-    """
-    selector = Selector(selection, wanted)
-    for row in rows:
-        selector.add(row)
-    return selector.result()

@@ -9,7 +9,7 @@ import pytest
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import PRESETS, Selection
 from magpie_hub.selection.rules import build_rules, first_reason
-from magpie_hub.selection.select import select
+from tests.selection.selecting import reasons, select
 
 COLUMNS = (
     *("air-filter", "pro-filter", "pro-filter2", "pro-filter3", "pro-filter4"),
@@ -90,7 +90,8 @@ def test_all_that_pass_are_kept_when_no_number_is_wanted(name: str) -> None:
     column = COLUMNS.index(name)
     selected = select(ROWS, preset(name))
     assert list(selected.kept) == [n for n, line in enumerate(TABLE) if line[-1][column] == "."]
-    assert all(selected.reason(n) == LETTERS[line[-1][column]] for n, line in enumerate(TABLE))
+    found = reasons(selected)
+    assert all(found.get(n) == LETTERS[line[-1][column]] for n, line in enumerate(TABLE))
 
 
 def test_the_longest_are_kept_and_the_lower_row_of_equals() -> None:
