@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, Sampling
@@ -39,32 +39,20 @@ The words of prompt and reply need no version."""
 
 Mode = Literal["compact", "explained"]
 
-DIFFICULTIES = dict(
-    zip(
-        get_args(Difficulty),
-        (
-            "anybody could answer at once",
-            "everyday knowledge and a moment's thought",
-            "some knowledge of a field, or a few steps of thought",
-            "solid knowledge of a field, or many steps that depend on each other",
-            "an expert's knowledge and long, careful work",
-        ),
-        strict=True,
-    )
-)
-QUALITIES = dict(
-    zip(
-        get_args(Quality),
-        (
-            "cannot be understood, or is no message at all",
-            "vague or confused; what is wanted has to be guessed",
-            "understandable, with important details missing",
-            "clear, with the details that matter",
-            "clear, specific and well put; nothing has to be guessed",
-        ),
-        strict=True,
-    )
-)
+DIFFICULTIES: dict[Difficulty, str] = {
+    "very easy": "anybody could answer at once",
+    "easy": "everyday knowledge and a moment's thought",
+    "medium": "some knowledge of a field, or a few steps of thought",
+    "hard": "solid knowledge of a field, or many steps that depend on each other",
+    "very hard": "an expert's knowledge and long, careful work",
+}
+QUALITIES: dict[Quality, str] = {
+    "very poor": "cannot be understood, or is no message at all",
+    "poor": "vague or confused; what is wanted has to be guessed",
+    "average": "understandable, with important details missing",
+    "good": "clear, with the details that matter",
+    "excellent": "clear, specific and well put; nothing has to be guessed",
+}
 CATEGORIES = {
     "Information seeking": "facts or explanations",
     "Reasoning": "logical thinking, puzzles, conclusions",
@@ -209,7 +197,7 @@ def quality_threshold(recipe: Recipe, generator: ModelSource) -> QualityThreshol
     tags, least = recipe.judges.tags, recipe.selection.min_quality
     if tags is None or not tags.before_responding or least is None:
         return None
-    levels = get_args(Quality)
+    levels = tuple(QUALITIES)
     judge = tag_settings(generator.name, generator.revision, tags.mode)
     return QualityThreshold(frozenset(levels[levels.index(least) :]), fingerprint(judge))
 
@@ -334,7 +322,7 @@ def reply_pattern(mode: Mode, *, named: bool = False) -> str:
     )
 
 
-def _any(names: dict[str, str]) -> str:
+def _any(names: Iterable[str]) -> str:
     return "|".join(names)
 
 

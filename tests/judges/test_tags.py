@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,7 @@ from magpie_hub.judges.tags import (
     reply_pattern,
 )
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.selection import Difficulty, Quality
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, Script, ScriptedEngine, run, tokenizer_of
 from tests.tiny import write_tiny_model
@@ -142,7 +143,9 @@ def test_every_label_can_be_said_and_no_other() -> None:
             for category in CATEGORIES:
                 reply = f"{difficulty}; {quality}; {category}"
                 assert re.fullmatch(reply_pattern("compact"), reply)
-    assert (len(DIFFICULTIES), len(QUALITIES), len(CATEGORIES)) == (5, 5, 12)
+    assert tuple(DIFFICULTIES) == get_args(Difficulty), "from the lowest"
+    assert tuple(QUALITIES) == get_args(Quality)
+    assert len(CATEGORIES) == 12
     assert not re.fullmatch(reply_pattern("compact"), "hard; superb; Math")
 
 
