@@ -15,10 +15,7 @@ from typing import get_args
 import pyarrow.parquet as pq
 import pytest
 
-from magpie_hub.errors import ModelError, RecipeError
 from magpie_hub.judges import tags
-from magpie_hub.pipeline.loop import complete
-from magpie_hub.pipeline.run import Run, open_recipe
 from magpie_hub.recipe.selection import Difficulty, Quality
 from tests.judges.runs import EMBEDDER, build, edit
 
@@ -128,19 +125,6 @@ def test_rewards_and_neighbours_are_published(
     old = {row["instruction"] for row in built["rows"]}
     assert not old & {row["instruction"] for row in fresh["rows"]}
     assert fresh["funnel"].rejected["selection.published"] >= len(built["rows"])
-
-
-def test_what_cannot_be_judged_is_refused_before_anything_is_written(
-    recipe: Path, tmp_path: Path
-) -> None:
-    edit(recipe, judges={"language": True}, selection={"min_quality": "good"})
-    with pytest.raises(RecipeError, match="labels of judges that are off: judges.tags"):
-        open_recipe(recipe)
-    edit(recipe, judges={"reward": {"model": "./no-such-model"}}, selection={})
-    run = Run.open(open_recipe(recipe))
-    with pytest.raises(ModelError, match="no-such-model"):
-        complete(run, say=print)
-    assert not run.folder.exists()
 
 
 def test_a_run_killed_while_it_labels_goes_on_from_there(recipe: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -323,33 +323,31 @@ def test_what_determines_the_labels_is_said_and_pinned(model: Path) -> None:
     assert judge_of("nobody/nothing", revision="abc").settings()["revision"] == "abc"
 
 
-def test_a_model_with_two_scores_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="gives 2 scores a row; .* one score a row is needed"):
-        judge_of(write_reward_model(tmp_path, labels=2)).check()
+def no_answer(folder: Path) -> Path:
+    (write_reward_model(folder) / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
+    return folder
 
 
-def test_a_model_that_writes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="LlamaForCausalLM.*one score a row is needed"):
-        judge_of(write_tiny_model(tmp_path)).check()
-
-
-def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no chat template"):
-        judge_of(drop_template(write_reward_model(tmp_path))).check()
-
-
-def test_a_template_that_leaves_the_answer_out_is_refused(tmp_path: Path) -> None:
-    write_reward_model(tmp_path)
-    (tmp_path / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    with pytest.raises(ModelError, match="leaves the answer out"):
-        judge_of(tmp_path).check()
-
-
-def test_a_missing_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nowhere"):
-        judge_of(tmp_path / "nowhere").check()
-    with pytest.raises(ModelError, match="nobody/nothing"):
-        judge_of("nobody/nothing").check()
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (
+            lambda folder: write_reward_model(folder, labels=2),
+            "gives 2 scores a row; .* one score a row is needed",
+        ),
+        (write_tiny_model, "LlamaForCausalLM.*one score a row is needed"),
+        (lambda folder: drop_template(write_reward_model(folder)), "no chat template"),
+        (no_answer, "leaves the answer out"),
+        (lambda folder: folder / "nowhere", "nowhere"),
+        (lambda folder: "nobody/nothing", "nobody/nothing"),
+    ],
+    ids=["two scores", "it writes", "no template", "no answer", "no folder", "not on the Hub"],
+)
+def test_a_model_that_cannot_judge_is_refused(
+    tmp_path: Path, write: Callable[[Path], Path | str], why: str
+) -> None:
+    with pytest.raises(ModelError, match=why):
+        judge_of(write(tmp_path)).check()
 
 
 def test_a_model_too_large_for_this_machine_is_refused(

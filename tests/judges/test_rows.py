@@ -19,7 +19,7 @@ from magpie_hub.store.journal import TurnRecord
 from magpie_hub.store.labels import Label
 from magpie_hub.store.rows import digest
 from tests.judges.runs import EMBEDDER, build, edit
-from tests.judges.tiny_judges import drop_template, write_guard_model, write_reward_model
+from tests.judges.tiny_judges import drop_template, write_guard_model
 from tests.tiny import write_tiny_model
 
 pytestmark = pytest.mark.engine
@@ -180,17 +180,6 @@ def test_a_judge_without_its_model_is_refused_before_anything_is_written(
     with pytest.raises(ModelError, match="no-such-model") as caught:
         complete(run, say=print)
     assert "\n" not in str(caught.value)
-    assert not run.folder.exists()
-
-
-def test_a_reward_model_of_two_heads_is_refused_before_anything_is_written(
-    recipe: Path, tmp_path: Path
-) -> None:
-    two = write_reward_model(tmp_path / "two", labels=2)
-    edit(recipe, judges={"reward": {"model": str(two)}})
-    run = Run.open(open_recipe(recipe))
-    with pytest.raises(ModelError, match="gives 2 scores a row"):
-        complete(run, say=print)
     assert not run.folder.exists()
 
 

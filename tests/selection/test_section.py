@@ -123,3 +123,11 @@ def test_what_is_refused_and_how(text: str, line: str) -> None:
 )
 def test_a_selection_knows_the_judges_that_it_needs(text: str, judges: set[str]) -> None:
     assert section(text).needs() == judges
+
+
+def test_a_selection_without_its_judges_is_refused() -> None:
+    text = "{name: a, description: b, model: c/d, judges: {reward: {}}, selection: {preset: %s}}"
+    with pytest.raises(
+        RecipeError, match=r"off: judges\.neighbors, judges\.reward\.base, judges\.t"
+    ):
+        parse_recipe(text % "air-filter", "f")
