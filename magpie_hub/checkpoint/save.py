@@ -18,12 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from magpie_hub.checkpoint import delta as news
-from magpie_hub.checkpoint import merge, segment
-from magpie_hub.checkpoint.files import files_in, holds_labels, open_file
+from magpie_hub.checkpoint import delta, segment
 from magpie_hub.checkpoint.filesystem import NEW, Filesystem
 from magpie_hub.errors import JournalError, one_line
-from magpie_hub.store.journal import FIRST, writer_lock
+from magpie_hub.store.journal import FIRST, Journal, writer_lock
+from magpie_hub.store.labels import Labels
 from magpie_hub.store.sqlite import Database
 
 ROWS = 5000
@@ -105,13 +104,13 @@ class Checkpoint:
     def _look(self) -> tuple[list[str], dict[str, Meta]]:
         """Notes what is new; returns the files and their facts."""
         with self._guard("no checkpoint can be made"):
-            files = files_in(self._folder)
+            files = segment.files_in(self._folder)
             self._db.execute("DELETE FROM fresh")
             metas = {}
             # What rests on a turn is looked for before turns are, so that its turn is saved too.
             for file in reversed(files):
                 with self._attached(file):
-                    metas[file] = news.find_fresh(self._db, file, self._first_row)
+                    metas[file] = delta.find_fresh(self._db, file, self._first_row)
             return files, metas
 
     def _pack(self, files: list[str], metas: dict[str, Meta]) -> _Made | None:
@@ -120,7 +119,7 @@ class Checkpoint:
         with self._guard("no checkpoint can be made"), _scratch() as scratch:
             self._db.execute("DELETE FROM taken")
             for file in files:
-                of_file = news.take(self._db, file, ROWS - taken)
+                of_file = delta.take(self._db, file, ROWS - taken)
                 # A file without rows of this tick is not kept, so neither are its facts.
                 if of_file or metas[file] != self._meta.get(file, metas[file]):
                     told[file] = metas[file]
@@ -132,8 +131,8 @@ class Checkpoint:
                 segment.lay_out(self._db, self._about)
                 for file, meta in told.items():
                     with self._attached(file):
-                        copied += news.copy_rows(self._db, file)
-                    news.copy_meta(self._db, file, meta)
+                        copied += delta.copy_rows(self._db, file)
+                    delta.copy_meta(self._db, file, meta)
             return _Made(segment.pack(path), copied, copied < taken, told)
 
     def restore(self, place: Filesystem, say: Callable[[str], None]) -> int:
@@ -164,13 +163,13 @@ class Checkpoint:
 
             def open_once(file: str) -> Database:
                 if file not in here:
-                    here[file] = stack.enter_context(open_file(self._folder, file))
+                    here[file] = stack.enter_context(_open_file(self._folder, file))
                 return here[file]
 
             open_once(FIRST)
             for name in names:
                 found |= self._merge(place, f"{self._path}/{name}", open_once, scratch)
-            found |= self._merge_files(filter(holds_labels, here), scratch / LABELS)
+            found |= self._merge_files(filter(segment.holds_labels, here), scratch / LABELS)
             for file, meta in self._meta.items():
                 for key, value in meta.items():
                     if here[file].meta(key) is None:
@@ -207,12 +206,12 @@ class Checkpoint:
         except (ValueError, sqlite3.DatabaseError) as error:
             raise _refusal(shown, str(error)) from None
         try:
-            found = self._merge_files(itertools.filterfalse(holds_labels, files), unpacked)
+            found = self._merge_files(itertools.filterfalse(segment.holds_labels, files), unpacked)
             with (
                 segment.attached(self._db, "ro", segment=unpacked),
                 segment.attached(self._db, "rwc", stash=scratch / LABELS),
             ):
-                merge.put_by_labels(self._db)
+                delta.stash_labels(self._db)
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{shown}: cannot be merged into {self._folder}: {error}") from error
         self._meta |= metas
@@ -227,7 +226,7 @@ class Checkpoint:
                 self._attached(file, "rw"),
                 segment.transaction(self._db),
             ):
-                found |= merge.merge(self._db, file, self._first_row)
+                found |= delta.merge(self._db, file, self._first_row)
         return found
 
     def _attached(self, file: str, mode: str = "ro") -> contextlib.AbstractContextManager[None]:
@@ -242,6 +241,16 @@ class Checkpoint:
             yield
         except (sqlite3.DatabaseError, OSError) as error:
             raise JournalError(f"{self._folder}: {what}: {error}") from error
+
+
+def _open_file(folder: Path, name: str) -> Database:
+    """Opens a file for writing; made if missing.
+
+    Raises:
+        OutputError: It cannot be made.
+        JournalError: It has another layout, or is damaged.
+    """
+    return (Labels if segment.holds_labels(name) else Journal)(folder / name)
 
 
 @contextmanager

@@ -17,13 +17,13 @@ import contextlib
 import gzip
 import hashlib
 import json
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from magpie_hub.checkpoint.files import holds_labels, in_order, is_kept
 from magpie_hub.store.journal import FIRST
 
 FORMAT = "2"
@@ -34,6 +34,10 @@ LEVEL = 3
 
 LARGEST = 2**30
 """Bytes that a segment unpacks to at most; one of 5,000 long rows has a fifth of that."""
+
+_FILE = re.compile(r"first\.db|later-[\w-]+\.db|labels/\w[\w.-]*\.db", re.ASCII)
+"""Names of a journal's files, as paths in its folder. Embeddings, locks and partial files are not
+kept."""
 
 _TEXT, _TEXT_OR_NULL = ("text",), ("text", "null")
 _NUMBER, _BYTES = ("integer",), ("blob",)
@@ -80,6 +84,30 @@ CREATE TABLE segment.sessions (
 CREATE TABLE segment.labels (file TEXT, basis BLOB, row_id INTEGER, failure TEXT, label TEXT);
 COMMIT;
 """
+
+
+def files_in(folder: Path) -> list[str]:
+    """Names of the files that are there; none while there are no first turns."""
+    if not (folder / FIRST).exists():
+        return []
+    found = [*folder.glob("*.db"), *folder.glob("labels/*.db")]
+    names = (path.relative_to(folder).as_posix() for path in found)
+    return in_order(name for name in names if is_kept(name))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorts names so that what rests on another file comes after it."""
+    return sorted(names, key=lambda name: (holds_labels(name), name != FIRST, name))
+
+
+def is_kept(name: str) -> bool:
+    """Whether this is a name of such a file; one that leads out of the folder is not."""
+    return _FILE.fullmatch(name) is not None
+
+
+def holds_labels(name: str) -> bool:
+    """Whether the file holds labels, and not turns."""
+    return name.startswith("labels/")
 
 
 def connect() -> sqlite3.Connection:

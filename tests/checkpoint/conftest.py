@@ -24,11 +24,19 @@ def empty() -> None:
         kind.pseudo_dirs[:] = [""]
 
 
-@pytest.fixture(params=["folder", "file", "memory", "faulty", "faulty-store"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A place of each kind."""
+KINDS = ("folder", "file", "memory", "faulty", "faulty-store")
+
+
+def url_of(kind: str, tmp_path: Path) -> str:
+    """A place of a kind."""
     made: dict[str, Callable[[], str]] = {
         "folder": lambda: str(tmp_path / "st ate#1"),
         "file": lambda: (tmp_path / "state").as_uri(),
     }
-    return made.get(request.param, lambda: f"{request.param}://bucket/path")()
+    return made.get(kind, lambda: f"{kind}://bucket/path")()
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place of each kind."""
+    return url_of(request.param, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from magpie_hub.checkpoint.files import files_in
+from magpie_hub.checkpoint.segment import files_in
 from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import UserError
 from magpie_hub.pipeline.loop import complete
