@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -137,43 +136,48 @@ def test_a_read_only_token_and_none_send_nothing(ticker: Ticker, hub_peer: HubPe
     assert hub_peer.repo(REPO).head == head
 
 
-def command(recipe: Path, *more: str) -> list[str]:
-    return [
-        *(sys.executable, "-m", "magpie_hub", "regenerate", "--variant", str(recipe)),
-        *("--grow", "60", "--tick", "a", "--push", "--max-num-seqs", "2", *more),
-    ]
+def start(peer: HubPeer, recipe: Path, *more: str, home: Path) -> subprocess.Popen[bytes]:
+    """A tick of 24 rows, two at a time, in a process of its own."""
+    tick = ("--variant", str(recipe), "--grow", "24", "--tick", "a", "--push")
+    return subprocess.Popen(
+        [sys.executable, "-m", "magpie_hub", "regenerate", *tick, "--max-num-seqs", "2", *more],
+        cwd=recipe.parent,
+        env={**peer.environment(home=recipe.parent / "hf"), "MAGPIE_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
-def test_a_tick_killed_at_any_moment_is_finished_by_the_same_command(
+def journal_bytes(home: Path) -> int:
+    """Bytes of a machine's journals: more once a row is written."""
+    return sum(path.stat().st_size for path in home.rglob("first.db*"))
+
+
+def test_a_tick_killed_at_any_moment_is_finished_by_the_same_tick(
     ticker: Ticker, hub_peer: HubPeer, recipe: Path, tmp_path: Path
 ) -> None:
-    environment = {**hub_peer.environment(home=tmp_path / "hf"), **_home(tmp_path / "home")}
-    kills = 0
-    for wait in (4.0, 6.0, 7.0, 8.0, 9.0):
-        process = subprocess.Popen(
-            command(recipe),
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(wait)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.wait()
+    """Killed before it has asked, while it generates, and before, in and after the commit."""
+    home = tmp_path / "home"
+
+    def killed(when: str) -> None:
+        process = start(hub_peer, recipe, home=home)
+        if when == "generating":
+            begun = journal_bytes(home)
+            while process.poll() is None and journal_bytes(home) == begun:
+                time.sleep(0.02)
+            process.kill()
+        else:
+            hub_peer.before(when, process.kill)
+        assert process.wait() == -signal.SIGKILL, f"it was not killed at {when}"
         assert whole(hub_peer), "the old release or the new one"
-    done = subprocess.run(
-        [*command(recipe), "--json"],
-        cwd=tmp_path,
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
-    assert kills
-    assert json.loads(done.stdout)["rows"] == ROWS + 60
-    assert ticks(hub_peer) == [None, "a"]
-    assert whole(hub_peer)
+
+    for when in ("repo_info", "generating", "preupload", "commit", "tag"):
+        killed(when)
+        is_published = when in ("commit", "tag")
+        assert ticks(hub_peer) == ([None, "a"] if is_published else [None]), when
+    done = ticker("a", grow=24)
+    assert (done.state, done.rows) == ("unchanged", ROWS + 24)
+    assert hub_peer.repo(REPO).tags[done.tag] == hub_peer.repo(REPO).head
 
 
 def test_a_tick_killed_on_one_machine_is_finished_on_another(
@@ -188,29 +192,17 @@ def test_a_tick_killed_on_one_machine_is_finished_on_another(
     lease = CheckpointStore.lease
     monkeypatch.setattr(CheckpointStore, "lease", lambda self, say: lease(self, say, ttl=2.0))
     state = (tmp_path / "state").as_uri()
-    environment = hub_peer.environment(home=tmp_path / "hf")
-    data = recipe.read_text() + "regenerate: {checkpoint_seconds: 1}\n"
-    recipe.write_text(data)
-    process = subprocess.Popen(
-        command(recipe, "--state", state),
-        cwd=tmp_path,
-        env={**environment, **_home(tmp_path / "home")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    recipe.write_text(recipe.read_text() + "regenerate: {checkpoint_seconds: 1}\n")
+    process = start(hub_peer, recipe, "--state", state, home=tmp_path / "home")
     while process.poll() is None and not list((tmp_path / "state").rglob("*.segment")):
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert ticks(hub_peer) == [None]
     elsewhere()
-    done = ticker("a", grow=60, state=state)
+    done = ticker("a", grow=24, state=state)
     assert done.state == "published"
     assert [line for line in ticker.said if "were made elsewhere" in line]
     assert ticks(hub_peer) == [None, "a"]
     assert whole(hub_peer)
     assert not list((tmp_path / "state").rglob("*.segment")), "what is published is kept no more"
-
-
-def _home(path: Path) -> dict[str, str]:
-    return {"MAGPIE_HOME": str(path)}
