@@ -1,7 +1,6 @@
 """What a push sends: unchanged data, and data with rows inserted, beside a plain rewrite.
 
     .venv/bin/python benchmarks/push.py [--megabytes 200]
-    .venv/bin/python benchmarks/push.py --upload-megabytes [200] [--shards 8]   # see `upload.py`
 
 Real text (the Python sources and documentation of the installed packages, cut into rows) goes to a
 stand-in for the Hub on loopback by the Hub's own client over Xet, which sends the chunks that the
@@ -24,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.upload import compare
 
 ROW_CHARS = 2_000
 INSERTED = 0.01
@@ -65,23 +62,11 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=200, help="text before compression")
-    parser.add_argument(
-        "--upload-megabytes",
-        type=int,
-        nargs="?",
-        const=200,
-        help="time a push of so much beside the client's own upload, and nothing else",
-    )
-    parser.add_argument("--shards", type=int, default=8, help="the shards of that")
-    parser.add_argument("--repeats", type=int, default=3, help="uploads of each kind")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["HF_HOME"] = f"{scratch}/hf"
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-        if chosen.upload_megabytes:
-            found = compare(Path(scratch), chosen.upload_megabytes, chosen.shards, chosen.repeats)
-        else:
-            found = measure(Path(scratch), chosen.megabytes * 10**6 // ROW_CHARS)
+        found = measure(Path(scratch), chosen.megabytes * 10**6 // ROW_CHARS)
         print(json.dumps(found))
 
 

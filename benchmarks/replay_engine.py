@@ -16,7 +16,7 @@ import asyncio
 import heapq
 import selectors
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,7 +49,6 @@ class ReplayEngine:
 
     Args:
         slots: Sequences that run at once.
-        told: Slots that it says it has, for whoever keeps rows in flight by them; None for `slots`.
         delay: Steps that pass between a request's end and the moment when its caller hears of it.
             A real engine takes the next step meanwhile; 0 is an engine that waits for its callers.
 
@@ -59,8 +58,8 @@ class ReplayEngine:
         now: The clock, in steps.
     """
 
-    def __init__(self, slots: int, *, told: int | None = None, delay: int = 0) -> None:
-        self.info = EngineInfo("replay", "1", "none", "none", told or slots, 2**31)
+    def __init__(self, slots: int, *, delay: int = 0) -> None:
+        self.info = EngineInfo("replay", "1", "none", "none", slots, 2**31)
         self.stats = EngineStats(steps=0, busy_slot_steps=0, running=0)
         self.now = 0
         self._slots, self._delay = slots, delay
@@ -73,7 +72,6 @@ class ReplayEngine:
     async def generate(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         """Waits for its turn and decodes."""
         request = _Request(sampling, asyncio.get_running_loop().create_future())
-        self.stats.prompt_tokens += len(prompt)
         self._waiting.append(request)
         try:
             return await request.future
@@ -82,6 +80,13 @@ class ReplayEngine:
                 request.running = False
                 self._running -= 1
             raise
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request runs or waits, or an answer is on its way."""
+        return bool(self._running or self._answers) or any(
+            not request.future.done() for request in self._waiting
+        )
 
     def advance(self) -> None:
         """Goes on to the next moment at which a request ends or a caller hears of it.
@@ -136,26 +141,43 @@ class ReplayEngine:
         """Has nothing to close."""
 
 
-class _Clock(selectors.SelectSelector):
+STEP_SECONDS = 0.02
+"""What a step takes by the loop's clock, for who waits for time: 600 sequences on an H100."""
+
+
+class _Selector(selectors.SelectSelector):
     """Waits for nothing in the world: where a loop would wait, virtual time goes on."""
 
-    def __init__(self, advance: Callable[[], None]) -> None:
+    def __init__(self, engine: ReplayEngine) -> None:
         super().__init__()
-        self._advance = advance
+        self._engine = engine
+        self.idle = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout > 0:
-            self._advance()
+        if timeout is None or (timeout > 0 and self._engine.has_work):
+            self._engine.advance()
+        elif timeout > 0:
+            self.idle += timeout
         return []
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose clock is the engine's."""
+
+    def __init__(self, engine: ReplayEngine) -> None:
+        self._engine, self._waits = engine, _Selector(engine)
+        super().__init__(self._waits)
+
+    def time(self) -> float:
+        return self._engine.now * STEP_SECONDS + self._waits.idle
 
 
 def replay(engine: ReplayEngine, work: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine to its end in the engine's virtual time.
 
     Args:
-        engine: The only thing that the coroutine may wait for, besides itself.
+        engine: The only thing that the coroutine may wait for, besides itself and the clock.
         work: The coroutine.
     """
-    loop = asyncio.SelectorEventLoop(_Clock(engine.advance))
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with asyncio.Runner(loop_factory=lambda: _Loop(engine)) as runner:
         return runner.run(work)

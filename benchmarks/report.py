@@ -30,13 +30,10 @@ from benchmarks import (
     overhead,
     peers,
     push,
-    regenerate,
     release,
     replay,
-    selection,
     startup,
     tags,
-    upload,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -62,16 +59,10 @@ PARTS = {
     "peers": Part(("peers.py",), peers.section),
     "replay": Part(("replay.py",), replay.section),
     "tags": Part(("tags.py",), tags.section),
-    "selection": Part(("selection.py",), selection.section),
     "neighbors": Part(("neighbors.py",), neighbors.section),
     "release": Part(("release.py",), release.section),
     "push": Part(("push.py", "--megabytes", "60"), push.section),
-    "upload": Part(
-        ("push.py", "--upload-megabytes", "2000", "--shards", "40", "--repeats", "2"),
-        upload.section,
-    ),
     "load": Part(("load.py",), load.section),
-    "regenerate": Part(("regenerate.py",), regenerate.section),
     "overhead": Part(("overhead.py",), overhead.section),
     "journal": Part(("journal.py",), journal.section),
     "startup": Part(("startup.py",), startup.section),

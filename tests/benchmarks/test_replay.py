@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import replay_shapes as shapes
-from benchmarks.replay import measure, section
+from benchmarks import replay as shapes
+from benchmarks.replay import Recording, Rows, measure, section
 from benchmarks.replay_engine import ReplayEngine, replay
-from benchmarks.replay_rows import TEMPLATE, Recording, Rows
 from magpie_hub.engines.base import Engine, EngineStats, Sampling
 from magpie_hub.errors import UserError
 
@@ -172,10 +171,9 @@ def test_every_shape_decodes_the_same_rows_and_none_beats_the_bound(
     least = shapes.bound(rows, slots)
     for shape in (shapes.at_once, shapes.staged, shapes.official, shapes.distilabel):
         cost = shape(rows, slots)
-        assert (cost.busy, cost.prompt_tokens) == (tokens, rows.prompt_tokens)
+        assert cost.busy == tokens
         assert cost.steps >= least.steps
     assert mine.steps >= least.steps
-    assert mine.prompt_tokens >= rows.prompt_tokens
     assert shapes.staged(rows, slots).steps >= rows.steps.max(axis=0).sum()
 
 
@@ -198,20 +196,9 @@ def test_drained_calls_take_what_the_engine_takes_for_them(
     assert shapes.calls(np.array(lengths), batch, slots).sum() == engine.stats.steps
 
 
-def test_two_steps_hand_batches_on() -> None:
-    # Instructions of 5, 9 and 2 steps, responses of 7, 3 and 1: 5+7 | 14+3 | 17+1.
-    rows = Rows.recorded(recording([[5, 6], [9, 2], [2, 12]]))
-    assert rows.steps.tolist() == [[6, 7], [9, 3], [3, 12]]
-    assert shapes.two_steps(rows, 2, batch=1).steps == 30
-    with pytest.raises(ValueError, match="one turn"):
-        shapes.two_steps(Rows.recorded(recording([[1] * 6], 3)), 200)
-
-
 def test_only_the_longest_requests_of_a_side_end_without_a_stop_token() -> None:
     rows = Rows.recorded(recording([[5, 20], [8, 9], [8], [3, 20]]))
     assert rows.steps.tolist() == [[6, 20], [8, 10], [8, 0], [4, 20]]
-    prompts = [[TEMPLATE, 2 * TEMPLATE + tokens] for tokens in (5, 8, 0, 3)]
-    assert rows.prompt_tokens == sum(map(sum, prompts)) - prompts[2][1]
 
 
 def test_the_same_seed_draws_the_same_rows() -> None:
@@ -226,17 +213,12 @@ def test_a_recording_without_a_whole_row_is_refused() -> None:
         Rows.recorded(recording([[3], [4]]))
 
 
-def test_slots_are_full_until_the_last_rows_and_the_cap_follows_what_the_engine_says() -> None:
+def test_slots_are_full_until_the_last_rows() -> None:
     made = recording([[tokens % 7 + 1, tokens % 31 + 1] for tokens in range(200)])
     rows = Rows.drawn(made, 2_000)
     mine = shapes.ours(rows, 16, delay=1)
     assert mine.occupancy_until_tail is not None
     assert mine.occupancy_until_tail > 0.99
-    assert mine.most_in_flight > 16
-    assert shapes.ours(rows, 16, told=64).most_in_flight > mine.most_in_flight
-    starved = shapes.ours(rows, 16, told=8)
-    assert starved.occupancy_until_tail is not None
-    assert starved.occupancy_until_tail < 0.9
 
 
 def test_published_lengths_have_the_published_mean_and_deviation() -> None:
@@ -250,24 +232,16 @@ def test_published_lengths_have_the_published_mean_and_deviation() -> None:
 def test_the_report_reads_the_same_from_the_printed_object() -> None:
     single = recording([[5, 30], [9, 12], [7], [3, 40], [6, 40]])
     double = recording([[5, 30, 4, 9], [9, 12, 8], [7], [3, 40, 6, 11]], turns=2)
-    found = {
-        "rows": 400,
-        "delay": 1,
-        "constants": (64, 128, 256),
-        "batch": {"official": 200, "distilabel": 50},
-        "prefill": 0.5,
-        "usual": {"slots": 512, "constant": 128},
-        "recordings": [measure(made, 400, 1, 0) for made in (single, double)],
-    }
+    recordings = [measure(made, 400, 1, 0) for made in (single, double)]
+    found = {"rows": 400, "delay": 1, "recordings": recordings}
     text = section(found)
     assert text == section(json.loads(json.dumps(found)))
     assert text.startswith("## Scheduling, replayed\n")
     assert text.count("\n| 512 | 64 | ") == 2
-    assert text.count("two steps over ours") == 1, "turns live inside one step"
-    assert "steps, recorded 100 (" in " ".join(text.split())
-    for said in found["recordings"]:
-        own = said["slots"][512]
-        assert own["over_bound"][64]["bound"] == own["over_ours"][64]["ours"] == 1
+    assert "steps, recorded 100;" in text
+    for said in recordings:
+        own = said["slots"]["512"]
+        assert own["over_bound"]["64"]["bound"] == own["over_ours"]["64"]["ours"] == 1
         assert own["shapes"]["bound"]["occupancy"] == 1
 
 

@@ -19,28 +19,27 @@ def load(name: str = "tiny", more: str = "") -> str:
     return LOAD.format(name=name, more=", " + more if more else "")
 
 
-def test_a_plain_call_generates_and_a_second_one_does_not(workshop: Workshop) -> None:
-    first = workshop.run(load()).json()
-    assert first["ids"] == list(range(12))
-    assert len(set(first["uuids"])) == 12
-    assert {"instruction", "response", "messages", "uuid"} <= set(first["columns"])
-    assert "conversations" not in first["columns"]
-    made = workshop.generated()
-    assert workshop.run(load()).json() == first
-    assert workshop.generated() == made
-
-
-def test_what_is_cached_loads_without_what_generates(workshop: Workshop) -> None:
-    script = (
-        load(more="rows=2")
-        + """
+HEAVY = """
 import sys
 print(json.dumps([name for name in ("magpie_hub.pipeline.run", "magpie_hub.release.stream",
-                             "torch") if name in sys.modules]))
+                                    "torch") if name in sys.modules]))
 """
-    )
-    assert "magpie_hub.pipeline.run" in workshop.run(script).json()
-    assert workshop.run(script).json() == []
+
+
+def test_a_plain_call_generates_and_a_second_one_loads_what_is_cached(workshop: Workshop) -> None:
+    rows, loaded = map(json.loads, workshop.run(load() + HEAVY).lines())
+    assert rows["ids"] == list(range(12))
+    assert len(set(rows["uuids"])) == 12
+    assert {"instruction", "response", "messages", "uuid"} <= set(rows["columns"])
+    assert "conversations" not in rows["columns"]
+    assert "magpie_hub.pipeline.run" in loaded
+    made = workshop.generated()
+    again, loaded = map(json.loads, workshop.run(load() + HEAVY).lines())
+    assert again == rows
+    assert loaded == [], "what is cached needs nothing that generates"
+    assert workshop.run(load(more='download_mode="force_redownload"')).json() == rows
+    assert workshop.generated() == made, "a forced download keeps what was paid for"
+    assert not Path(magpie_hub.__file__).parent.with_suffix(".lock").exists()
 
 
 def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -> None:
@@ -51,30 +50,20 @@ def test_turns_continue_the_rows_of_the_single_turn_config(workshop: Workshop) -
     assert workshop.generated() == 24
 
 
-def test_keywords_win_over_variables_over_the_recipe(workshop: Workshop) -> None:
-    by_variable, by_keyword, other_seed = workshop.run(
-        """
-def uuids(**keywords):
-    return load_dataset("./builder", "tiny", **keywords)["train"]["uuid"][:]
-print(json.dumps([uuids(), uuids(rows=3), uuids(rows=3, seed=7)]))
-""",
-        MAGPIE_ROWS="5",
-    ).json()
-    assert len(by_variable) == 5
-    assert by_keyword == by_variable[:3]
-    assert not set(other_seed) & set(by_keyword)
-
-
 def test_an_edited_recipe_is_seen_and_a_touched_one_is_not_rebuilt(workshop: Workshop) -> None:
     script = """
-builder = __import__("datasets").load_dataset_builder("./builder", "tiny")
-print(json.dumps([builder.cache_dir, len(load_dataset("./builder", "tiny")["train"])]))
+import datasets, pathlib
+def seen():
+    builder = datasets.load_dataset_builder("./builder", "tiny")
+    return [builder.cache_dir, len(load_dataset("./builder", "tiny")["train"])]
+before = seen()
+pathlib.Path("builder/tiny.magpie.yaml").touch()
+print(json.dumps([before, seen()]))
 """
-    before = workshop.run(script).json()
-    workshop.recipe.touch()
-    assert workshop.run(script).json() == before
+    before, touched = workshop.run(script).json()
+    assert touched == before
     workshop.edit(rows=14)
-    after = workshop.run(script).json()
+    after, _ = workshop.run(script).json()
     assert after[1] == 14
     assert after[0] != before[0]
     assert workshop.generated() < 14 + 12
@@ -138,57 +127,8 @@ print(json.dumps([list(builder.info.features), datasets.get_dataset_config_names
     assert workshop.generated() == 0
 
 
-def test_loading_leaves_nothing_beside_the_package(workshop: Workshop) -> None:
-    assert len(workshop.run(load(more="rows=2")).json()["ids"]) == 2
-    package = Path(magpie_hub.__file__).parent
-    assert not package.with_suffix(".lock").exists()
-
-
 def last_line(text: str) -> str:
     return [line for line in text.strip().splitlines() if line.strip()][-1]
-
-
-MISTAKES = """
-said = []
-for call in {calls!r}:
-    try:
-        load_dataset("./builder", **call)
-    except Exception as error:
-        said.append(f"{{type(error).__module__}}.{{type(error).__qualname__}}: {{error}}")
-print(json.dumps(said))
-"""
-
-
-def mistakes(workshop: Workshop, *calls: dict[str, object], **environment: str) -> list[str]:
-    """What these calls raise, one after the other in one script."""
-    said = workshop.run(MISTAKES.format(calls=calls), **environment).json()
-    assert isinstance(said, list)
-    return said
-
-
-def test_wrong_names_list_what_exists(workshop: Workshop) -> None:
-    name, missing, keyword = mistakes(workshop, {"name": "tinyy"}, {}, {"name": "tiny", "rowz": 3})
-    assert "tiny-mt" in name
-    assert "which config? There are tiny, tiny-mt" in missing
-    assert "rowz" in keyword
-    assert workshop.generated() == 0
-
-
-def test_mistakes_come_as_one_line_of_ours(workshop: Workshop) -> None:
-    ours = "magpie_hub.errors"
-    rows, processes, model, variable = mistakes(
-        workshop,
-        {"name": "tiny", "rows": 0},
-        {"name": "tiny", "rows": 1, "num_proc": 2},
-        {"name": "tiny", "rows": 1, "model": "./no-such-model"},
-        {"name": "tiny"},
-        MAGPIE_ROWS="x",
-    )
-    assert rows == f"{ours}.UserError: rows: should be greater than or equal to 1, not 0"
-    assert processes.startswith(f"{ours}.UserError: num_proc=2: each process would load the model")
-    assert model.startswith(f"{ours}.ModelError: ")
-    assert variable.startswith(f"{ours}.UserError: MAGPIE_ROWS: should be a valid integer, not 'x'")
-    assert workshop.generated() == 0
 
 
 def test_a_recipe_that_is_wrong_ends_a_script_with_its_line(workshop: Workshop) -> None:
@@ -204,23 +144,3 @@ def test_an_error_of_the_run_comes_through_as_it_is(workshop: Workshop) -> None:
     ran = workshop.run('load_dataset("./builder", "tiny", rows=400)')
     assert "magpie_hub.errors.YieldError: only" in last_line(ran.err)
     assert workshop.generated() >= 200
-
-
-def test_another_dataset_in_the_same_process_is_unaffected(workshop: Workshop) -> None:
-    (workshop.folder / "magpie").mkdir()
-    (workshop.folder / "magpie" / "rows.jsonl").write_text('{"a": 1}\n')
-    got = workshop.run(
-        """
-ours = load_dataset("./builder", "tiny", rows=2)["train"]
-print(json.dumps([len(ours), load_dataset("magpie")["train"][0]]))
-"""
-    ).json()
-    assert got == [2, {"a": 1}]
-
-
-def test_force_redownload_keeps_what_was_paid_for(workshop: Workshop) -> None:
-    first = workshop.run(load()).json()
-    made = workshop.generated()
-    again = workshop.run(load(more='download_mode="force_redownload"')).json()
-    assert again == first
-    assert workshop.generated() == made

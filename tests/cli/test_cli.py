@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.commands import magpie, magpie_process
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
 
@@ -28,21 +28,9 @@ def recipe(tmp_path: Path, model: Path) -> Path:
     return write_tiny_recipe(tmp_path / "tiny.magpie.yaml", model)
 
 
-def magpie(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "magpie_hub", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-
-
 @pytest.mark.engine
 def test_build_prints_the_funnel_where_it_is_and_the_log(recipe: Path, tmp_path: Path) -> None:
-    ran = magpie("build", recipe, "--rows", 8, "--out", "out", cwd=tmp_path)
+    ran = magpie_process("build", recipe, "--rows", 8, "--out", "out", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "8 rows delivered" in ran.stdout
     assert f"release: {tmp_path / 'out'}" in ran.stdout
@@ -56,7 +44,7 @@ def test_build_prints_the_funnel_where_it_is_and_the_log(recipe: Path, tmp_path:
 
 @pytest.mark.engine
 def test_json_is_alone_on_stdout(recipe: Path, tmp_path: Path) -> None:
-    ran = magpie("build", recipe, "--rows", 4, "--json", cwd=tmp_path)
+    ran = magpie_process("build", recipe, "--rows", 4, "--json", cwd=tmp_path)
     found = json.loads(ran.stdout)
     assert found["rows"] == 4
     assert found["path"] == str(tmp_path / "tiny")
@@ -122,7 +110,7 @@ def test_a_template_that_cannot_be_split_is_one_line(
     data = yaml.safe_load(recipe.read_text())
     data["chat"] = {"template": "{{ raise_exception('only for tools') }}"}
     recipe.write_text(yaml.safe_dump(data))
-    ran = magpie("build", recipe, cwd=tmp_path)
+    ran = magpie_process("build", recipe, cwd=tmp_path)
     said = ran.stderr.strip().splitlines()
     assert ran.returncode == 2, ran.stderr
     assert len(said) == 1
@@ -135,7 +123,7 @@ def test_a_run_that_had_to_stop_is_one_line_and_exit_1(recipe: Path, tmp_path: P
     data = yaml.safe_load(recipe.read_text())
     data["gates"] = {"rules": {}}
     recipe.write_text(yaml.safe_dump(data))
-    ran = magpie("build", recipe, "--min-yield", "1", "--rows", "500", cwd=tmp_path)
+    ran = magpie_process("build", recipe, "--min-yield", "1", "--rows", "500", cwd=tmp_path)
     assert ran.returncode == 1
     last = ran.stderr.strip().splitlines()[-1]
     assert last.startswith("magpie-hub: only ")
@@ -145,7 +133,7 @@ def test_a_run_that_had_to_stop_is_one_line_and_exit_1(recipe: Path, tmp_path: P
 
 def test_a_home_that_cannot_be_written_is_one_line(recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    ran = magpie("build", recipe, cwd=tmp_path, MAGPIE_HOME=str(tmp_path / "file"))
+    ran = magpie_process("build", recipe, cwd=tmp_path, MAGPIE_HOME=str(tmp_path / "file"))
     assert ran.returncode == 2, ran.stderr
     (said,) = ran.stderr.strip().splitlines()
     assert "set MAGPIE_HOME to a folder that can" in said
@@ -256,7 +244,7 @@ def test_recipes_of_this_folder_are_listed_and_marked(recipe: Path, tmp_path: Pa
 
 
 def test_a_misspelt_variable_is_warned_of(recipe: Path, tmp_path: Path) -> None:
-    ran = magpie("check", recipe, cwd=tmp_path, MAGPIE_ROWZ="3")
+    ran = magpie_process("check", recipe, cwd=tmp_path, MAGPIE_ROWZ="3")
     assert ran.returncode == 0
     assert ran.stderr.count("MAGPIE_ROWZ: no variable of magpie-hub") == 1
     assert "did you mean MAGPIE_ROWS?" in ran.stderr

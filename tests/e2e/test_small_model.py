@@ -25,8 +25,8 @@ from magpie_hub.store.journal import Journal
 from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.sqlite import IN_MEMORY
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ROOT, magpie_process
+from tests.conftest import SMALL
 
 
 @pytest.fixture
@@ -47,7 +47,13 @@ def test_a_plain_script_loads_real_conversations_and_again_generates_nothing(
     script.write_text(
         'from datasets import load_dataset; print(load_dataset("./builders/magpie", "smol-mt"))\n'
     )
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "MAGPIE_ROWS": "2"}
+    # Not compiled, which takes longer than the rows do.
+    environment = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "hf"),
+        "MAGPIE_ROWS": "2",
+        "MAGPIE_ENFORCE_EAGER": "1",
+    }
 
     def run(**more: str) -> str:
         done = subprocess.run(
@@ -130,27 +136,13 @@ def short(recipe: Recipe) -> Recipe:
 
 
 def test_probe_shows_the_derived_template(home: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "magpie_hub",
-            "probe",
-            "HuggingFaceTB/SmolLM2-135M-Instruct",
-            "--samples",
-            "4",
-            "--engine",
-            "transformers",
-            "--json",
-        ],
+    ran = magpie_process(
+        *("probe", SMALL, "--samples", 4, "--engine", "transformers", "--json"),
+        *("--set", "instruct.max_tokens=24", "--set", "respond.max_tokens=16"),
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
     assert found["chat"]["pre_query"]["text"].endswith("<|im_end|>\n<|im_start|>user\n")
     assert found["chat"]["pre_query"]["ids"][-4:] == [198, 1, 4093, 198]
     assert found["chat"]["post_query"]["text"] == "<|im_end|>\n<|im_start|>assistant\n"

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.models.source import ModelSource
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.commands import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +81,11 @@ def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSour
     assert "smol-mt" in run("magpie-hub", "variants")
     prompts = "from magpie_hub.judges.tags import render; print(render('compact', 'Why?'))"
     assert "Why?" in run("python", "-c", prompts)
-    assert "4 rows delivered" in run("magpie-hub", "build", "smol", "--rows", "4")
+    assert "1 rows delivered" in run("magpie-hub", "build", "smol", "--rows", "1")
     run("magpie-hub", "init", "mine", "--rows", "2")
     recipe = tmp_path / "mine" / "mine.magpie.yaml"
-    limits = "instruct: {max_tokens: 128}\nrespond: {max_tokens: 256, temperature: 0.7}\n"
-    recipe.write_text(recipe.read_text() + "\n" + limits)
+    short = "instruct: {max_tokens: 24}\nrespond: {max_tokens: 32}\n"
+    gates = "gates: {rules: {cut_off: false, repetition: false, garbage: false}}\n"
+    recipe.write_text(recipe.read_text() + "\n" + short + gates)
     load = 'from datasets import load_dataset; print(load_dataset("./mine", "mine"))'
     assert "num_rows: 2" in run("python", "-c", load)
