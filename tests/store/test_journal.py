@@ -207,7 +207,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from magpie_hub.store.sqlite import IN_MEMORY
-from magpie_hub.store.journal import Journal, TurnRecord, Words
+from magpie_hub.store.journal import Journal, TurnRecord
 with Journal(Path(sys.argv[1])) as journal:
     for row in range(10**6):
         journal.put(TurnRecord(row, 1, None, None, "x" * 300, "y", "stop", "stop", (1,), (2,)))
@@ -290,7 +290,7 @@ def test_a_journal_of_another_layout_is_refused(tmp_path: Path) -> None:
 def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
     with Journal(tmp_path / "j.db") as journal:
         queries = (
-            journal_module._MARKS,
+            journal_module._INDEX,
             journal_module._LOWEST,
             journal_module._LAST,
             journal_module._COUNTS,
