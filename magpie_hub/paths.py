@@ -60,15 +60,20 @@ def expand(path: str) -> Path:
     return Path(os.path.expanduser(path))
 
 
-def find_home() -> None:
-    """Gives a user who has neither a home folder nor a name both, for the libraries that ask.
+def missing_identity() -> dict[str, str]:
+    """HOME and USER for a user who lacks them; libraries ask for both.
 
     MAGPIE_HOME stands in for the home folder; a library would make a folder "~" otherwise.
+
+    Returns:
+        The environment variables to set; empty for most users.
     """
+    missing = {}
     named = os.environ.get(VARIABLE)
     if named and not os.path.isabs(os.path.expanduser("~")):
-        os.environ["HOME"] = os.path.abspath(named)
+        missing["HOME"] = os.path.abspath(named)
     try:
         getpass.getuser()
     except (KeyError, OSError):
-        os.environ["USER"] = NAME
+        missing["USER"] = NAME
+    return missing

@@ -1,14 +1,17 @@
-"""What has to be set before torch and vLLM are loaded, in one place.
+"""Environment variables that torch and its neighbours read, set around their start alone.
 
-torch reads its part once, when its libraries are loaded. So everything here that is about to import
-torch, transformers or vLLM calls `prepare` first, and so does whoever opens a door to it.
+torch reads its part once, when its libraries are loaded. Code that is about to import torch,
+transformers or vLLM calls `import_torch` first. The caller's environment is left as it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator, Mapping
 
-from magpie_hub.paths import find_home
+from magpie_hub.paths import missing_identity
 
 SETTINGS = {
     # Threads that wait for each other spin for microseconds, then sleep. Spinning without a bound
@@ -16,18 +19,49 @@ SETTINGS = {
     # costs a third of the speed on an idle machine (the small model, 32 slots, two cores: 600
     # tokens a second never, 830 with this count; beside a busy program 445 and 325).
     "GOMP_SPINCOUNT": "2000",
-    # torch's C++ side prints its warnings on stderr, past every logging setting.
+    # torch's C++ side prints its warnings on stderr and ignores Python's logging settings.
     "TORCH_CPP_LOG_LEVEL": "ERROR",
-    # vLLM gives a grammar 5 seconds to be compiled, against hostile ones. Ours are the judges' own;
-    # that of the tags takes longer on a slow or busy machine, and would end the run.
-    "VLLM_REGEX_COMPILATION_TIMEOUT_S": "120",
 }
 
 
-def prepare() -> None:
-    """Sets them, where the person has not. Calling it again is harmless."""
-    find_home()
-    for name, value in SETTINGS.items():
-        if name == "GOMP_SPINCOUNT" and "OMP_WAIT_POLICY" in os.environ:
-            continue  # The person's own policy would lose against a count.
-        os.environ.setdefault(name, value)
+def torch_settings() -> dict[str, str]:
+    """Returns the variables that torch should see when it is loaded, here or in a new process."""
+    wanted = SETTINGS | missing_identity()
+    if "OMP_WAIT_POLICY" in os.environ:
+        del wanted["GOMP_SPINCOUNT"]  # The user's own policy would lose against a count.
+    return wanted
+
+
+def import_torch() -> None:
+    """Imports torch with its settings. Calling it again is harmless and free."""
+    if "torch" not in sys.modules:
+        with environment(torch_settings()), contextlib.suppress(ImportError):
+            import torch  # noqa: F401
+
+
+@contextlib.contextmanager
+def environment(
+    defaults: Mapping[str, str],
+    forced: Mapping[str, str] | None = None,
+    *,
+    clean: tuple[str, ...] = (),
+) -> Iterator[None]:
+    """Sets environment variables and puts them back.
+
+    Args:
+        defaults: Set only where the user has not.
+        forced: Set in any case.
+        clean: Prefixes of other variables that are put back too, since a library changes them.
+    """
+    changes = {name: value for name, value in defaults.items() if name not in os.environ}
+    changes |= forced or {}
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name in {*before, *os.environ}:
+            if (name in changes or name.startswith(clean)) and name in before:
+                os.environ[name] = before[name]
+            elif name in changes or name.startswith(clean):
+                del os.environ[name]

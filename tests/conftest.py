@@ -78,8 +78,8 @@ def vllm_engine(small_model: ModelSource) -> Iterator[VllmEngine]:
     """One engine for all tests: 16 slots, not compiled."""
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("needs vLLM")
-    from magpie_hub.engines.options import EngineOptions
     from magpie_hub.engines.vllm.engine import VllmEngine
+    from magpie_hub.recipe.engine import EngineOptions
 
     options = EngineOptions(max_num_seqs=16, max_model_len=1024, enforce_eager=True)
     engine = asyncio.run(VllmEngine.start(small_model, options, constrained=True))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from magpie_hub.engines import sizing as capacity
-from magpie_hub.engines.options import EngineOptions
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.recipe.regenerate import Drift
 from magpie_hub.recipe.variants import variant_names
 
@@ -45,7 +44,7 @@ def test_the_table_of_drift_gates_names_every_bound_with_its_default() -> None:
 
 def test_the_page_on_tuning_names_every_engine_knob_and_the_numbers_that_are_used() -> None:
     text = (ROOT / "docs" / "tuning.md").read_text()
-    overrides = {field.name for field in fields(EngineOptions)} - {"base_url", "trust_remote_code"}
+    overrides = set(EngineOptions.model_fields) - {"base_url", "trust_model_code"}
     for name in overrides:
         assert f"`{name}" in text, name
     sizes = ", ".join(f"{slots:,}" for _, slots in capacity.GPU_SLOTS[:-1])

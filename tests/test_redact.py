@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 import magpie_hub
 from magpie_hub.cli.log_capture import capture_output
 from magpie_hub.engines.factory import plan_engine
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.text import address, redact
 from tests.tiny import write_tiny_recipe

@@ -12,7 +12,6 @@ from typing import Any
 from fsspec import AbstractFileSystem
 
 from magpie_hub.builder.register import register
-from magpie_hub.torch_env import prepare
 
 
 class MagpieFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -34,6 +33,4 @@ class MagpieFileSystem(AbstractFileSystem):  # type: ignore[misc]
         raise FileNotFoundError(path)
 
 
-# An iterable dataset imports torch before it asks for the first row.
-prepare()
 register()

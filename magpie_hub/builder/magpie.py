@@ -21,6 +21,7 @@ from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.overrides import OVERRIDES
 from magpie_hub.recipe.settings import NAME
 from magpie_hub.release.schema import Row, arrow_schema
+from magpie_hub.torch_env import import_torch
 
 if TYPE_CHECKING:
     from magpie_hub.pipeline.run import Run
@@ -107,6 +108,8 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         recipe = self.config.recipe()
         # Opened here, where an error is raised as it is, and before anything is written.
         run = Run.open(recipe)
+        if dl_manager.is_streaming:
+            import_torch()  # Before `datasets` does, with torch's own settings.
         # Here, before `datasets` draws a bar of its own, which then runs through in a moment.
         delivery = None if dl_manager.is_streaming else complete_in_sight(run)
         split = datasets.SplitGenerator(

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magpie_hub.chat.codec import Codec, Ids, find
-from magpie_hub.chat.format import ChatFormat, ChatOptions, Segments
+from magpie_hub.chat.format import ChatFormat, Segments
 from magpie_hub.chat.marks import (
     find_answer_stop_ids,
     find_ending,
@@ -31,6 +31,7 @@ from magpie_hub.chat.renderer import PieceRenderer, Renderer, TemplateRenderer
 from magpie_hub.chat.template import OVERRIDE, locate
 from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError, one_line
+from magpie_hub.recipe.chat import ChatOptions
 
 # How probe words begin and end. All letters: punctuation fuses with neighbours that it never
 # meets in practice, and the words' first token would then swallow parts of a role header.

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.chat.thinking import Thinking
 from magpie_hub.errors import ChatFormatError
+from magpie_hub.recipe.chat import ChatOptions
 
 SystemStyle = Literal["role", "in_first_user", "in_last_user", "prefixed"]
 """Where a system prompt stands: a turn of its own, inside the first or the last user turn by the
@@ -28,34 +29,6 @@ for it."""
 
 Turn = tuple[Sequence[int], Sequence[int]]
 """A finished turn: ids of the user's words, ids of the assistant's words."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChatOptions:
-    """What a recipe may say under `chat:`; by default everything comes from the tokenizer.
-
-    Attributes:
-        template: Jinja text in place of the tokenizer's own chat template.
-        date: What a template that asks for today's date is told, as "26 Jul 2024", so that a
-            prompt never depends on the day it is made.
-        thinking: Let a reasoning model think. If False, the template's own switch is used, and a
-            thinking block that is open all the same is closed empty.
-        template_kwargs: Variables that the template is given, as plain JSON values.
-        pre_query: Text in place of the derived pre-query template. A system prompt is then put
-            between it and the first words.
-        post_query: Text in place of what stands between the user's words and the answer.
-        next_query: Text in place of what stands between an answer and the next user words.
-        stop: Tokens, by their text, that end a completion besides the derived ones.
-    """
-
-    template: str | None = None
-    date: str = "26 Jul 2024"
-    thinking: bool = False
-    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    pre_query: str | None = None
-    post_query: str | None = None
-    next_query: str | None = None
-    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from magpie_hub.chat.codec import Codec, Ids
-from magpie_hub.chat.format import ChatOptions, Segments
+from magpie_hub.chat.format import Segments
 from magpie_hub.chat.forms import Forms
 from magpie_hub.chat.thinking import DEFAULT, THINK_TAG, Thinking
 from magpie_hub.errors import ChatFormatError
+from magpie_hub.recipe.chat import ChatOptions
 
 # A last line longer than this is a sentence that ends in a header ("… questions. USER:").
 _HEADER_LIMIT = 32

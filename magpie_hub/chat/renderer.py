@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from magpie_hub.chat.format import ChatOptions, SystemStyle
+from magpie_hub.chat.format import SystemStyle
 from magpie_hub.chat.forms import Forms, find_forms
 from magpie_hub.chat.template import OVERRIDE, SYSTEM_PROBE, WORDS, Template, locate
 from magpie_hub.chat.thinking import closing
 from magpie_hub.errors import ChatFormatError, one_line
+from magpie_hub.recipe.chat import ChatOptions
 
 
 class Renderer(Protocol):

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from magpie_hub.chat.format import ChatOptions
 from magpie_hub.errors import ChatFormatError, one_line
+from magpie_hub.recipe.chat import ChatOptions
 
 OVERRIDE = (
     "set chat.template, or chat.pre_query and chat.post_query (and chat.next_query for several "

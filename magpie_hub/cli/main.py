@@ -23,7 +23,7 @@ from magpie_hub.cli.regenerate import regenerate
 from magpie_hub.cli.schedule import schedule
 from magpie_hub.cli.signals import ENDED, end_at_once
 from magpie_hub.errors import MagpieError
-from magpie_hub.paths import find_home
+from magpie_hub.paths import missing_identity
 from magpie_hub.recipe.overrides import warn_of_typos
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     """Runs the command and exits."""
     streams.secure()
     _take_signals()
-    find_home()
+    os.environ.update(missing_identity())  # This process is the command's own.
     try:
         status = _run()
     except OSError:

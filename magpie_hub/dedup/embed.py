@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from magpie_hub.errors import EngineError, ModelError
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import prepare
+from magpie_hub.torch_env import import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +48,7 @@ def load_embedder(source: ModelSource, *, device: str = "auto") -> Embedder:
     """
     if source.path is None:
         raise ModelError(f"{source.name} is not fetched yet; call fetch() first.")
-    prepare()
+    import_torch()
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:

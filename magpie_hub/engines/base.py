@@ -11,23 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from magpie_hub.recipe.sampling import LoopDetection
+
 FinishReason = Literal["stop", "length", "repetition"]
 """Why a completion ended: a stop id, the token limit, or a detected loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoopDetection:
-    """When a completion counts as looping: its tail is one pattern, again and again.
-
-    Attributes:
-        min_pattern: Shortest pattern looked for, in tokens.
-        max_pattern: Longest pattern looked for, in tokens.
-        count: How often the pattern must stand at the tail, back to back (≥ 2).
-    """
-
-    min_pattern: int
-    max_pattern: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +151,15 @@ class Engine(Protocol):
     async def close(self) -> None:
         """Ends the engine and frees the device. Calling it twice is harmless."""
         ...
+
+
+def loops(ids: Sequence[int], loop: LoopDetection) -> bool:
+    """Whether the tail of `ids` is one pattern, `loop.count` times back to back."""
+    for size in range(max(1, loop.min_pattern), loop.max_pattern + 1):
+        length = size * loop.count
+        if length > len(ids):
+            return False
+        # Cheap test first: most tails end in two tokens that differ.
+        if ids[-1] == ids[-1 - size] and ids[-length:-size] == ids[size - length :]:
+            return True
+    return False

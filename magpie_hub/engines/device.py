@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import prepare
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import import_torch
 
 GIB = 1 << 30
 
@@ -142,7 +142,7 @@ def settle_dtype(source: ModelSource, options: EngineOptions, device: Device) ->
     """
     if options.dtype != "auto" or device.gpus or options.quantization or source.quantization:
         return options
-    wide = replace(options, dtype="float32")
+    wide = options.model_copy(update={"dtype": "float32"})
     needed = needed_bytes(source, wide, device)
     if needed is None or needed > usable_bytes(wide, device) or not _slow_in_16_bit():
         return options
@@ -152,7 +152,7 @@ def settle_dtype(source: ModelSource, options: EngineOptions, device: Device) ->
 def _slow_in_16_bit() -> bool:
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
-    prepare()
+    import_torch()
     import torch
 
     return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
@@ -220,7 +220,7 @@ def check_fit(source: ModelSource, options: EngineOptions, device: Device) -> No
 def _gpus() -> tuple[Gpu, ...]:
     if importlib.util.find_spec("torch") is None:
         return ()
-    prepare()
+    import_torch()
     import torch
 
     # Counted through the driver's management library, which leaves CUDA itself closed.

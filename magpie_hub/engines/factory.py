@@ -6,10 +6,8 @@ The decision imports no engine and loads nothing; its reason is one sentence for
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,12 +15,12 @@ from typing import Literal, NamedTuple
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.device import Device, check_fit, find_device, settle_dtype
 from magpie_hub.engines.oom import start_with_less
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.sizing import TURN_TOKENS, default_slots, is_short
 from magpie_hub.engines.summary import summary
 from magpie_hub.engines.transformers.constrained import check_installed
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.text import address
 
 
@@ -57,7 +55,6 @@ def plan_engine(
         UserError: Settings that contradict each other, or an engine that is not installed.
         DeviceError: The model does not fit on this device.
     """
-    _check_server(options)
     if options.base_url:
         if options.batch_invariant:
             raise UserError(
@@ -121,9 +118,7 @@ async def start_engine(
         return engine
     device = find_device()
     name, reason = plan_engine(source, options, device, constrained=constrained)
-    if options.batch_invariant:
-        os.environ["VLLM_BATCH_INVARIANT"] = "1"  # Before vLLM, whose kernels are chosen by it.
-    if name == "vllm" and (broken := _vllm_broken()):
+    if name == "vllm" and (broken := _vllm_broken(options)):
         # Found by its name, yet it does not import: most often torch and torchvision do not match.
         if options.engine == "vllm":
             raise UserError(f"engine: vllm does not import ({broken}); {_vllm_install(device)}.")
@@ -134,7 +129,7 @@ async def start_engine(
         reason += f", in {settled.dtype} since its CPU has no bfloat16 instructions"
     options = settled
     say(f"engine {name}: {reason}")
-    source = fetch(source, home, trust_remote_code=options.trust_remote_code)
+    source = fetch(source, home, trust_remote_code=options.trust_model_code)
     if name == "transformers":
         from magpie_hub.engines.transformers.engine import TransformersEngine
 
@@ -154,7 +149,7 @@ async def start_engine(
         )
 
     slots = options.max_num_seqs or default_slots(source, options, device, row_tokens)
-    options = replace(options, max_num_seqs=slots)
+    options = options.model_copy(update={"max_num_seqs": slots})
     engine = await start_with_less(start, options, source.name, device, say=say)
     say(summary(engine.info))
     return engine
@@ -171,7 +166,7 @@ async def _start_server(
     say(f"engine {name}: {reason}")
     from magpie_hub.engines.openai_server import ServerEngine
 
-    source = fetch_tokenizer(source, home, trust_remote_code=options.trust_remote_code)
+    source = fetch_tokenizer(source, home, trust_remote_code=options.trust_model_code)
     return await ServerEngine.start(source, options, constrained=constrained)
 
 
@@ -189,18 +184,6 @@ def vllm_obstacle(device: Device) -> str | None:
     if not device.gpus and not for_cpu and sys.platform != "darwin":
         return "the installed build is for GPUs, and there is none that torch can use"
     return None
-
-
-def _check_server(options: EngineOptions) -> None:
-    if options.engine == "server" and not options.base_url:
-        raise UserError(
-            "engine: server needs base_url, the address of an OpenAI-compatible server such as "
-            "http://127.0.0.1:8000/v1."
-        )
-    if options.base_url and options.engine not in ("auto", "server"):
-        raise UserError(
-            f"base_url asks for a server and engine: {options.engine} runs here; drop one of them."
-        )
 
 
 def _check_batch_invariant(options: EngineOptions, device: Device, name: str) -> None:
@@ -245,12 +228,12 @@ def _vllm_install(device: Device) -> str:
     return f'pip install "magpie-hub[{extra}]", or set engine: transformers'
 
 
-def _vllm_broken() -> str | None:
+def _vllm_broken(options: EngineOptions) -> str | None:
     """Imports vLLM as its engine will, and says what is wrong if that fails."""
     from magpie_hub.engines.vllm.arguments import quiet
 
     try:
-        with quiet():
+        with quiet(options.batch_invariant):
             import vllm  # noqa: F401
     except Exception as error:  # noqa: BLE001 - whatever an import of that size can raise
         lines = str(error).strip().splitlines()

@@ -11,12 +11,11 @@ import gc
 import textwrap
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import replace
 from typing import TypeVar
 
 from magpie_hub.engines.device import Device
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, OutOfMemory
+from magpie_hub.recipe.engine import EngineOptions
 
 TRIES = 4
 """Starts of one engine, each with half the slots of the one before."""
@@ -149,7 +148,7 @@ async def start_with_less(
         arguments = dict(options.engine_args)
         if len(tried) > 1:
             arguments[_TOKENS] = fewer_tokens(arguments.get(_TOKENS), slots)
-        options = replace(options, max_num_seqs=slots, engine_args=arguments)
+        options = options.model_copy(update={"max_num_seqs": slots, "engine_args": arguments})
         say(f"out of memory with {tried[-1]} ({said}); starting again with {_settings(options)}")
 
 

@@ -19,10 +19,9 @@ from magpie_hub.engines.base import (
     EngineInfo,
     EngineStats,
     FinishReason,
-    LoopDetection,
     Sampling,
+    loops,
 )
-from magpie_hub.engines.loop import loops
 from magpie_hub.engines.regex import end_ids, with_ends
 from magpie_hub.engines.server_answers import (
     Answer,
@@ -36,13 +35,14 @@ from magpie_hub.engines.server_answers import (
 from magpie_hub.errors import EngineError, UserError, one_line
 from magpie_hub.models.files import Config, read_as
 from magpie_hub.models.source import load_tokenizer
-from magpie_hub.text import address, is_http
+from magpie_hub.recipe.sampling import LoopDetection
+from magpie_hub.text import address
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from magpie_hub.engines.options import EngineOptions
     from magpie_hub.models.source import ModelSource
+    from magpie_hub.recipe.engine import EngineOptions
 
 SLOTS = 256
 DEFAULT_MAX_MODEL_LEN = 4096
@@ -114,13 +114,6 @@ class ServerEngine:
             raise UserError(
                 "engine server needs the package openai: pip install 'magpie-hub[server]'"
             ) from error
-        if not options.base_url:
-            raise UserError("engine server needs base_url, such as http://127.0.0.1:8000/v1")
-        if not is_http(options.base_url):
-            raise UserError(
-                f"base_url {address(options.base_url)} is no http or https address with a port "
-                "that there is; it should be one such as http://127.0.0.1:8000/v1"
-            )
         slots = options.max_num_seqs or SLOTS
         # The class of limits comes with the client: which httpx it is made of has changed.
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
@@ -173,7 +166,9 @@ class ServerEngine:
             },
         )
         # One token, in which no loop can be; the field is there for the server to take or refuse.
-        probe = Sampling(max_tokens=0, temperature=0, loop=LoopDetection(1, 1, 2))
+        probe = Sampling(
+            max_tokens=0, temperature=0, loop=LoopDetection(min_pattern=1, max_pattern=1, count=2)
+        )
         vocabulary = None if source.path is None else _vocabulary(source)
         for detects in (True, False):
             engine = cls(client, served.id, info, detects, vocabulary)
@@ -189,7 +184,7 @@ class ServerEngine:
 
     async def _learn_patterns(self, source: ModelSource, options: EngineOptions) -> None:
         """Finds what ends a pattern, and tries one: a server may pass over a field unheard."""
-        tokenizer = load_tokenizer(source, options.trust_remote_code)
+        tokenizer = load_tokenizer(source, options.trust_model_code)
         self._ends = end_ids(tokenizer, self._vocabulary)
         probe = Sampling(max_tokens=8, temperature=0, pattern="7{5}")
         try:

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.oom import brief, fewer_tokens
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.sizing import TURN_TOKENS
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 
 MOST_HALVINGS = 3
 """How often one model's slots are halved in a run before it is given up."""
@@ -104,7 +104,7 @@ class EnginePool:
                 and plan_engine(self._source, options).name == "vllm"
             ):
                 sleepy = {"enable_sleep_mode": True, **options.engine_args}
-                options = replace(options, engine_args=sleepy)
+                options = options.model_copy(update={"engine_args": sleepy})
             self._generator = await self._start(self._source, options, self._constrained)
             self._started(self._generator)
         await self._generator.wake()
@@ -137,8 +137,8 @@ class EnginePool:
         if self._generator is None or not self._generator.info.settings.get("in_process"):
             return options
         if self._main_guarded:
-            return replace(options, in_process=False)
-        return replace(options, engine="transformers")
+            return options.model_copy(update={"in_process": False})
+        return options.model_copy(update={"engine": "transformers"})
 
     async def rest(self) -> None:
         """Lets the generator give back what it can of the device."""
@@ -201,7 +201,9 @@ class EnginePool:
             arguments = dict(options.engine_args)
             if left.tokens is not None:
                 arguments["max_num_batched_tokens"] = left.tokens
-            options = replace(options, max_num_seqs=left.slots, engine_args=arguments)
+            options = options.model_copy(
+                update={"max_num_seqs": left.slots, "engine_args": arguments}
+            )
         try:
             return await start_engine(
                 source,

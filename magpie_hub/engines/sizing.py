@@ -14,8 +14,8 @@ from magpie_hub.engines.device import (
     usable_bytes,
     weight_bytes,
 )
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 
 TURN_TOKENS = 512
 """Tokens of one turn, both sides, on average: 391 to 611 in the published sets (Table 4 of

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from magpie_hub.chat.format import ChatFormat, ChatOptions
-from magpie_hub.engines.options import EngineOptions
+from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.sizing import TURN_TOKENS
 from magpie_hub.errors import DeviceError
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.recipe.variants import variant_names
 
 
 def engine_options(recipe: Recipe) -> EngineOptions:
     """The engine's part of a recipe."""
-    fields = set(EngineOptions.__dataclass_fields__) - {"trust_remote_code"}
-    named = {name: getattr(recipe, name) for name in fields}
-    return EngineOptions(trust_remote_code=recipe.trust_model_code, **named)
+    fields = EngineOptions.model_fields
+    return EngineOptions.model_construct(**{name: getattr(recipe, name) for name in fields})
 
 
 def row_tokens(recipe: Recipe) -> int:
@@ -42,8 +41,7 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
 
     local = fetch_tokenizer(source, home, trust_remote_code=recipe.trust_model_code)
     tokenizer = load_tokenizer(local, trust_remote_code=recipe.trust_model_code)
-    options = ChatOptions(**recipe.chat.model_dump())
-    return derive(tokenizer, generation_eos=generation_eos(local), options=options)
+    return derive(tokenizer, generation_eos=generation_eos(local), options=recipe.chat)
 
 
 def check_memory(recipe: Recipe) -> None:

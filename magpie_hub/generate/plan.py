@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from magpie_hub.engines.base import LoopDetection, Sampling
-from magpie_hub.recipe.config import Loop, Point, Recipe, SystemPrompt
+from magpie_hub.engines.base import Sampling
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.sampling import Point, SystemPrompt
 
 Stage = Literal["instruct", "respond"]
 
@@ -69,7 +70,7 @@ class Plan:
             min_p=point.min_p,
             seed=stage_seed(row.seed, "instruct", turn),
             stop_ids=stop_ids,
-            loop=_loop(how.loop),
+            loop=how.loop,
         )
 
     def respond(self, row: PlannedRow, turn: int, stop_ids: tuple[int, ...]) -> Sampling:
@@ -84,14 +85,8 @@ class Plan:
             repetition_penalty=how.repetition_penalty,
             seed=stage_seed(row.seed, "respond", turn),
             stop_ids=stop_ids,
-            loop=_loop(how.loop),
+            loop=how.loop,
         )
-
-
-def _loop(loop: Loop | None) -> LoopDetection | None:
-    if loop is None:
-        return None
-    return LoopDetection(loop.min_pattern, loop.max_pattern, loop.count)
 
 
 def _hash63(*parts: object) -> int:

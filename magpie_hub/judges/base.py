@@ -17,9 +17,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.store.labels import Label
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Self
 
 from magpie_hub.chat.codec import Codec, Ids
-from magpie_hub.engines.base import Engine, LoopDetection, Sampling
+from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, generation_eos, load_tokenizer
+from magpie_hub.recipe.sampling import LoopDetection
 from magpie_hub.store.labels import Label
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MAX_TOKENS = 1024
 STRETCH = 256
 """Tokens generated between two looks at the text. What was generated is in the prefix cache."""
 
-LOOP = LoopDetection(min_pattern=4, max_pattern=32, count=5)
+LOOP = LoopDetection()
 """The recipe's default: an answer ends when it says the same five times in a row."""
 
 READING = 1
@@ -95,7 +95,7 @@ class BaseAnswerJudge(Judge):
             "prompt": hashlib.sha256(_template_text().encode()).hexdigest()[:12],
             "max_tokens": self._max_tokens,
             "stretch": STRETCH,
-            "loop": asdict(LOOP),
+            "loop": LOOP.model_dump(),
             "reading": READING,
         }
 

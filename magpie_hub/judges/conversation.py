@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from magpie_hub.chat.codec import Codec, Ids
-from magpie_hub.chat.format import ChatOptions
 from magpie_hub.chat.trial import try_out
 from magpie_hub.errors import ChatFormatError, ModelError, one_line
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, load_tokenizer
+from magpie_hub.recipe.chat import ChatOptions
 
 _PROBE = ("first 1v1 user", "first 2v2 answer")
 

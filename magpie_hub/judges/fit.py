@@ -14,11 +14,11 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import ModelError
 from magpie_hub.judges.models import loading
 from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.recipe.judges import KEYS, LoadedModelConfig
 from magpie_hub.recipe.selection import READS, Selection
 

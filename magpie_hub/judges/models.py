@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer, pin
 from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.recipe.judges import LoadedModelConfig, ModelConfig
 
 REVISIONS = "judges"
@@ -91,7 +91,7 @@ class JudgeModel:
     @property
     def trust_remote_code(self) -> bool:
         """Whether the model may run its repository's own code."""
-        return self.options.trust_remote_code
+        return self.options.trust_model_code
 
     @property
     def _home(self) -> Path:
@@ -123,7 +123,7 @@ class JudgeSetup:
             gpu_memory_utilization=recipe.gpu_memory_utilization,
             enforce_eager=recipe.enforce_eager,
             in_process=recipe.in_process,
-            trust_remote_code=recipe.trust_model_code,
+            trust_model_code=recipe.trust_model_code,
             **loading(config, recipe),
         )
         return JudgeModel(str(config.model), self.revisions[model_key(config)], self.home, options)

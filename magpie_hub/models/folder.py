@@ -15,7 +15,7 @@ from typing import Any
 from magpie_hub.errors import ModelError
 from magpie_hub.models.files import Config, Index, TokenizerConfig, as_kind, read_as, read_header
 from magpie_hub.models.weights import hash_file
-from magpie_hub.torch_env import prepare
+from magpie_hub.torch_env import import_torch
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 """Any one of these makes a folder that a tokenizer can be loaded from (`*.tiktoken` too)."""
@@ -172,7 +172,7 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
     tokenizer = read_as(TokenizerConfig, folder / "tokenizer_config.json")
     wants = False
     if config.auto_map is not None:
-        prepare()
+        import_torch()
         from transformers import CONFIG_MAPPING
 
         wants = config.model_type not in CONFIG_MAPPING

@@ -14,7 +14,7 @@ from pathlib import Path
 from magpie_hub.errors import ModelError
 from magpie_hub.files import new_folder
 from magpie_hub.paths import MODELS
-from magpie_hub.torch_env import prepare
+from magpie_hub.torch_env import import_torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _convert(gguf_file: Path, folder: Path, name: str) -> None:
         from gguf import GGUFReader, dequantize
     except ImportError:
         raise ModelError(f"{name} comes as GGUF, which needs: pip install gguf.") from None
-    prepare()
+    import_torch()
     import torch
     from safetensors.torch import save_file
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig

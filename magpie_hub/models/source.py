@@ -24,7 +24,7 @@ from magpie_hub.models.folder import (
     weight_files,
 )
 from magpie_hub.paths import expand
-from magpie_hub.torch_env import prepare
+from magpie_hub.torch_env import import_torch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -194,7 +194,7 @@ def load_tokenizer(source: ModelSource, trust_remote_code: bool = False) -> PreT
     """
     path = _fetched(source)
     check_remote_code(path, source.name, trust_remote_code)
-    prepare()
+    import_torch()
     from transformers import AutoTokenizer
 
     try:

@@ -37,7 +37,8 @@ from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.background import Background
 from magpie_hub.pipeline.run import PRE_QUERIES, Run, pre_queries
-from magpie_hub.recipe.config import Chat, Recipe
+from magpie_hub.recipe.chat import ChatOptions
+from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import first_turn_settings, later_turn_settings
 from magpie_hub.selection.deliver import Delivery, SelectionProgress, evaluate
 from magpie_hub.store.journal import writer_lock
@@ -310,5 +311,5 @@ def chat_of_judge(
     """The chat format of a model that judges; the generator's own if it is the generator."""
     if (source.name, source.revision) == (generator.name, generator.revision):
         return own
-    plain = recipe.model_copy(update={"chat": Chat()})
+    plain = recipe.model_copy(update={"chat": ChatOptions()})
     return load_chat(plain, source, home)

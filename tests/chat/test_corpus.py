@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatFormat, ChatOptions
+from magpie_hub.chat.format import ChatFormat
+from magpie_hub.recipe.chat import ChatOptions
 
 THINKING = [shape for shape in SHAPES if shape.post_on is not None]
 

@@ -15,9 +15,9 @@ import pytest
 
 from magpie_hub.chat import trial
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatOptions
 from magpie_hub.errors import ChatFormatError
 from magpie_hub.models.source import load_tokenizer, pin
+from magpie_hub.recipe.chat import ChatOptions
 from tests.tiny import TEMPLATE, write_tiny_model, write_tiny_recipe
 
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatOptions
+from magpie_hub.recipe.chat import ChatOptions
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:

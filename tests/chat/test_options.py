@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatOptions
+from magpie_hub.recipe.chat import ChatOptions
 
 CLOSED = "<think>\n\n</think>\n\n"
 

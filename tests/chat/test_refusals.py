@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatOptions
 from magpie_hub.errors import ChatFormatError, UserError
+from magpie_hub.recipe.chat import ChatOptions
 
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ WORDS }}<|im_end|>\n{% endfor %}"
 OPEN = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

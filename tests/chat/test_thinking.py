@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from magpie_hub.chat.derive import derive
-from magpie_hub.chat.format import ChatFormat, ChatOptions
+from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
+from magpie_hub.recipe.chat import ChatOptions
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal
 from magpie_hub.store.pending import PendingTurns

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.engines.base import Engine
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.generate.generator import load_chat
 from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Rollouts
@@ -20,6 +19,7 @@ from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.run import Run, open_recipe, pre_queries
 from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.release.schema import to_table
 from magpie_hub.store.journal import Journal
 from magpie_hub.store.pending import PendingTurns

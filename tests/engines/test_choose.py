@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from test_device import CPU, H200, LLAMA_8B, LLAMA_70B, gpus
 
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.factory import plan_engine, start_engine
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, UserError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 
 TINY = ModelSource("a/tiny", "0" * 40, "hub", weight_bytes=1000, parameters=500)
 
@@ -95,8 +96,6 @@ def test_an_address_means_a_server() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (EngineOptions(engine="server"), "base_url"),
-        (EngineOptions(engine="vllm", base_url="http://127.0.0.1:1/v1"), "drop one"),
         (EngineOptions(tensor_parallel_size=2), "wants 2 GPUs"),
         (EngineOptions(tensor_parallel_size=2, data_parallel_size=4), "wants 8 GPUs"),
     ],
@@ -139,18 +138,18 @@ def test_a_mode_without_influence_of_the_batch_is_refused_where_vllm_has_none(bu
     assert plan_engine(TINY, asked, gpus(H200, 1)).name == "vllm"
 
 
-def test_the_mode_is_set_before_vllm_is_loaded(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "0")  # So that it is put back afterwards.
+def test_the_mode_is_set_while_vllm_is_imported_and_not_after(
+    build: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vllm.py").write_text(
+        "import os\nraise ImportError(f'invariant: {os.environ[\"VLLM_BATCH_INVARIANT\"]}')\n"
+    )
     build("vllm")
-    seen = []
-
-    def loaded() -> str:
-        seen.append(os.environ.get("VLLM_BATCH_INVARIANT"))
-        return "enough"
-
-    monkeypatch.setattr(choose, "_vllm_broken", loaded)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    monkeypatch.setenv("VLLM_BATCH_INVARIANT", "0")
     monkeypatch.setattr(choose, "find_device", lambda: gpus(H200, 1))
     options = EngineOptions(engine="vllm", batch_invariant=True)
-    with pytest.raises(UserError, match="enough"):
+    with pytest.raises(UserError, match="invariant: 1"):
         asyncio.run(start_engine(TINY, options, Path("unused"), say=lambda _: None))
-    assert seen == ["1"]
+    assert os.environ["VLLM_BATCH_INVARIANT"] == "0"

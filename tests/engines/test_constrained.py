@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magpie_hub.engines.base import Completion, Engine, LoopDetection, Sampling
-from magpie_hub.engines.options import EngineOptions
+from magpie_hub.engines.base import Completion, Engine, Sampling
 from magpie_hub.engines.regex import end_ids, portable, with_ends
 from magpie_hub.engines.transformers.engine import TransformersEngine
 from magpie_hub.errors import EngineError, UserError
 from magpie_hub.models.source import ModelSource, load_tokenizer
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.recipe.sampling import LoopDetection
 from tests.tiny import write_tiny_model
 
 LABELS = (
@@ -187,7 +188,7 @@ def test_what_is_asked_for_still_holds_under_a_pattern(
         engine,
         ([5], how),
         ([5], replace(how, max_tokens=7)),
-        ([5], replace(how, loop=LoopDetection(1, 4, 3))),
+        ([5], replace(how, loop=LoopDetection(min_pattern=1, max_pattern=4, count=3))),
         ([5], replace(how, pattern="a", stop_ids=(b,))),
         ([5], replace(how, pattern="[ab]{9}", temperature=2.0, repetition_penalty=1.5, top_k=1)),
     )

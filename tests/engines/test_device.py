@@ -25,9 +25,9 @@ from magpie_hub.engines.device import (
     usable_bytes,
     weight_bytes,
 )
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 
 CPU = Device("cpu", (), memory=32 * GIB, free=24 * GIB, cores=8)
 H200 = Gpu("NVIDIA H200", 139 * GIB)

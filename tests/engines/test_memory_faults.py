@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from magpie_hub.engines.base import Completion, EngineStats, Sampling
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.transformers.engine import TransformersEngine
 from magpie_hub.engines.vllm import inprocess as vllm_thread
 from magpie_hub.engines.vllm.inprocess import OwnThread
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 from tests.tiny import write_tiny_model
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from test_device import CPU, H200, gpus
 
 from magpie_hub.engines.oom import failure, forget, is_shortage, start_with_less
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, OutOfMemory
+from magpie_hub.recipe.engine import EngineOptions
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 1.74 GiB. GPU 0 has a total capacity of 23.57 GiB of "

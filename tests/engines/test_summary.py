@@ -15,11 +15,11 @@ from test_device import H200, LLAMA_8B, gpus
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Engine, EngineInfo
 from magpie_hub.engines.factory import start_engine
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.summary import summary
 from magpie_hub.engines.vllm.engine import VllmEngine, chosen_by_vllm
 from magpie_hub.errors import OutOfMemory
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 from tests.tiny import write_tiny_model
 
 VLLM = EngineInfo(
@@ -113,7 +113,7 @@ def fake_vllm(monkeypatch: pytest.MonkeyPatch) -> list[EngineOptions]:
         importlib.util, "find_spec", lambda name: find_spec("json" if name == "vllm" else name)
     )
     monkeypatch.setattr(choose, "_version", lambda name: "0.32.0" if name == "vllm" else None)
-    monkeypatch.setattr(choose, "_vllm_broken", lambda: None)
+    monkeypatch.setattr(choose, "_vllm_broken", lambda *_: None)
     monkeypatch.setattr(choose, "find_device", lambda: gpus(H200, 1))
     monkeypatch.setattr(choose, "fetch", lambda source, *_, **__: source)
     monkeypatch.setattr(VllmEngine, "start", start)

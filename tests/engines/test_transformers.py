@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.engines.base import Completion, Engine, EngineInfo, LoopDetection, Sampling
-from magpie_hub.engines.loop import loops
-from magpie_hub.engines.options import EngineOptions
+from magpie_hub.engines.base import Completion, Engine, EngineInfo, Sampling, loops
 from magpie_hub.engines.transformers.engine import TransformersEngine
 from magpie_hub.errors import EngineError, ModelError, UserError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.recipe.sampling import LoopDetection
 
 USER = (1, 4093, 198)  # "<|im_start|>user\n"
 TEXT = (504, 3575, 282, 4649, 314)  # "The capital of France is"
@@ -137,7 +137,8 @@ def test_a_loop_is_one_pattern_at_the_tail(ids: list[int], low: int, more: int, 
     expected = any(
         ids[-len(p) * count :] == p * count for p in patterns if len(p) * count <= len(ids)
     )
-    assert loops(ids, LoopDetection(low, low + more, count)) == expected
+    detection = LoopDetection(min_pattern=low, max_pattern=low + more, count=count)
+    assert loops(ids, detection) == expected
 
 
 def test_narrow_sampling_is_greedy_and_rows_keep_their_own_parameters(

@@ -11,10 +11,10 @@ import pytest
 from test_device import A10, CPU, SMALL, gpus
 
 from magpie_hub.engines.device import Device
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.vllm.arguments import environment, plan_arguments
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
 
 KNOWN = {
     "block_size",

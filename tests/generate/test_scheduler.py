@@ -15,7 +15,8 @@ from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts
 from magpie_hub.generate.scheduler import PrefixTracker, Progress, run_rollouts
-from magpie_hub.recipe.config import Instruct, Recipe, SystemPrompt
+from magpie_hub.recipe.config import Recipe
+from magpie_hub.recipe.sampling import Instruct, SystemPrompt
 from magpie_hub.selection.deliver import Delivery, deliver
 from magpie_hub.store.journal import Journal
 from magpie_hub.store.labels import Label

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
 from magpie_hub.judges.base import JudgeContext, JudgeInput
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.reward import RewardJudge
 from magpie_hub.models.source import pin
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError, ModelError
 from magpie_hub.judges.base import JudgeContext, JudgeInput
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.safety import SafetyJudge, Verdict, read_verdict
 from magpie_hub.models.source import fetch, pin
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import EngineError
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.scorers.base import batches
 from magpie_hub.models.source import fetch, pin
+from magpie_hub.recipe.engine import EngineOptions
 from tests.judges.tiny_judges import some_rows, tokenizer_of, write_reward_model
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.pool import EnginePool
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import FIRST, Run, open_recipe
+from magpie_hub.recipe.engine import EngineOptions
 from magpie_hub.store.journal import Journal
 from tests.tiny import write_tiny_model, write_tiny_recipe
 from tests.toy import ToyEngine

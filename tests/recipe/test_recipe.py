@@ -41,6 +41,13 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
         ("card: {language: en}", "card.language: should be a list, not 'en'"),
         ("engine: tpu", "engine: should be 'auto', 'vllm', 'transformers' or 'server'"),
         ("engine: server", "engine server needs base_url"),
+        *(
+            (f"base_url: '{url}'", "should be an http or https address")
+            for url in (
+                *("http://127.0.0.1:port/v1", "http://127.0.0.1:99999/v1", "ftp://127.0.0.1/v1"),
+                *("127.0.0.1:8000/v1", "http://", "http://[::1/v1", "http://a b/v1"),
+            )
+        ),
         ("engine: vllm\nbase_url: http://x", "base_url goes with engine server"),
         (
             "instruct: {grid: {rows: 3, points: [{rows: 1}, {rows: 1}]}}",

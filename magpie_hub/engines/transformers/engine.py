@@ -26,9 +26,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling, loops
 from magpie_hub.engines.device import find_device, settle_dtype, threads
-from magpie_hub.engines.loop import loops
 from magpie_hub.engines.oom import is_shortage
 from magpie_hub.engines.regex import with_ends
 from magpie_hub.engines.transformers.batch import Batch, Row
@@ -38,8 +37,8 @@ from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError, o
 from magpie_hub.models.source import load_tokenizer
 
 if TYPE_CHECKING:
-    from magpie_hub.engines.options import EngineOptions
     from magpie_hub.models.source import ModelSource
+    from magpie_hub.recipe.engine import EngineOptions
 
 SLOTS_CPU, SLOTS_GPU = 16, 64
 DEFAULT_MAX_MODEL_LEN = 4096
@@ -114,7 +113,7 @@ class TransformersEngine:
         if not constrained:
             return cls(*await asyncio.to_thread(_load, source, options), say=say)
         check_installed()
-        tokenizer = await asyncio.to_thread(load_tokenizer, source, options.trust_remote_code)
+        tokenizer = await asyncio.to_thread(load_tokenizer, source, options.trust_model_code)
         model, info = await asyncio.to_thread(_load, source, options)
         grammars = Grammars(tokenizer, model.config.get_text_config().vocab_size)
         return cls(model, info, grammars, say)
@@ -305,7 +304,7 @@ def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]
     device = "cuda" if cuda else "mps" if mps else "cpu"
     if source.path is None:
         raise ModelError(f"{source.name} has no files here; fetch it first")
-    trust = {"trust_remote_code": options.trust_remote_code}
+    trust = {"trust_remote_code": options.trust_model_code}
     try:
         config = transformers.AutoConfig.from_pretrained(source.path, **trust)
         dtype: Any = options.dtype
@@ -341,7 +340,7 @@ def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]
             "max_model_len": max_model_len,
             "refill_slots": max(1, math.ceil(slots * _ADMIT_SHARE)),
             "attention": getattr(model.config, "_attn_implementation", None),
-            "trust_remote_code": options.trust_remote_code,
+            "trust_remote_code": options.trust_model_code,
         }
         | (
             {"threads": min(threads(find_device()), torch.get_num_threads())}

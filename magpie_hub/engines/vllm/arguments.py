@@ -14,18 +14,19 @@ import difflib
 import inspect
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
-from types import MappingProxyType
 from typing import Any
 
 from magpie_hub.engines.device import Device, default_context, spread, threads
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.sizing import cache_bytes, default_slots
 from magpie_hub.errors import ModelError, UserError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import environment as process_environment
+from magpie_hub.torch_env import import_torch, torch_settings
 
 MENDS_CPU = "magpie_hub.engines.vllm.amx_patch.Mended"
 """By name, for the process that computes to import; that module says what it mends."""
@@ -33,8 +34,9 @@ MENDS_CPU = "magpie_hub.engines.vllm.amx_patch.Mended"
 _OURS = ("model", "tokenizer", "revision", "tokenizer_revision", "disable_log_stats")
 
 
-_LEFT_BEHIND = ("LD_PRELOAD", "LD_LIBRARY_PATH")
-"""vLLM sets these for processes of its own; programs that the caller starts must not get them."""
+_CHANGED_BY_VLLM = ("VLLM_", "TORCH", "LD_", "NUMEXPR_", "LOCAL_WORLD_SIZE")
+"""Prefixes of what vLLM sets in its own process; programs that the caller starts must not get it
+(LD_PRELOAD among them)."""
 
 
 def plan_arguments(
@@ -84,7 +86,7 @@ def plan_arguments(
         "max_model_len": length,
         "tensor_parallel_size": spread(source, options, device),
         "data_parallel_size": options.data_parallel_size,
-        "trust_remote_code": options.trust_remote_code,
+        "trust_remote_code": options.trust_model_code,
         "enforce_eager": (
             options.enforce_eager
             if options.enforce_eager is not None
@@ -142,7 +144,7 @@ def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
     Raises:
         UserError: Names the argument and the nearest one that vLLM has.
     """
-    own = {field.name for field in fields(EngineOptions)} - {"engine_args"}
+    own = {*EngineOptions.model_fields, "trust_remote_code"} - {"engine_args"}
     for name in engine_args:
         if name in own:
             override = "trust_model_code" if name == "trust_remote_code" else name
@@ -158,17 +160,26 @@ def check_names(engine_args: Mapping[str, Any], known: set[str]) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(batch_invariant: bool = False) -> Iterator[None]:
     """Keeps vLLM from printing while it is imported or started; its logger "vllm" stays heard.
 
     The caller's logging decides where messages go: vLLM's own handler, which prints, is not set
-    up, unless the person asks for it by VLLM_CONFIGURE_LOGGING.
+    up, unless the user asks for it by VLLM_CONFIGURE_LOGGING.
+
+    Args:
+        batch_invariant: Whether vLLM is to choose its batch-invariant kernels, as it does when it
+            is imported.
     """
     # Without a handler anywhere, Python itself would print warnings on stderr.
     logger = logging.getLogger("vllm")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
-    with _environ({"VLLM_CONFIGURE_LOGGING": "0"}), warnings.catch_warnings():
+    import_torch()
+    forced = {"VLLM_BATCH_INVARIANT": "1"} if batch_invariant else {}
+    with (
+        process_environment({"VLLM_CONFIGURE_LOGGING": "0"}, forced, clean=_CHANGED_BY_VLLM),
+        warnings.catch_warnings(),
+    ):
         # Deprecations between vLLM and torch are for their authors.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -176,16 +187,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def environment(device: Device, *, in_process: bool) -> Iterator[None]:
+def environment(
+    device: Device, *, in_process: bool, batch_invariant: bool = False
+) -> Iterator[None]:
     """Sets what vLLM reads from the environment while it starts, and puts it back afterwards.
 
-    A variable that the person has set stays as it is, except for the one that decides whether the
-    core runs in this process.
+    vLLM reads its variables once, at the end of its start at the latest. One that the user has set
+    stays as it is, except for those that the recipe decides. What vLLM sets itself goes too.
     """
-    wanted = {
+    wanted = torch_settings() | {
         "VLLM_NO_USAGE_STATS": "1",
-        # For processes that vLLM starts.
-        "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning",
+        # vLLM gives a grammar 5 seconds to be compiled, against hostile ones. Ours are the judges'
+        # own; that of the tags takes longer on a slow or busy machine, and would end the run.
+        "VLLM_REGEX_COMPILATION_TIMEOUT_S": "120",
+        # For processes that vLLM starts, and Python's own that looks after their shared memory.
+        "PYTHONWARNINGS": "ignore::FutureWarning,ignore::DeprecationWarning,"
+        "ignore:resource_tracker:UserWarning",
     }
     if not device.gpus:
         # vLLM drops to one thread, or keeps a core back for a server, unless told otherwise.
@@ -193,7 +210,17 @@ def environment(device: Device, *, in_process: bool) -> Iterator[None]:
         if device.cores <= 4:
             wanted["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     forced = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0" if in_process else "1"}
-    with quiet(), _environ(wanted, forced), _random_states():
+    if not in_process:
+        # This process has threads, which a fork would copy in the middle of their work.
+        forced["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    with (
+        quiet(batch_invariant),
+        process_environment(wanted, forced),
+        _random_states(),
+    ):
+        # An engine that was started before has made vLLM keep what it read.
+        if (envs := sys.modules.get("vllm.envs")) and hasattr(envs, "disable_envs_cache"):
+            envs.disable_envs_cache()
         yield
 
 
@@ -212,22 +239,3 @@ def _random_states() -> Iterator[None]:
         random.setstate(kept[0])
         numpy.random.set_state(kept[1])
         torch.random.set_rng_state(kept[2])
-
-
-@contextmanager
-def _environ(
-    defaults: Mapping[str, str], forced: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[None]:
-    """Sets variables, `defaults` only where they are not set yet, and puts all back."""
-    changes = {name: value for name, value in defaults.items() if name not in os.environ}
-    changes.update(forced)
-    before = {name: os.environ.get(name) for name in [*changes, *_LEFT_BEHIND]}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -3,9 +3,8 @@
 In this process, one thread owns vLLM's core: it takes requests from a queue, steps while there is
 work, sleeps when there is none, and hands results to the callers' event loops, one call per step.
 That works in a plain script, and is the default. In a process of its own the core does not share
-an interpreter with the rollouts; vLLM spawns that process (at once on a CPU, and on a GPU once
-CUDA is open), so a script needs a main guard. Copies of a model (`data_parallel_size`) exist only
-there.
+an interpreter with the rollouts; that process is spawned, so a script needs a main guard. Copies
+of a model (`data_parallel_size`) exist only there.
 
 Whichever it is: an engine stops on the request's stop ids alone, and a failure of the core reaches
 every caller as an `EngineError`. Tokens go in and out; only an engine for patterns gives vLLM the
@@ -22,14 +21,14 @@ from typing import Any, Protocol
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
 from magpie_hub.engines.device import Device, find_device, settle_dtype, threads
 from magpie_hub.engines.oom import failure
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.regex import end_ids, with_ends
 from magpie_hub.engines.vllm.arguments import check_grammars, environment, plan_arguments
 from magpie_hub.engines.vllm.inprocess import OwnThread
 from magpie_hub.engines.vllm.subprocess import OwnProcess
 from magpie_hub.errors import EngineError, MagpieError, UserError, one_line
 from magpie_hub.models.source import ModelSource, load_tokenizer
-from magpie_hub.torch_env import prepare
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import import_torch
 
 
 class Core(Protocol):
@@ -111,12 +110,12 @@ class VllmEngine:
             OutOfMemory: The device's memory does not suffice.
             EngineError: vLLM did not start.
         """
-        prepare()
+        import_torch()
         device = device or find_device()
         options = settle_dtype(source, options, device)
         in_process = choose_in_process(options, device, main_guarded)
         stats = EngineStats(cached_tokens=0, steps=0, busy_slot_steps=0, running=0)
-        with environment(device, in_process=in_process):
+        with environment(device, in_process=in_process, batch_invariant=options.batch_invariant):
             import vllm
             from vllm.engine.arg_utils import AsyncEngineArgs, EngineArgs
 
@@ -128,7 +127,7 @@ class VllmEngine:
             tokenizer = None
             if constrained:
                 check_grammars()
-                tokenizer = load_tokenizer(source, options.trust_remote_code)
+                tokenizer = load_tokenizer(source, options.trust_model_code)
             try:
                 core: Core
                 if in_process:

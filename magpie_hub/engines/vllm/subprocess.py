@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import importlib
 import logging
 import os
 import re
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 from magpie_hub.engines.base import EngineStats
@@ -138,35 +141,61 @@ def _errors(heard: deque[str]) -> str:
 
 @contextlib.contextmanager
 def _output_to_log(heard: deque[str]) -> Iterator[None]:
-    """Sends what processes started meanwhile will ever print to the logger "vllm".
+    """Sends what vLLM's processes started meanwhile will ever print to the logger "vllm.core".
 
-    They inherit these file descriptors; this process gets its own back at the end. The last lines
-    are also kept in `heard`.
+    They write into a pipe of ours in place of their own stdout and stderr; this process keeps its
+    descriptors. The last lines are also kept in `heard`.
     """
     logger = logging.getLogger("vllm.core")
-    reader, writer = os.pipe()
+    reader, writer = Pipe(duplex=False)
 
     def forward() -> None:
-        with open(reader, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+        with reader, open(reader.fileno(), encoding="utf-8", errors="replace", closefd=False) as f:
+            for line in f:
                 heard.append(line.rstrip())
                 logger.info("%s", line.rstrip())
 
     thread = threading.Thread(target=forward, name="magpie-vllm-output", daemon=True)
     thread.start()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [(number, os.dup(number)) for number in (1, 2)]
-    try:
-        for number, _ in kept:
-            os.dup2(writer, number)
+    with contextlib.ExitStack() as stack:
+        for module, owner, name in _MAINS:
+            with contextlib.suppress(ImportError):
+                holder = getattr(importlib.import_module(module), owner, None)
+                main = getattr(holder, name, None)
+                if main is not None:
+                    wrapped = partial(_logged_main, _Output(writer), module, owner, name)
+                    setattr(holder, name, staticmethod(wrapped))
+                    stack.callback(setattr, holder, name, staticmethod(main))
         yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, copy in kept:
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(writer)
-        # If nothing was started, or it died, this is the end of the output; else it goes on.
-        thread.join(timeout=0.5)
+    writer.close()
+    # If nothing was started, or it died, this is the end of the output; else it goes on.
+    thread.join(timeout=0.5)
+
+
+_MAINS = (
+    ("vllm.v1.engine.core", "EngineCoreProc", "run_engine_core"),
+    ("vllm.v1.engine.coordinator", "DPCoordinatorProc", "run_coordinator"),
+)
+"""Main functions of the processes that vLLM starts: module, class and static method."""
+
+
+class _Output:
+    """A pipe that takes the place of stdout and stderr in the process that it is sent to."""
+
+    def __init__(self, writer: Connection) -> None:
+        self._writer = writer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _take_output, (self._writer,)
+
+
+def _take_output(writer: Connection) -> None:
+    # When it is unpickled: before the arguments beside it, for which vLLM is imported.
+    for descriptor in (1, 2):
+        os.dup2(writer.fileno(), descriptor)
+    writer.close()
+
+
+def _logged_main(_: Any, module: str, owner: str, name: str, *args: Any, **kwargs: Any) -> None:
+    """Runs one of `_MAINS` in a new process; spawned, it finds vLLM's own method by that name."""
+    getattr(getattr(importlib.import_module(module), owner), name)(*args, **kwargs)

@@ -21,10 +21,10 @@ from magpie_hub.engines.device import (
     weight_bytes,
 )
 from magpie_hub.engines.factory import vllm_obstacle
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, ModelError, UserError, one_line
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import prepare
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import import_torch
 
 Prompt = Sequence[int]
 Item = TypeVar("Item")
@@ -76,13 +76,11 @@ def check_scorer(source: ModelSource, options: EngineOptions) -> None:
         DeviceError: Its weights do not fit.
         UserError: vLLM is asked for and cannot run here.
     """
-    prepare()
+    import_torch()
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(
-            source.path, trust_remote_code=options.trust_remote_code
-        )
+        config = AutoConfig.from_pretrained(source.path, trust_remote_code=options.trust_model_code)
     except (OSError, ValueError, KeyError) as error:
         said = one_line(error, 500)
         raise ModelError(f"The configuration of {source.name} does not load: {said}") from error

@@ -6,10 +6,10 @@ import gc
 from collections.abc import Sequence
 from typing import Any
 
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.errors import DeviceError, EngineError, ModelError, one_line
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import prepare
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import import_torch
 
 BATCH_TOKENS_CPU, BATCH_TOKENS_GPU = 4096, 32768
 
@@ -43,7 +43,7 @@ class TransformersScorer:
             ModelError: It cannot be loaded, or its files lack weights.
             DeviceError: It does not fit.
         """
-        prepare()
+        import_torch()
         import torch
         import transformers
 
@@ -56,7 +56,7 @@ class TransformersScorer:
             model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
                 source.path,
                 dtype=dtype,
-                trust_remote_code=options.trust_remote_code,
+                trust_remote_code=options.trust_model_code,
                 output_loading_info=True,
             )
             if found["missing_keys"]:

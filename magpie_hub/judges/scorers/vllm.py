@@ -7,17 +7,17 @@ in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 from magpie_hub.engines.device import find_device
-from magpie_hub.engines.options import EngineOptions
 from magpie_hub.engines.vllm.arguments import environment, plan_arguments, quiet
 from magpie_hub.engines.vllm.inprocess import end_engine
 from magpie_hub.errors import EngineError
 from magpie_hub.models.files import Config, read_as
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import prepare
+from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.torch_env import import_torch
 
 BATCH_TOKENS = 262_144
 """Of one call: some seconds of a GPU's work, so that its drain hardly counts and a kill costs
@@ -31,7 +31,7 @@ def serves(source: ModelSource) -> bool:
     """
     if source.path is None:
         raise ValueError(f"{source.name} is not fetched")
-    prepare()
+    import_torch()
     with quiet():
         from vllm import ModelRegistry
 
@@ -70,12 +70,12 @@ class VllmScorer:
             UserError: A setting that vLLM does not know.
             EngineError: vLLM did not start.
         """
-        prepare()
+        import_torch()
         import torch
 
         device = find_device()
         dtype = "bfloat16" if device.gpus and options.dtype == "auto" else options.dtype
-        options = replace(options, dtype=dtype, max_model_len=max_tokens)
+        options = options.model_copy(update={"dtype": dtype, "max_model_len": max_tokens})
         set_num_threads = torch.set_num_threads
         with environment(device, in_process=options.in_process is not False):
             import vllm

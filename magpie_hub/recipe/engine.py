@@ -1,0 +1,75 @@
+"""Recipe keys that say which engine runs the generator, and how; they stand at the top level.
+
+None of them belongs to the rows, save by rounding: `magpie_hub.recipe.fingerprint` says which do.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+
+from magpie_hub.recipe.base import MOST, Line, Section, Words, json_lists, overridable
+from magpie_hub.text import is_http
+
+
+def _is_address(text: str) -> str:
+    """An http address; a message never repeats it, since a password may stand in it."""
+    if not is_http(text):
+        raise ValueError(
+            "should be an http or https address with a port that there is, for example "
+            "http://127.0.0.1:8000/v1"
+        )
+    return text
+
+
+Address = Annotated[Words, AfterValidator(_is_address)]
+
+
+class EngineOptions(Section):
+    """How an engine is started; None means "choose from the model and the devices found"."""
+
+    trust_model_code: bool = overridable(False, "Let the model's repository run its own code.")
+    engine: Literal["auto", "vllm", "transformers", "server"] = overridable(
+        "auto", "auto takes vLLM if it can run here, else transformers."
+    )
+    base_url: Address | None = overridable(
+        None, "OpenAI-compatible server of the generator, with engine server.", repr=False
+    )
+    max_num_seqs: int | None = overridable(None, "Slots: sequences decoded at once.", ge=1, le=MOST)
+    max_model_len: int | None = overridable(None, "Context length in tokens.", ge=16, le=MOST)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = overridable(
+        "auto", "Weights' dtype."
+    )
+    quantization: Line | None = overridable(None, "vLLM quantization method, for example fp8.")
+    tensor_parallel_size: int | None = overridable(
+        None, "GPUs for one copy of the model.", ge=1, le=MOST
+    )
+    data_parallel_size: int = overridable(1, "Copies of the model.", ge=1, le=MOST)
+    gpu_memory_utilization: float | None = overridable(
+        None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
+    )
+    enforce_eager: bool | None = overridable(
+        None, "Skip compilation: a sooner start, slower decoding."
+    )
+    batch_invariant: bool = overridable(
+        False,
+        "vLLM's mode whose tokens do not depend on what else is in the batch: on GPUs, slower.",
+    )
+    in_process: bool | None = overridable(None, "Run vLLM's core in the calling process.")
+    engine_args: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."
+    )
+
+    @field_validator("engine_args", mode="before")
+    @classmethod
+    def _lists(cls, given: Any) -> Any:
+        return json_lists(given)
+
+    @model_validator(mode="after")
+    def _one_engine(self) -> EngineOptions:
+        if self.base_url is not None and self.engine not in ("auto", "server"):
+            raise ValueError(f"base_url goes with engine server, not with engine {self.engine}")
+        if self.engine == "server" and self.base_url is None:
+            raise ValueError("engine server needs base_url, for example http://127.0.0.1:8000/v1")
+        return self
