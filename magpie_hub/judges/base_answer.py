@@ -120,7 +120,9 @@ class BaseAnswerJudge(Judge):
         async with context.start() as engine:
 
             async def one(item: JudgeInput) -> None:
-                prompt = codec.encode_prompt(render(escape_special_tokens(item.instruction, marks)))
+                prompt = codec.encode_prompt(
+                    base_prompt(escape_special_tokens(item.instruction, marks))
+                )
                 if len(prompt) + self._max_tokens > engine.info.max_model_len:
                     save([Label(item.row_id, failure="too_long")])
                     return
@@ -134,7 +136,7 @@ class BaseAnswerJudge(Judge):
         return source, Codec.of(load_tokenizer(source, self.model.trust_remote_code))
 
 
-def render(message: str) -> str:
+def base_prompt(message: str) -> str:
     """The whole prompt as text, up to where the answer begins."""
     return _template().render(message=message)
 

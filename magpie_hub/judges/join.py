@@ -15,8 +15,8 @@ from typing import Any
 from magpie_hub.dedup.index import NO_LEADER, NeighborTable
 from magpie_hub.gates.colon import ends_with_colon
 from magpie_hub.judges.labeled_row import LabeledRow
-from magpie_hub.store.labels import Label, Labels
-from magpie_hub.store.rows import RowStatus, RowStore
+from magpie_hub.store.labels import Labels
+from magpie_hub.store.rows import RowCursor, RowStatus, RowStore
 
 UNSCORED = "unscored"
 """Why a row with a base answer has no base reward: the answer is over the reward model's context,
@@ -91,7 +91,7 @@ class Reader:
     ) -> None:
         self._row_store = row_store if texts else None
         self._streams = {
-            judge: _Peekable(store.all(row_store.start) if store is not None else iter(()))
+            judge: RowCursor(store.all(row_store.start) if store is not None else iter(()))
             for judge, store in stores.items()
         }
         self._neighbors = neighbors
@@ -102,9 +102,10 @@ class Reader:
         values: dict[str, Any] = {}
         failures: dict[str, str] = {}
         for judge, stream in self._streams.items():
-            label = stream.take(row_id)
-            if label is None:
+            taken = stream.take(row_id)
+            if not taken:
                 return None
+            label = taken[0]
             values |= label.values
             if label.failure is not None:
                 failures[judge] = label.failure
@@ -149,18 +150,3 @@ def open_labels(paths: Mapping[str, Path]) -> Iterator[dict[str, Labels | None]]
             judge: stack.enter_context(Labels(path, readonly=True)) if path.exists() else None
             for judge, path in paths.items()
         }
-
-
-class _Peekable:
-    """Labels in row order, taken row by row."""
-
-    def __init__(self, labels: Iterator[Label]) -> None:
-        self._labels = labels
-        self._next = next(labels, None)
-
-    def take(self, row_id: int) -> Label | None:
-        while self._next is not None and self._next.row_id < row_id:
-            self._next = next(self._labels, None)
-        if self._next is None or self._next.row_id != row_id:
-            return None
-        return self._next

@@ -206,7 +206,7 @@ def quality_threshold(recipe: Recipe, generator: ModelSource) -> QualityThreshol
 def _words_of(mode: Mode) -> str:
     """12 hexadecimal digits of all that is asked, and of what may be replied, at which length."""
     bounds = f"{MAX_TOKENS[mode]} {LEAST_TOKENS[mode]}"
-    asked = "\0".join((render(mode, "\0"), reply_pattern(mode), bounds))
+    asked = "\0".join((tagger_prompt(mode, "\0"), reply_pattern(mode), bounds))
     return hashlib.sha256(asked.encode()).hexdigest()[:12]
 
 
@@ -254,7 +254,7 @@ class Tagger:
     @cached_property
     def _static(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         slot = "\0"
-        head, tail = render(self._mode, slot).split(slot)
+        head, tail = tagger_prompt(self._mode, slot).split(slot)
         codec = self._chat.codec
         return codec.encode(head), codec.encode(tail)
 
@@ -264,7 +264,7 @@ class Tagger:
 
     @cached_property
     def _explanations(self) -> Explanations:
-        return Explanations(render(self._mode, ""))
+        return Explanations(tagger_prompt(self._mode, ""))
 
     def _read(self, item: JudgeInput, completion: Completion) -> Label:
         row_id = item.row_id
@@ -326,7 +326,7 @@ def _any(names: Iterable[str]) -> str:
     return "|".join(names)
 
 
-def render(mode: Mode, message: str) -> str:
+def tagger_prompt(mode: Mode, message: str) -> str:
     """The tagger's whole prompt as text."""
     import jinja2  # Here, so that what is cached loads without it.
 

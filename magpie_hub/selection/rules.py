@@ -21,7 +21,7 @@ UNJUDGED = "lacks a label that the selection asks for"
 """What the reason "unjudged" says."""
 
 
-class Rule(ABC):
+class SelectionRule(ABC):
     """A condition on one labelled row, as a recipe's `selection` section sets it.
 
     Calling it returns None to pass, or the reason: a key of `doc`, or "unjudged." and a judge.
@@ -50,7 +50,7 @@ class Rule(ABC):
     def __call__(self, row: LabeledRow) -> str | None: ...
 
 
-class NoTrailingColon(Rule):
+class NoTrailingColon(SelectionRule):
     """The first instruction does not announce something and then end.
 
     Source: `data_sft/data_filter.ipynb` of the official code, and the card of
@@ -68,7 +68,7 @@ class NoTrailingColon(Rule):
         return self.name if row.instruction_ends_with_colon else None
 
 
-class AskedLanguage(Rule):
+class AskedLanguage(SelectionRule):
     """The instruction is in a language that the recipe asks for.
 
     Source: the card of Magpie-Qwen2-Pro-200K-Chinese, which keeps one language. A row in which no
@@ -93,7 +93,7 @@ class AskedLanguage(Rule):
         return None if code.lower() in wanted else self.name
 
 
-class CalledSafe(Rule):
+class CalledSafe(SelectionRule):
     """The guard model calls the row safe.
 
     Source: ours. The published filters only label safety (Table 6 of arXiv 2406.08464v2 finds less
@@ -111,7 +111,7 @@ class CalledSafe(Rule):
         return "unjudged.safety" if safe is None else None if safe else self.name
 
 
-class AtLeast(Rule):
+class AtLeast(SelectionRule):
     """A label of the tagger reaches a level.
 
     Levels are compared by their rank, never as texts ("poor" sorts after "good").
@@ -179,7 +179,7 @@ class MinDifficulty(AtLeast):
         return f"{mix.easy:.0%} easy, {mix.harder:.0%} harder than easy" if mix else super().asks
 
 
-class FirstOfNearDuplicates(Rule):
+class FirstOfNearDuplicates(SelectionRule):
     """Of instructions that say nearly the same, the row is the first.
 
     Source: "minimum neighbor distance > 0" of Table 5 of arXiv 2406.08464v2, as the official code
@@ -205,7 +205,7 @@ class FirstOfNearDuplicates(Rule):
         return None if row.leader is None or row.leader == row.row_id else self.name
 
 
-class MinReward(Rule):
+class MinReward(SelectionRule):
     """The reward model's score of the response is high enough; NaN is too low.
 
     Source: column "reward" of Table 5 of arXiv 2406.08464v2 asks for more than tau1; the card of
@@ -232,7 +232,7 @@ class MinReward(Rule):
         return None if enough else self.name
 
 
-class MinRewardDifference(Rule):
+class MinRewardDifference(SelectionRule):
     """The response is rewarded more than the base model's answer, by more than a margin.
 
     Source: column "reward difference" of Table 5 of arXiv 2406.08464v2, above tau2.
@@ -256,7 +256,7 @@ class MinRewardDifference(Rule):
         return None if difference > self.selection.reward_difference_above else self.name
 
 
-RULES: tuple[type[Rule], ...] = (
+RULES: tuple[type[SelectionRule], ...] = (
     NoTrailingColon,
     AskedLanguage,
     CalledSafe,
@@ -269,12 +269,12 @@ RULES: tuple[type[Rule], ...] = (
 """Every rule, in the order in which they are asked: kinds first, degrees in Table 5's order."""
 
 
-def build_rules(selection: Selection) -> tuple[Rule, ...]:
+def build_rules(selection: Selection) -> tuple[SelectionRule, ...]:
     """The rules that a recipe's `selection` section switches on, in the order of `RULES`."""
     return tuple(rule(selection) for rule in RULES if any(map(selection.is_on, rule.keys)))
 
 
-def first_reason(rules: tuple[Rule, ...], row: LabeledRow) -> str | None:
+def selection_reason(rules: tuple[SelectionRule, ...], row: LabeledRow) -> str | None:
     """Returns "selection." and the first rule's reason, or None if all let the row pass.
 
     Example:

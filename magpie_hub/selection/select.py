@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import Selection
-from magpie_hub.selection.rules import build_rules, first_reason
+from magpie_hub.selection.rules import build_rules, selection_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Selector:
         Returns:
             The reason of the first rule that rejects it; None if it passes.
         """
-        reason = first_reason(self._rules, row)
+        reason = selection_reason(self._rules, row)
         if reason is None:
             self._top.add(row)
         else:

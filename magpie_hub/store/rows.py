@@ -19,7 +19,7 @@ import hashlib
 from array import array
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from magpie_hub.store.journal import OPEN, Journal, TurnIndex, TurnRecord, TurnText
 from magpie_hub.store.usage import Usage, since, total, usage_of
@@ -157,7 +157,7 @@ class RowStore:
             end: Row id to stop before; None goes on to the highest row id that is journaled.
         """
         first = self.start if first is None else first
-        later = _Peekable(
+        later = RowCursor(
             self.later.turn_index(first) if self.later and self.turns > 1 else iter(())
         )
         expected = first
@@ -246,20 +246,28 @@ def passing(row_store: RowStore, most: int | None = None) -> array[int]:
     return found
 
 
-class _Peekable:
-    """Turns in row order, taken row by row."""
+class _OfRow(Protocol):
+    @property
+    def row_id(self) -> int: ...
 
-    def __init__(self, turn_index: Iterator[TurnIndex]) -> None:
-        self._marks = turn_index
-        self._next = next(turn_index, None)
 
-    def take(self, row_id: int) -> list[TurnIndex]:
-        """All turns of a row; those of lower rows are skipped."""
+Item = TypeVar("Item", bound=_OfRow)
+
+
+class RowCursor(Generic[Item]):
+    """Items in the order of their rows, taken row by row."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
+        self._next = next(items, None)
+
+    def take(self, row_id: int) -> list[Item]:
+        """All items of a row; those of lower rows are skipped."""
         taken = []
         while self._next is not None and self._next.row_id <= row_id:
             if self._next.row_id == row_id:
                 taken.append(self._next)
-            self._next = next(self._marks, None)
+            self._next = next(self._items, None)
         return taken
 
 

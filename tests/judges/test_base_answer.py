@@ -8,7 +8,7 @@ import pytest
 
 from magpie_hub.errors import ModelError
 from magpie_hub.judges.base import JudgeInput
-from magpie_hub.judges.base_answer import BaseAnswerJudge, cut_at_next, render
+from magpie_hub.judges.base_answer import BaseAnswerJudge, base_prompt, cut_at_next
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.models.source import pin
 from magpie_hub.store.labels import Label
@@ -37,7 +37,7 @@ def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
     """An engine that answers every prompt with `whole`, going on where the prompt leaves off."""
 
     def script(prompt: str) -> str:
-        head = render("").count(ASKS)
+        head = base_prompt("").count(ASKS)
         return whole[len(prompt.split(ASKS, head)[-1]) :]
 
     return ScriptedEngine(tokenizer_of(model), script, **more)

@@ -19,8 +19,8 @@ from magpie_hub.judges.tags import (
     QUALITIES,
     Mode,
     TagsJudge,
-    render,
     reply_pattern,
+    tagger_prompt,
 )
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.selection import Difficulty, Quality
@@ -152,7 +152,7 @@ def test_every_label_can_be_said_and_no_other() -> None:
 def test_the_instruction_comes_last_and_everything_before_it_is_the_same(tokenizer: Any) -> None:
     _, engine = tag(tokenizer, COMPACT, JudgeInput(0, "Why?"), JudgeInput(1, "Write a long poem."))
     one, two = engine.prompts
-    head = len(tokenizer(render("compact", "").rsplit("BEGIN", 1)[0])["input_ids"])
+    head = len(tokenizer(tagger_prompt("compact", "").rsplit("BEGIN", 1)[0])["input_ids"])
     assert one[:head] == two[:head]
     after = tokenizer.decode(one[head:])
     assert after.index("Why?") < 20

@@ -8,7 +8,7 @@ import pytest
 
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import PRESETS, Selection
-from magpie_hub.selection.rules import build_rules, first_reason
+from magpie_hub.selection.rules import build_rules, selection_reason
 from tests.selection.selecting import reasons, select
 
 COLUMNS = (
@@ -81,7 +81,7 @@ def test_the_table_has_every_preset() -> None:
 def test_a_preset_decides_as_published(name: str) -> None:
     column = COLUMNS.index(name)
     rules = build_rules(preset(name))
-    decided = {row.row_id: first_reason(rules, row) for row in ROWS}
+    decided = {row.row_id: selection_reason(rules, row) for row in ROWS}
     assert decided == {n: LETTERS[line[-1][column]] for n, line in enumerate(TABLE)}
 
 
@@ -119,7 +119,8 @@ def test_languages_are_codes_in_either_case_and_no_language_is_none_of_them() ->
     rules = build_rules(Selection.model_validate({"languages": ("zh", "EN")}))
     said = [("ZH", {}), ("en", {}), ("DE", {}), (None, {}), (None, {"language": "broken"})]
     reasons = [
-        first_reason(rules, LabeledRow(0, {"language": code}, failures)) for code, failures in said
+        selection_reason(rules, LabeledRow(0, {"language": code}, failures))
+        for code, failures in said
     ]
     refused = "selection.language"
     assert reasons == [None, None, refused, refused, "selection.unjudged.language"]
@@ -127,7 +128,9 @@ def test_languages_are_codes_in_either_case_and_no_language_is_none_of_them() ->
 
 def test_safe_means_called_safe() -> None:
     rules = build_rules(Selection(require_safe=True))
-    reasons = [first_reason(rules, LabeledRow(0, {"safe": safe})) for safe in (True, False, None)]
+    reasons = [
+        selection_reason(rules, LabeledRow(0, {"safe": safe})) for safe in (True, False, None)
+    ]
     assert reasons == [None, "selection.safety", "selection.unjudged.safety"]
 
 
@@ -135,7 +138,7 @@ def test_a_reward_that_is_no_number_passes_no_threshold() -> None:
     for key in ("reward_above", "reward_at_least"):
         rules = build_rules(Selection.model_validate({key: -12.0}))
         row = LabeledRow(0, {"instruct_reward": float("nan")})
-        assert first_reason(rules, row) == "selection.reward"
+        assert selection_reason(rules, row) == "selection.reward"
 
 
 def test_without_rules_everything_passes() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from magpie_hub.gates.registry import GATES
 from magpie_hub.judges.labeled_row import LabeledRow
 from magpie_hub.recipe.selection import READS, Difficulty, Quality, Selection
-from magpie_hub.selection.rules import RULES, build_rules, first_reason
+from magpie_hub.selection.rules import RULES, build_rules, selection_reason
 from magpie_hub.selection.select import Selector
 from tests.selection.selecting import select
 
@@ -107,7 +107,7 @@ def test_no_more_are_kept_than_wanted_and_none_is_left_out_while_there_is_room(
     made: list[LabeledRow], selection: Selection, wanted: int | None
 ) -> None:
     rules = build_rules(selection)
-    passed = [row for row in made if first_reason(rules, row) is None]
+    passed = [row for row in made if selection_reason(rules, row) is None]
     kept = select(made, selection, wanted).kept
     assert wanted is None or len(kept) <= wanted
     if selection.difficulty_mix is None:
@@ -131,7 +131,7 @@ def test_nothing_left_out_is_longer_than_what_is_kept_of_its_part(
     assume(selection.longest)
     rules = build_rules(selection)
     kept = set(select(made, selection, wanted).kept)
-    passed = [row for row in made if first_reason(rules, row) is None]
+    passed = [row for row in made if selection_reason(rules, row) is None]
     mixed = selection.difficulty_mix is not None
     for easy in (True, False):
         part = [row for row in passed if not mixed or (row.labels["difficulty"] == "easy") == easy]
