@@ -1,14 +1,17 @@
-"""Writes `docs/reference.md` from the code: the command's help, a recipe's keys, the gates.
+"""Writes what the docs take from the code.
 
     make docs
 
-A test compares the file with what this writes, so the reference cannot drift.
+`docs/reference.md` whole: the command's help, a recipe's keys, the gates. In `docs/architecture.md`
+the table of rooms. A test compares both with what this writes, so they cannot drift.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -27,6 +30,8 @@ from magpie_hub.recipe.overrides import OVERRIDES
 from tests.gates.labelled import figures, gates, texts
 
 TARGET = Path(__file__).with_name("reference.md")
+ARCHITECTURE = Path(__file__).with_name("architecture.md")
+ROOT = Path(__file__).resolve().parents[1]
 INTRO = """# Reference
 
 Written by `make docs` from the code; a test holds it against the code.
@@ -196,6 +201,39 @@ def render() -> str:
     return "\n".join([INTRO, command_help(), recipe_keys(), gate_table()])
 
 
+def room_table() -> str:
+    """The rooms of the package, by the floors of the import-linter contract."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    lines = ["| room | what it is | files |", "|---|---|---|"]
+    for floor in contract["layers"]:
+        for room in floor.split(" : "):
+            place = ROOT / "magpie_hub" / room
+            if place.is_dir():
+                source, files = (
+                    place / "__init__.py",
+                    [
+                        f"`{path.relative_to(place).with_suffix('').as_posix()}`"
+                        for path in sorted(place.rglob("*.py"))
+                        if path.name != "__init__.py"
+                    ],
+                )
+            else:
+                source, files = place.with_suffix(".py"), []
+            doc = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+            lines.append(f"| `{room}` | {doc.split(chr(10) * 2)[0]} | {' '.join(files)} |")
+    return "\n".join(lines)
+
+
+def render_architecture(text: str) -> str:
+    """The page on the architecture, with its table of rooms as the code has them."""
+    begin, end = "<!-- rooms -->\n", "<!-- /rooms -->"
+    head, rest = text.split(begin)
+    return f"{head}{begin}{room_table()}\n{end}{rest.split(end)[1]}"
+
+
 if __name__ == "__main__":
     TARGET.write_text(render(), encoding="utf-8")
-    print(f"wrote {TARGET}")
+    page = render_architecture(ARCHITECTURE.read_text(encoding="utf-8"))
+    ARCHITECTURE.write_text(page, encoding="utf-8")
+    print(f"wrote {TARGET} and {ARCHITECTURE}")

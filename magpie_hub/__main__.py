@@ -1,4 +1,4 @@
-"""``python -m magpie_hub`` and ``magpie-hub`` are the command.
+"""The entry points ``python -m magpie_hub`` and ``magpie-hub``.
 
 From its first moment on an interrupt or a SIGTERM ends it with the same line and exit status.
 """

@@ -1,4 +1,4 @@
-"""The verbs as Python functions: `build` a release, `push` and `verify` it, list the `variants`.
+"""The Python API: build, push and verify a release, list the variants.
 
 The command line calls the same functions.
 """

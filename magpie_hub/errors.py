@@ -1,4 +1,4 @@
-"""What can go wrong, by whose mistake it is.
+"""Every error that the package raises on purpose, by whose mistake it is.
 
 * What a **person** does wrong is a `UserError`: one line that names the thing and the way out.
   The command exits 2; the Python API and the `datasets` builder raise it with the same text.

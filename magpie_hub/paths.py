@@ -1,4 +1,4 @@
-"""Where generated rows live: one folder, MAGPIE_HOME.
+"""The folder of generated rows, MAGPIE_HOME, and the folders below it.
 
 Rows cost GPU-hours, so they are user *data*, not cache: the default is the platform's data folder
 (``~/.local/share/magpie-hub`` on Linux), which no cache clean-up wipes.

@@ -21,6 +21,8 @@ def test_the_reference_is_what_the_code_says() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (ROOT / "docs" / "reference.md").read_text() == module.render(), "run: make docs"
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert architecture == module.render_architecture(architecture), "run: make docs"
 
 
 def test_the_readme_names_every_variant_and_only_files_that_exist() -> None:
@@ -42,7 +44,7 @@ def test_the_table_of_drift_gates_names_every_bound_with_its_default() -> None:
     assert sorted(said) == sorted(defaults.items())
 
 
-def test_the_page_on_tuning_names_every_engine_knob_and_the_numbers_that_are_used() -> None:
+def test_the_page_on_tuning_names_every_engine_setting_and_the_numbers_that_are_used() -> None:
     text = (ROOT / "docs" / "tuning.md").read_text()
     overrides = set(EngineOptions.model_fields) - {"base_url", "trust_model_code"}
     for name in overrides:

@@ -1,4 +1,4 @@
-"""State: what survives a runner's death, at any URL that fsspec knows.
+"""Checkpoints: what survives the death of a runner, at any URL that fsspec knows.
 
     state = State("s3://bucket/magpie", "tester--magpie-smol")
     with state.lease(say):

@@ -1,1 +1,1 @@
-"""Engines: token ids in, token ids out. See `magpie_hub.engines.base` for the contract."""
+"""Engines: token ids in, token ids out; `base.py` is the contract."""

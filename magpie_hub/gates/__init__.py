@@ -1,1 +1,1 @@
-"""Gates: rules that look at finished words and reject them with a reason."""
+"""Gates: rules that look at a finished text and reject it with a reason."""

@@ -1,1 +1,1 @@
-"""The Hub: releases published in one commit or not at all, and looked at again."""
+"""The Hub: releases published in one commit or not at all, and verified."""

@@ -1,1 +1,1 @@
-"""Judges: what labels the rows. One file each; `base.py` is the contract."""
+"""Judges label rows: one file each; `base.py` is the contract."""

@@ -1,4 +1,4 @@
-"""Models: from the name that a person writes to files of a pinned revision.
+"""Models: from a name in a recipe to files of a pinned revision.
 
 A name is one of three things: a model that an installed Python package carries, a local folder,
 or a repository on the Hugging Face Hub. `pin` says which and at what revision, for the price of

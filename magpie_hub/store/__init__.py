@@ -1,1 +1,1 @@
-"""What lies on disk below `MAGPIE_HOME`: journals, labels, cached shards."""
+"""Files below `MAGPIE_HOME`: journals, labels, cached shards."""

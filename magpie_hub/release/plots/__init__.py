@@ -1,4 +1,4 @@
-"""Pictures of a release: what `stats.json` counts, drawn for the dataset card.
+"""Plots of a release: what `stats.json` counts, drawn for the dataset card.
 
 A pure function of the statistics, the coverage points and the versions of the libraries: drawn
 twice, a picture is the same to the byte. Nothing global is read or set (no pyplot, no rcParams),
