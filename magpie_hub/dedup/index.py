@@ -205,6 +205,11 @@ class NeighborIndex:
             rows, found["distance"], found["repeats"], found["leader"], published, self._uuid_of
         )
 
+    @property
+    def published_rows(self) -> int:
+        """Published rows that `sample` draws from, before the run's own."""
+        return sum(shard.rows for shard in self._published)
+
     def sample(self, rows: Sequence[int], most: int) -> Vectors:
         """Vectors of some of the published rows and of these rows, the same for the same rows.
 
@@ -218,7 +223,7 @@ class NeighborIndex:
             (self._vectors_of(shard), range(shard.rows)) for shard in self._published
         ]
         parts.append((self._stored(), rows))
-        chosen = _some(range(sum(len(ids) for _, ids in parts)), most)
+        chosen = sample_rows(range(sum(len(ids) for _, ids in parts)), most)
         vectors, begin = [], 0
         for store, ids in parts:
             end = begin + len(ids)
@@ -241,7 +246,7 @@ class NeighborIndex:
         if store is None or not len(store):
             with closing(self._load()) as embedder:
                 pairs = list(read_published(name))
-                some = _some(range(len(pairs)), most)
+                some = sample_rows(range(len(pairs)), most)
                 store = self._create(embedder, part)
                 store.put(range(len(some)), embedder.embed([pairs[place][1] for place in some]))
         return store.load(range(len(store)))
@@ -360,7 +365,7 @@ def _embed_pairs(
         pass
 
 
-def _some(rows: Sequence[int], most: int) -> list[int]:
+def sample_rows(rows: Sequence[int], most: int) -> list[int]:
     """At most so many of the rows, in order."""
     if len(rows) <= most:
         return list(rows)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +27,7 @@ from typing import Any
 
 import yaml
 
+from magpie_hub.dedup.index import sample_rows
 from magpie_hub.errors import JournalError
 from magpie_hub.files import sha256_of
 from magpie_hub.judges.join import JoinedLabels
@@ -40,7 +41,8 @@ from magpie_hub.release.dataset_info import content_bytes
 from magpie_hub.release.increment import Increment, first_release, next_release
 from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
-from magpie_hub.release.plots import draw
+from magpie_hub.release.plots.draw import draw
+from magpie_hub.release.plots.style import PlotData
 from magpie_hub.release.plots.tsne import project
 from magpie_hub.release.published_names import PublicNames, without_paths
 from magpie_hub.release.rows import Rows, delivered, given_first, opened
@@ -120,7 +122,7 @@ def _write(run: Run, delivery: Delivery, folder: Path, added: Increment | None) 
         chat, given = row_store.first.meta("chat"), given_first(run, row_store)
         judges = row_store.first.meta(REVISIONS) or {}
         costs = total(replace(one, model=public.of(one.model)) for one in row_store.usage())
-        coverage = _coverage(run, row_store, delivery, public)
+        coverage, mapped = _coverage(run, row_store, delivery, public)
     mine = [shard for config in shards.values() for shard in config]
     hashes = _hashes(mine)
     stats = describe(shards[DEFAULT], shards[RAW], costs)
@@ -144,7 +146,15 @@ def _write(run: Run, delivery: Delivery, folder: Path, added: Increment | None) 
             both = {name: [*added.kept[name], *shards[name]] for name in added.kept}
             stats = describe(both[DEFAULT], both[RAW], added.costs(costs))
     stats["changelog"] = history.figures
-    pictures = draw(stats, folder / "assets", coverage=coverage)
+    kept = added.kept.get(DEFAULT, ()) if added else ()
+    neighbors = recipe.judges.neighbors
+    data = PlotData(
+        stats,
+        coverage,
+        _categories([*kept, *shards[DEFAULT]], mapped),
+        neighbors.distance if neighbors else None,
+    )
+    pictures = draw(data, folder / "assets")
     recipe_text = _recipe_text(run, stats["rows"], public)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,
@@ -224,11 +234,14 @@ def _data_tag(hashes: Iterable[str]) -> str:
 
 def _coverage(
     run: Run, row_store: RowStore, delivery: Delivery, public: PublicNames
-) -> dict[str, Any]:
-    """Points of the coverage map; none without embeddings, or without what draws them."""
+) -> tuple[dict[str, Any], int]:
+    """Points of the coverage map, and of how many rows its own are drawn.
+
+    There are none without embeddings, or without the library that lays them out.
+    """
     judge_runner = run.judge_runner(row_store)
     if judge_runner is None or judge_runner.neighbor_index is None or find_spec("sklearn") is None:
-        return {}
+        return {}, 0
     neighbor_index, name = (
         judge_runner.neighbor_index,
         run.recipe.card.pretty_name or run.recipe.name,
@@ -236,7 +249,19 @@ def _coverage(
     sets = {name: neighbor_index.sample(delivery.row_ids, MAPPED)}
     for other in run.recipe.card.beside:
         sets[public.of(other)] = neighbor_index.sample_beside(other, MAPPED)
-    return project(sets, most=MAPPED)
+    rows = neighbor_index.published_rows + len(delivery.row_ids)
+    return project(sets, most=MAPPED), rows
+
+
+def _categories(shards: Sequence[Path], mapped: int) -> list[str | None]:
+    """The categories of the coverage map's own points; none without tags, or of other rows."""
+    import pyarrow.dataset as ds
+
+    rows = ds.dataset([str(shard) for shard in shards], format="parquet")
+    if "task_category" not in rows.schema.names or rows.count_rows() != mapped:
+        return []
+    labels = rows.to_table(columns=["task_category"])["task_category"]
+    return list(labels.take(sample_rows(range(len(labels)), MAPPED)).to_pylist())
 
 
 def _recipe_text(run: Run, rows: int, public: PublicNames) -> str:

@@ -1,118 +1,128 @@
-"""Histograms: bins as `stats.json` has them, made readable.
-
-Few rows in many bins are a comb, so neighbouring bins are joined until there are about as many as
-Rice's rule allows. Heights are densities along the axis as drawn, so bins of unequal width, and
-two histograms in one panel, compare.
-"""
+"""Plots of distributions: lengths, distances and rewards."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from magpie_hub.generate.plan import turn_suffix
+from magpie_hub.release.card.numbers import count, plural
 from magpie_hub.release.plots import style
+from magpie_hub.release.plots.histogram import Histogram, read
+from magpie_hub.release.plots.style import Drawing, Plot, PlotData
 from magpie_hub.release.plots.text import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WORDY = "median {}, 90% of rows within {} to {}"
-"""The form of `spread` for those who do not see the picture."""
+"""The form of `Histogram.spread` for those who do not see the plot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A distribution of `stats.json`, ready to be drawn.
-
-    Attributes:
-        edges: Of the bins, rising, along the axis as drawn.
-        shares: Of all rows that have the number, by bin.
-        median: In the numbers' own unit; None if it was not counted.
-        low: Its 5th percentile, as the median.
-        high: Its 95th percentile, as the median.
-        count: Rows that have the number.
-        missing: Rows that have not.
-    """
-
-    edges: tuple[float, ...]
-    shares: tuple[float, ...]
-    median: float | None
-    low: float | None
-    high: float | None
-    count: int
-    missing: int
-
-    @property
-    def bin(self) -> float:
-        """Width of a typical bin."""
-        return statistics.median(b - a for a, b in pairwise(self.edges))
-
-    def heights(self, unit: float) -> list[float]:
-        """Shares of rows per `unit` of the axis, by bin."""
-        bins = zip(self.shares, pairwise(self.edges), strict=True)
-        return [unit * part / (right - left) for part, (left, right) in bins]
-
-
-def read(distribution: Mapping[str, Any] | None, *, log: bool = False) -> Histogram | None:
-    """Reads a distribution of `stats.json`.
-
-    Args:
-        distribution: None where there is none.
-        log: Whether the axis is in doublings; numbers are then counts, from 0.
-
-    Returns:
-        The histogram, or None if no row has the number or all have the same.
-    """
-    if not distribution or distribution["min"] == distribution["max"]:
+def lengths(data: PlotData) -> Drawing | None:
+    """Tokens by turn, on an axis of doublings; as in Figure 7 of arXiv 2406.08464v2."""
+    found, turns = data.stats.get("lengths", {}), data.stats.get("turns", 0)
+    sides = {"instruction": style.BLUE, "response": style.GREEN}
+    columns = {
+        side: [
+            read(found.get(f"{side}_tokens{turn_suffix(turn)}"), log=True)
+            for turn in range(1, turns + 1)
+        ]
+        for side in sides
+    }
+    there = {side: [one for one in column if one] for side, column in columns.items()}
+    if not any(there.values()):
         return None
-    edges = [float(edge) for edge in distribution["histogram"]["edges"]]
-    counts = list(distribution["histogram"]["counts"])
-    total = sum(counts)
-    if not total or edges[0] >= edges[-1]:
+    title = "Lengths" if turns == 1 else "Lengths by turn"
+    note = "share of rows by bin, tokens in doublings; dashed: median; brackets: 90% of rows"
+    figure, panels = style.sheet(title, note, 2.55 if turns == 1 else 0.5 + 1.35 * turns, turns, 2)
+    alt = []
+    for turn in range(turns):
+        for axes, side in zip(panels[2 * turn : 2 * turn + 2], sides, strict=True):
+            name, one = side if turns == 1 else f"{side} {turn + 1}", columns[side][turn]
+            if not there[side]:
+                axes.set_visible(False)
+                continue
+            _scale(axes, there[side], there[side][0].bin, 4 if turns == 1 else 3)
+            spread = one.spread(whole=True) if one else ""
+            _heading(axes, name, spread)
+            if turn == turns - 1:
+                low, high = _range(there[side])
+                at = doublings(low, high)
+                style.ticks(axes, "x", [math.log2(n) for n in at], [f"{n:,}" for n in at])
+                _unit(axes, "tokens")
+            if one:
+                _fill(axes, one, there[side][0].bin, sides[side])
+                if one.median:
+                    _line(axes, math.log2(one.median), dashed=True)
+                alt.append(f"{name}: {spread}")
+    rows = plural(max(one.count for column in there.values() for one in column), "row")
+    said = f"Histograms of tokens of {rows}, in brackets the range of 90% of them."
+    return Plot("lengths.png", title, f"{said} {'; '.join(alt)}."), figure
+
+
+def distances(data: PlotData) -> Drawing | None:
+    """Distance to the nearest other instruction, as in Figure 4a of arXiv 2406.08464v2."""
+    found = _number(data, "min_neighbor_distance")
+    if found is None:
         return None
-    if log:
-        # Zero has no place on such an axis; it gets the doubling under the next edge.
-        edges = [math.log2(edge or edges[1] / 2) for edge in edges]
-    edges, counts = _join(edges, counts, math.ceil(2 * total ** (1 / 3)))
-    percentiles = distribution["percentiles"]
-    return Histogram(
-        tuple(edges),
-        tuple(number / total for number in counts),
-        percentiles.get("50"),
-        percentiles.get("5"),
-        percentiles.get("95"),
-        distribution["count"],
-        distribution["missing"],
+    title = "Distance to the nearest other instruction"
+    figure, (axes,) = style.sheet(title, _note([found]), 2.7)
+    limit = data.threshold
+    _axis(axes, [found], "squared L2 distance of unit vectors", (0.0, limit or 0.0))
+    _fill(axes, found, found.bin, style.BLUE)
+    _median(axes, found)
+    style.write(axes, found.spread(), (1, 1), (0, 6), ha="right", size=style.SMALL)
+    alt = (
+        "Histogram of the squared L2 distance of an instruction's embedding to the nearest other: "
+        f"{_wordy(found)}."
     )
+    if limit is not None:
+        _line(axes, limit, color=style.VERMILLION)
+        words = f"near-duplicates below {short(limit)}"
+        style.write(axes, words, (0, 1), (0, 6), size=style.SMALL, color=style.VERMILLION)
+        alt += f" Rows nearer than {short(limit)} are near-duplicates."
+    return Plot("distances.png", title, alt), figure
 
 
-def _join(
-    edges: Sequence[float], counts: Sequence[int], most: int
-) -> tuple[list[float], list[int]]:
-    """Joins neighbouring bins into at most so many, of about equal width."""
-    first, last = edges[0], edges[-1]
-    # A bin that rounding left much narrower than the others would be a needle.
-    sliver = 0.1 * (last - first) / len(counts)
-    kept = [0]
-    for place, edge in enumerate(edges):
-        if edge - edges[kept[-1]] > sliver and last - edge > sliver:
-            kept.append(place)
-    kept.append(len(counts))
-    if len(kept) - 1 > most:
-        even = [bins for bins in range(most // 2, most + 1) if (len(kept) - 1) % bins == 0]
-        bins = even[-1] if even else most
-        marks = (first + number * (last - first) / bins for number in range(bins + 1))
-        kept = sorted({min(kept, key=lambda n: abs(edges[n] - mark)) for mark in marks})
-    joined = [sum(counts[left:right]) for left, right in pairwise(kept)]
-    return [edges[place] for place in kept], joined
+def rewards(data: PlotData) -> Drawing | None:
+    """Rewards, and by how much they exceed the base model's: Figure 4b of arXiv 2406.08464v2."""
+    reward, base = _number(data, "instruct_reward"), _number(data, "base_reward")
+    lead = _number(data, "reward_difference")
+    there = [one for one in (reward, lead) if one]
+    if not there:
+        return None
+    figure, panels = style.sheet("Rewards", _note(there), 2.8, columns=len(there))
+    alt = []
+    if reward:
+        axes, drawn = panels[0], [one for one in (reward, base) if one]
+        _axis(axes, drawn, "reward")
+        _fill(axes, reward, reward.bin, style.BLUE)
+        _median(axes, reward)
+        alt.append(f"Reward of the response: {_wordy(reward)}.")
+        _heading(axes, "response", reward.spread(), line=len(drawn) - 1, color=style.BLUE)
+        if base:
+            axes.stairs(
+                base.heights(reward.bin), base.edges, fill=False, edgecolor=style.VERMILLION,
+                linewidth=1.6, antialiased=True, capstyle="butt", joinstyle="miter",
+            )  # fmt: skip
+            _heading(axes, "base model", base.spread(), color=style.VERMILLION)
+            alt.append(f"Reward of the base model's answer: {_wordy(base)}.")
+    if lead:
+        axes = panels[-1]
+        _axis(axes, [lead], "reward less the base model's")
+        _fill(axes, lead, lead.bin, style.BLUE, below=style.VERMILLION)
+        if lead.edges[0] < 0 < lead.edges[-1]:
+            _line(axes, 0)
+        _median(axes, lead)
+        _heading(axes, "difference", lead.spread())
+        alt.append(f"Reward less the base model's: {_wordy(lead)}.")
+    return Plot("rewards.png", "Rewards", f"Histograms. {' '.join(alt)}"), figure
 
 
-def fill(
+def _fill(
     axes: Axes, histogram: Histogram, unit: float, color: str, *, below: str | None = None
 ) -> None:
     """Draws a histogram as an area.
@@ -139,28 +149,81 @@ def fill(
         axes.stairs(high, ends, fill=True, facecolor=one, **style.FLAT)
 
 
-def spread(histogram: Histogram, *, form: str = "median {} ({} to {})", whole: bool = False) -> str:
-    """The median and what nine rows in ten lie within, in words; empty if not counted."""
-    found = [n for n in (histogram.median, histogram.low, histogram.high) if n is not None]
-    return form.format(*(short(number, whole=whole) for number in found)) if len(found) == 3 else ""
+def doublings(low: float, high: float) -> list[int]:
+    """Numbers of tokens that label an axis from 2^low to 2^high: powers of two, if they suffice."""
+    powers = range(max(0, math.ceil(low - 1e-9)), math.floor(high + 1e-9) + 1)
+    if len(powers) >= 3:
+        return [2**power for power in powers[:: -(-len(powers) // 7)]]
+    steps = style.steps(2**low, 2**high, 4)
+    return [int(value) for value in steps if value >= 1 and float(value).is_integer()]
 
 
-def mark(axes: Axes, x: float, *, dashed: bool = False) -> None:
-    """Draws a thin upright line; a dashed one is a median."""
-    dashes = (0, (4, 2)) if dashed else "-"
+def _number(data: PlotData, column: str) -> Histogram | None:
+    return read(data.stats.get("numbers", {}).get(column))
+
+
+def _note(there: Sequence[Histogram]) -> str:
+    """How many rows the panels are of, if they agree, and how to read them."""
+    how = "share by bin; dashed: median; brackets: 90% of rows"
+    if len({(one.count, one.missing) for one in there}) > 1:
+        return how
+    missing = there[0].missing
+    less = f", {count(missing)} more without" if missing else ""
+    return f"{plural(there[0].count, 'row')}{less}; {how}"
+
+
+def _wordy(found: Histogram) -> str:
+    return ", ".join(filter(None, (plural(found.count, "row"), found.spread(WORDY))))
+
+
+def _range(drawn: Sequence[Histogram]) -> tuple[float, float]:
+    return min(one.edges[0] for one in drawn), max(one.edges[-1] for one in drawn)
+
+
+def _scale(axes: Axes, drawn: Sequence[Histogram], unit: float, most: int = 4) -> None:
+    """Gives axes room for histograms, and labels their shares with thin lines across."""
+    low, high = _range(drawn)
+    axes.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
+    top = 1.04 * max(max(one.heights(unit)) for one in drawn)
+    axes.set_ylim(0, top)
+    at = style.steps(0, top, most)
+    style.ticks(axes, "y", at, [f"{short(100 * tick)}%" for tick in at])
+    axes.yaxis.grid(True, color=style.SHADE, linewidth=0.6, linestyle="-", alpha=0.35,
+                    antialiased=True)  # fmt: skip
+
+
+def _axis(axes: Axes, drawn: Sequence[Histogram], unit: str, also: Sequence[float] = ()) -> None:
+    """Scales axes to histograms and to the numbers `also`, and labels them."""
+    _scale(axes, drawn, drawn[0].bin)
+    low, high = _range(drawn)
+    low, high = min((low, *also)), max((high, *also))
+    axes.set_xlim(low - 0.01 * (high - low), high + 0.01 * (high - low))
+    at = style.steps(low, high, 6)
+    style.ticks(axes, "x", at, [short(tick) for tick in at])
+    _unit(axes, unit)
+
+
+def _unit(axes: Axes, words: str) -> None:
+    style.write(axes, words, (1, 0), (0, -28), ha="right", size=style.SMALL)
+
+
+def _heading(axes: Axes, name: str, spread: str, line: int = 0, color: str = style.INK) -> None:
+    """A line over axes, counted from below: what is drawn in which colour, and its spread."""
+    up = 6 + 14 * line
+    style.write(axes, name, (0, 1), (0, up), bold=True, color=color)
+    if len(name) + len(spread) > 42:
+        spread = spread.partition(" (")[0]
+    style.write(axes, spread, (1, 1), (0, up), ha="right", size=style.SMALL)
+
+
+def _median(axes: Axes, found: Histogram) -> None:
+    if found.median is not None:
+        _line(axes, found.median, dashed=True)
+
+
+def _line(axes: Axes, x: float, *, dashed: bool = False, color: str = style.INK) -> None:
+    """A thin upright line; a dashed one is a median."""
     axes.axvline(
-        x,
-        color=style.INK,
-        linewidth=1,
-        linestyle=dashes,
-        dash_capstyle="butt",
-        solid_capstyle="butt",
-        antialiased=True,
-    )
-
-
-def percent_ticks(axes: Axes, top: float, most: int = 4) -> None:
-    """Labels the y axis of shares, with thin lines across."""
-    axes.set_ylim(0, top * 1.04)
-    at = style.steps(0, top * 1.04, most)
-    style.ticks(axes, "y", at, [f"{short(100 * tick)}%" for tick in at], grid=True)
+        x, color=color, linewidth=1 if dashed else 1.5, linestyle=(0, (5, 2)) if dashed else "-",
+        dash_capstyle="butt", solid_capstyle="butt", antialiased=True,
+    )  # fmt: skip

@@ -1,126 +1,117 @@
-"""How all pictures look: size, colours, font, and the sheet that they are drawn on.
+"""How all plots look: size, colours, fonts, and the figure that they are drawn on.
 
-A picture is 760 pixels wide where the Hub shows it, and is written at twice that. It is an opaque
-white sheet with dark words, which reads on the Hub's light and dark page alike. Colours are those
-of Okabe and Ito (2008), told apart by colour-blind eyes. Sizes are in inches of the sheet, of
-which one is 100 pixels on the page, and in points, of which ten are 14 pixels.
-
-What a person's matplotlibrc says of the looks is said here again, or it would show; how paths and
-glyphs become pixels (`path.snap`, `path.sketch`, `text.hinting`) is left to it.
+A plot is 760 pixels wide where the Hub shows it, and is written at twice that. Its background is
+transparent, and each colour has a contrast of at least 3:1 with the Hub's white page and with its
+dark one. The first colours follow Okabe and Ito (2008), so that colour-blind eyes tell them apart.
+Sizes are inches, of which one is 100 pixels on the page, and points. matplotlib's constrained
+layout keeps words from overlapping. All that a matplotlibrc may say of the looks is passed
+explicitly, or it would show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from magpie_hub.release.plots.text import font_file, plain
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
+    from numpy.typing import NDArray
 
 WIDTH = 7.6
 DPI = 200
-MARGIN = 0.2
-HEAD = 0.82
-"""Room of title and note."""
+HEAD = 0.8
+"""Height of title and note."""
 
 BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-PAPER, INK, SOFT, SHADE = "#FFFFFF", "#1F2328", "#59636E", "#8B949E"
-PALE, GRID = "#D5DAE0", "#E4E7EB"
+INK, SHADE = "#737A83", "#868D95"
+PALETTE = (BLUE, VERMILLION, GREEN, "#BC669A", "#A88000", "#2F93CC", "#8F68C4", "#C2535B")
+"""Colours of categories; those beyond are drawn in `SHADE`."""
 
 TITLE, TEXT, SMALL = 13.0, 10.0, 9.0
-
-QUIET: dict[str, Any] = {"size": SMALL, "color": SOFT}
-"""The look of what is said in passing."""
 
 FLAT: dict[str, Any] = {"linewidth": 0, "edgecolor": "none", "antialiased": True}
 """The look of an area: filled, without a rim."""
 
 
-def sheet(title: str, note: str, body: float) -> Figure:
-    """An empty sheet under its title.
+@dataclass(frozen=True, slots=True)
+class PlotData:
+    """What is drawn.
+
+    Attributes:
+        stats: What goes into ``stats.json``.
+        coverage: Points of shape (rows, 2) by name of the set, the release's own first, as
+            `magpie_hub.release.plots.tsne.project` returns them.
+        categories: The `task_category` of each of the release's own points; empty without tags.
+        threshold: Squared L2 distance below which rows are near-duplicates, if they were searched.
+    """
+
+    stats: Mapping[str, Any]
+    coverage: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
+    categories: Sequence[str | None] = ()
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot that has been drawn.
+
+    Attributes:
+        name: Its file name.
+        title: What it is about, in a few words; also written in it.
+        alt: What is seen in it, with its numbers, for those who do not see it. One line of
+            printable characters; names in it may hold any punctuation, Markdown's included.
+    """
+
+    name: str
+    title: str
+    alt: str
+
+
+Drawing: TypeAlias = "tuple[Plot, Figure]"
+"""A plot, and the figure that becomes its file."""
+
+
+def sheet(
+    title: str, note: str, height: float, rows: int = 1, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """A figure under its title, with bare axes: no frame but a base line, no ticks, no margins.
 
     Args:
         title: A few words.
-        note: A line under it, in softer ink.
-        body: Height under the two.
+        note: A line under it.
+        height: Height of what is below the two, in inches.
+        rows: Rows of axes.
+        columns: Axes side by side.
+
+    Returns:
+        The figure, and its axes row by row.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    height = round((HEAD + body) * DPI) / DPI  # Whole pixels.
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor=PAPER, linewidth=0)
-    figure.set_layout_engine("none")
+    total = round((HEAD + height) * DPI) / DPI  # whole pixels
+    edge = 0.1 / WIDTH
+    layout = ConstrainedLayoutEngine(
+        h_pad=0.08, w_pad=0.1, hspace=0.0, wspace=0.02,
+        rect=(edge, 0.0, 1 - 2 * edge, 1 - HEAD / total),
+    )  # fmt: skip
+    figure = Figure((WIDTH, total), dpi=DPI, facecolor="none", linewidth=0, layout=layout)
     FigureCanvasAgg(figure)
-    place(figure, MARGIN, height - 0.32, title, size=TITLE, bold=True)
-    place(figure, MARGIN, height - 0.57, note, **QUIET)
-    return figure
+    for words, down, size, bold in ((title, 0.32, TITLE, True), (note, 0.57, SMALL, False)):
+        figure.text(0.2 / WIDTH, 1 - down / total, words, **_look(size, bold=bold))
+    grid = figure.add_gridspec(rows, columns)
+    return figure, [_bare(figure, grid[n // columns, n % columns]) for n in range(rows * columns)]
 
 
-def place(figure: Figure, left: float, bottom: float, words: str, **look: Any) -> Text:
-    """Writes words on a sheet, their baseline at a place in inches; see `write`."""
-    width, height = figure.get_size_inches()
-    return write(figure, left / width, bottom / height, words, **look)
-
-
-def write(
-    target: Figure | Axes,
-    x: float,
-    y: float,
-    words: str,
-    *,
-    size: float = TEXT,
-    color: str = INK,
-    bold: bool = False,
-    ha: str = "left",
-    va: str = "baseline",
-) -> Text:
-    """Writes words as they are, dollar signs included."""
-    return target.text(
-        x,
-        y,
-        words,
-        fontproperties=_font(size, bold),
-        color=color,
-        horizontalalignment=ha,
-        verticalalignment=va,
-        antialiased=True,
-        parse_math=False,
-        usetex=False,
-    )
-
-
-def fit(figure: Figure, name: str, room: float, **look: Any) -> str:
-    """A name as `plain` writes it, cut to a width in inches; for the look see `write`."""
-    text = plain(name)
-    if width(figure, text, **look) <= room:
-        return text
-    while text and width(figure, text + "…", **look) > room:
-        text = text[:-1].rstrip()
-    return text + "…"
-
-
-def width(figure: Figure, words: str, **look: Any) -> float:
-    """Width of words in inches; for the look see `write`."""
-    text = write(figure, 0, 0, words, **look)
-    extent = text.get_window_extent().width / DPI
-    text.remove()
-    return float(extent)
-
-
-def panel(figure: Figure, left: float, bottom: float, wide: float, high: float) -> Axes:
-    """Bare axes at a place in inches: no frame but a base line, no ticks, no margins."""
-    total_wide, total_high = figure.get_size_inches()
-    axes = figure.add_axes(
-        (left / total_wide, bottom / total_high, wide / total_wide, high / total_high),
-        facecolor="none",
-        xscale="linear",
-        yscale="linear",
-    )
+def _bare(figure: Figure, cell: Any) -> Axes:
+    axes = figure.add_subplot(cell, facecolor="none", xscale="linear", yscale="linear")
     for side, spine in axes.spines.items():
         spine.set(visible=side == "bottom", edgecolor=SHADE, linewidth=0.8, antialiased=True)
     axes.grid(False, which="both")
@@ -128,39 +119,45 @@ def panel(figure: Figure, left: float, bottom: float, wide: float, high: float) 
     axes.set_axisbelow(True)
     axes.tick_params(
         which="both", left=False, right=False, top=False, bottom=False, labeltop=False,
-        labelright=False, labelleft=True, labelbottom=True, pad=4, labelrotation=0,
+        labelright=False, labelleft=True, labelbottom=True, length=0, pad=4, labelrotation=0,
         direction="out",
     )  # fmt: skip
     axes.set(xticks=[], yticks=[], xmargin=0, ymargin=0)
     return axes
 
 
-def ticks(
-    axes: Axes, side: str, at: Sequence[float], labels: Sequence[str], *, grid: bool = False
+def write(
+    axes: Axes,
+    words: str,
+    at: tuple[float, float],
+    offset: tuple[float, float] = (0, 0),
+    *,
+    within: Any = "axes fraction",
+    **look: Any,
 ) -> None:
-    """Labels an axis.
+    """Writes words as they are, dollar signs included; the layout makes room for them.
 
     Args:
-        axes: Of `panel`.
-        side: "x" or "y".
-        at: Places in data coordinates.
-        labels: Words at these places.
-        grid: Whether a thin line goes through each place.
+        axes: Where.
+        words: What.
+        at: A place in the coordinates `within`.
+        offset: Points to the right of it and above it.
+        within: As matplotlib's `xycoords`.
+        look: `size`, `color`, `bold`, `ha`, `va`.
     """
+    axes.annotate(
+        words, at, xytext=offset, xycoords=within, textcoords="offset points",
+        annotation_clip=False, **_look(**look),
+    )  # fmt: skip
+
+
+def ticks(
+    axes: Axes, side: str, at: Sequence[float], labels: Sequence[str], *, size: float = SMALL
+) -> None:
+    """Labels the x axis or the y axis of `axes` at places in data coordinates."""
     axis = axes.xaxis if side == "x" else axes.yaxis
-    axis.set_ticks(
-        list(at),
-        labels=list(labels),
-        fontproperties=_font(SMALL),
-        color=SOFT,
-        horizontalalignment="center" if side == "x" else "right",
-        verticalalignment="top" if side == "x" else "center_baseline",
-        antialiased=True,
-        parse_math=False,
-        usetex=False,
-    )
-    if grid:
-        axis.grid(True, color=GRID, linewidth=0.8, linestyle="-", alpha=1, antialiased=True)
+    ha, va = ("center", "top") if side == "x" else ("right", "center_baseline")
+    axis.set_ticks(list(at), labels=list(labels), **_look(size, ha=ha, va=va))
 
 
 def steps(low: float, high: float, most: int) -> list[float]:
@@ -172,17 +169,48 @@ def steps(low: float, high: float, most: int) -> list[float]:
     return [float(value) for value in found if low - slack <= value <= high + slack]
 
 
+def fit(name: str, room: float, size: float = TEXT) -> str:
+    """A name as `plain` writes it, cut to a width in inches."""
+    text = plain(name)
+    if _width(text, size) <= room:
+        return text
+    while text and _width(text + "…", size) > room:
+        text = text[:-1].rstrip()
+    return text + "…"
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Writes a sheet as a PNG of few colours, without a date or a version in it."""
+    """Writes a figure as a PNG of few colours, without a date or a version in it."""
     import numpy as np
     from PIL import Image
 
-    canvas: Any = figure.canvas  # The one of `sheet`, which has pixels.
+    canvas: Any = figure.canvas  # the one of `sheet`, which has pixels
     canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     # A third of the bytes, and no difference to the eye.
-    few = image.quantize(colors=128, dither=Image.Dither.NONE)
+    few = image.quantize(colors=256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(path, format="PNG", optimize=True)
+
+
+def _width(words: str, size: float) -> float:
+    from matplotlib.textpath import text_to_path
+
+    points, _, _ = text_to_path.get_text_width_height_descent(words, _font(size), ismath=False)
+    return float(points) / 72
+
+
+def _look(
+    size: float = TEXT,
+    color: str = INK,
+    *,
+    bold: bool = False,
+    ha: str = "left",
+    va: str = "baseline",
+) -> dict[str, Any]:
+    return {
+        "fontproperties": _font(size, bold), "color": color, "ha": ha, "va": va, "rotation": 0,
+        "antialiased": True, "parse_math": False, "usetex": False,
+    }  # fmt: skip
 
 
 def _font(size: float, bold: bool = False) -> Any:

@@ -1,4 +1,4 @@
-"""Numbers and names as pictures and their alternative texts write them."""
+"""Names, numbers and lists as plots and their alternative texts write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 MOST = 60
-"""Characters of a name; a picture cuts it further where room is short."""
+"""Characters of a name; a plot cuts it further where room is short."""
 
 _PRINTED = frozenset("LNPS")
 """General categories, by first letter, of characters that are written as they are."""
@@ -46,28 +46,6 @@ def _printable(char: str) -> str:
     if char == " " or (unicodedata.category(char)[0] in _PRINTED and ord(char) in _glyphs()):
         return char
     return char.encode("unicode_escape").decode("ascii")
-
-
-def count(number: int) -> str:
-    """12345 → "12,345"."""
-    return f"{number:,}"
-
-
-def rows(number: int) -> str:
-    """1 → "1 row"; 12345 → "12,345 rows"."""
-    return f"{number:,} row{'' if number == 1 else 's'}"
-
-
-def share(part: float, whole: float) -> str:
-    """A part in per cent; "0%" and "100%" are said of nothing and of all only."""
-    if not part or not whole:
-        return "0%"
-    if part == whole:
-        return "100%"
-    percent = 100 * part / whole
-    if percent < 0.1:
-        return "<0.1%"
-    return f"{percent:.1f}%" if percent <= 99.9 else ">99.9%"
 
 
 def short(number: float, *, whole: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Pictures: what is in stats.json and no more, the same to the byte, whatever the names are."""
+"""Plots: what is in stats.json and no more, the same to the byte, whatever the names are."""
 
 from __future__ import annotations
 
@@ -16,11 +16,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magpie_hub.release.plots import draw
-from magpie_hub.release.plots.base import Plot
-from magpie_hub.release.plots.histograms import Histogram, read
-from magpie_hub.release.plots.style import BLUE, DPI, VERMILLION, WIDTH
-from magpie_hub.release.plots.text import plain, share, short
+from magpie_hub.release.card.numbers import share
+from magpie_hub.release.plots import draw as drawing
+from magpie_hub.release.plots.histogram import Histogram, read
+from magpie_hub.release.plots.style import (
+    BLUE,
+    DPI,
+    INK,
+    PALETTE,
+    SHADE,
+    VERMILLION,
+    WIDTH,
+    Plot,
+    PlotData,
+)
+from magpie_hub.release.plots.text import plain, short
 from magpie_hub.release.stats import distribution
 
 ALL = [
@@ -54,6 +64,10 @@ HOSTILE = [
     "\\",
     "%s {} {0}",
 ]
+
+
+def draw(given: dict[str, Any], folder: Path, **more: Any) -> list[Plot]:
+    return drawing.draw(PlotData(given, **more), folder)
 
 
 def counted(**counts: int) -> dict[str, Any]:
@@ -102,16 +116,19 @@ def points(rows: int = 50, seed: int = 0) -> NDArray[np.float32]:
 
 
 def pixels(path: Path) -> NDArray[np.uint8]:
+    """Red, green, blue and opacity of every pixel."""
     from PIL import Image
 
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(image.convert("RGBA"))
 
 
 def where(path: Path, color: str) -> NDArray[np.bool_]:
     """Which pixels of a picture have a colour, or one that the eye takes for it."""
     wanted = np.array([int(color[n : n + 2], 16) for n in (1, 3, 5)])
-    return np.asarray(np.abs(pixels(path).astype(int) - wanted).max(axis=2) <= 3)
+    found = pixels(path).astype(int)
+    near = np.abs(found[..., :3] - wanted).max(axis=2) <= 3
+    return np.asarray(near & (found[..., 3] > 250))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -140,12 +157,47 @@ def test_every_picture_in_the_cards_order(release: tuple[Path, list[Plot]]) -> N
     assert set(content(folder)) == set(ALL)
 
 
-def test_what_the_hub_shows_is_sharp_and_opaque(release: tuple[Path, list[Plot]]) -> None:
+def test_what_the_hub_shows_is_sharp_and_its_page_shows_through(
+    release: tuple[Path, list[Plot]],
+) -> None:
     folder, drawn = release
     for picture in drawn:
         shown = pixels(folder / picture.name)
         assert shown.shape[1] == WIDTH * DPI == 1520
-        assert (shown[[0, 0, -1, -1], [0, -1, 0, -1]] == 255).all(), picture.name
+        assert (shown[[0, 0, -1, -1], [0, -1, 0, -1], 3] == 0).all(), picture.name
+
+
+@pytest.mark.parametrize("page", ["#FFFFFF", "#0D1117", "#0B0F19"])
+def test_every_colour_stands_out_on_a_light_and_on_a_dark_page(page: str) -> None:
+    def luminance(color: str) -> float:
+        parts = np.array([int(color[n : n + 2], 16) for n in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    for color in (*PALETTE, INK, SHADE):
+        darker, lighter = sorted((luminance(color), luminance(page)))
+        assert (lighter + 0.05) / (darker + 0.05) >= 3, color
+
+
+def test_the_near_duplicate_threshold_is_drawn(tmp_path: Path) -> None:
+    given = {"numbers": stats()["numbers"]}
+    draw(given, tmp_path / "without")
+    (plot, _) = draw(given, tmp_path / "with", threshold=0.05)
+    assert not where(tmp_path / "without" / plot.name, VERMILLION).any()
+    line = where(tmp_path / "with" / plot.name, VERMILLION)
+    assert line.sum(axis=0).max() > 300
+    assert "Rows nearer than 0.05 are near-duplicates." in plot.alt
+
+
+def test_the_map_is_coloured_by_category_with_a_legend(tmp_path: Path) -> None:
+    labels = [*["Math"] * 30, *["Planning"] * 20, *["Editing"] * 9, None]
+    coverage = {"ours": points(60), "theirs": points(50, 1)}
+    (plot,) = draw({}, tmp_path, coverage=coverage, categories=labels)
+    found = [where(tmp_path / "coverage.png", color) for color in (*PALETTE[:4], SHADE)]
+    assert [bool(one.any()) for one in found] == [True, True, True, False, True]
+    assert "Math 50.0%, Planning 33.3% and Editing 15.0% are the largest" in plot.alt
+    (plain_map,) = draw({}, tmp_path, coverage=coverage, categories=labels[:-1])
+    assert "category" not in plain_map.alt
 
 
 def test_the_largest_files_are_small(tmp_path: Path) -> None:
@@ -283,7 +335,7 @@ def test_there_is_nothing_in_a_file_but_the_picture(release: tuple[Path, list[Pl
         while at < len(data):
             found.append(data[at + 4 : at + 8])
             at += 12 + int.from_bytes(data[at : at + 4], "big")
-        assert set(found) == {b"IHDR", b"PLTE", b"IDAT", b"IEND"}, name
+        assert set(found) == {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}, name
 
 
 def test_drawn_again_it_is_the_same_to_the_byte_whatever_matplotlibrc_says(
@@ -343,12 +395,14 @@ def test_nothing_global_is_loaded_or_set(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from magpie_hub.release.plots import draw
+from magpie_hub.release.plots.draw import draw
+from magpie_hub.release.plots.style import PlotData
 assert not {"matplotlib", "sklearn", "PIL"} & set(sys.modules), "loaded before it is needed"
 import matplotlib
 looks = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "backend"}
 before = looks()
-drawn = draw({"funnel": {"planned": 2, "rejected": {"x": 1}, "delivered": 1}}, Path(sys.argv[1]))
+lost = {"funnel": {"planned": 2, "rejected": {"x": 1}, "delivered": 1}}
+drawn = draw(PlotData(lost), Path(sys.argv[1]))
 assert len(drawn) == 1 and looks() == before
 assert "matplotlib.pyplot" not in sys.modules
 """
@@ -388,9 +442,9 @@ def test_ordinary_names_stay_as_they_are(name: str) -> None:
 @given(st.integers(0, 10**9), st.integers(1, 10**9))
 def test_a_share_is_nothing_or_all_only_if_it_is(part: int, more: int) -> None:
     whole = part + more
-    assert share(part, whole) != "100%"
+    assert share(part, whole) != "100.0%"
     assert (share(part, whole) == "0%") == (part == 0)
-    assert share(whole, whole) == "100%"
+    assert share(whole, whole) == "100.0%"
 
 
 @pytest.mark.parametrize(
