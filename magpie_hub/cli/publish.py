@@ -40,7 +40,7 @@ FOUND = 3
 @click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
 @click.option("--tag", help="A tag of your own, beside the one that names the data.")
 @click.option(
-    "--replace", is_flag=True, help="Publish it even where a release of more rows stands."
+    "--replace", is_flag=True, help="Publish it even if a release of more rows is published."
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @reviewed_option
@@ -63,7 +63,7 @@ def push(
 ) -> None:
     """Publish a release to the Hub: in one commit, or not at all.
 
-    Sends what is new, removes what is stale, keeps what people have written into the card, reads
+    Sends what is new, removes what is stale, keeps what was written into the card on the Hub, reads
     the commit back and tags it. Pushing what is there already changes nothing, and fewer rows than
     are there are refused. The token is the one of `hf auth login`, HF_TOKEN, or a trusted
     publisher's in CI.

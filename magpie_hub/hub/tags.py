@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import DATASET, ask
+from magpie_hub.hub.client import DATASET, Busy, ask
 from magpie_hub.hub.tree import LocalFile, compare, read_tree
 
 if TYPE_CHECKING:
@@ -32,15 +32,22 @@ def check_tag(api: HfApi, repo_id: str, tag: str, files: Mapping[str, LocalFile]
 
 
 def tag_commit(api: HfApi, repo_id: str, commit: str, tags: Iterable[str]) -> None:
-    """Tags a commit; a tag that exists stays where it is."""
+    """Tags a commit; a tag that exists stays where it is.
+
+    Raises:
+        UserError, HubError, Busy: See `ask`; or the Hub lists no such tag afterwards, as when a
+            proxy answered in its place.
+    """
     known = known_tags(api, repo_id)
-    for tag in tags:
-        if tag not in known:
+    missing = [tag for tag in tags if tag not in known]
+    for tag in missing:
 
-            def create(tag: str = tag) -> None:
-                api.create_tag(repo_id, tag=tag, revision=commit, repo_type=DATASET, exist_ok=True)
+        def create(tag: str = tag) -> None:
+            api.create_tag(repo_id, tag=tag, revision=commit, repo_type=DATASET, exist_ok=True)
 
-            ask(repo_id, "tagging", create)
+        ask(repo_id, "tagging", create)
+    if missing and (lost := set(missing) - known_tags(api, repo_id)):
+        raise Busy(f"tagging {repo_id}: the tag {min(lost)} is not there")
 
 
 def collect(api: HfApi, repo_id: str, title: str) -> None:

@@ -136,7 +136,7 @@ def day_of(name: str, today: date) -> date:
 
 
 def tag_of(day: date, taken: set[str]) -> str:
-    """The first free tag of a day: v2026.11.21, then v2026.11.21.2, …"""
+    """The first free tag of a day: v2026.11.21, then v2026.11.21.2 and so on."""
     plain, number = f"v{day:%Y.%m.%d}", 1
     tag = plain
     while tag in taken:

@@ -9,7 +9,7 @@ import pytest
 
 from magpie_hub.release.folder import write_release
 from tests.hub.pusher import Pusher
-from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
+from tests.hub_peer.fixtures import hub_peer, no_waits, transfer  # noqa: F401
 from tests.hub_peer.server import HubPeer
 from tests.toy_release import toy_job
 

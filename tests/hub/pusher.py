@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from magpie_hub.hub.publish import Published, PublishOptions, publish
 from tests.hub_peer.server import HubPeer
 
@@ -45,13 +43,6 @@ def holds(peer: HubPeer, folder: Path, repo_id: str = REPO, revision: str = "mai
     there.pop("README.md", None)
     here.pop("README.md")
     return bool(there == here)
-
-
-def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spares a test the client's own waits."""
-    from huggingface_hub.utils import _http
-
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
 
 
 def holds_besides(peer: HubPeer, folder: Path, *others: str) -> bool:

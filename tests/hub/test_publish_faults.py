@@ -8,26 +8,23 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import HubError
-from tests.hub.pusher import REPO, Pusher, do_not_wait, holds, holds_besides
+from tests.hub.pusher import REPO, Pusher, holds, holds_besides
+from tests.hub_peer.faults import PAGES
 from tests.hub_peer.server import HubPeer
 
+ENDPOINTS = ("create_repo", "preupload", "commit", "tree", "repo_info", "tag", "refs")
 FAULTS = [
-    (endpoint, kind)
-    for endpoint in ("create_repo", "preupload", "commit", "tree", "repo_info", "tag", "refs")
-    for kind in ("503", "lost-504", "lost-connection", "429")
+    *[(name, kind) for name in ENDPOINTS for kind in ("503", "lost-504", "lost-connection", "429")],
+    *[(name, "html") for name in (*ENDPOINTS, "xet_token")],
+    *[(name, kind) for name in ("preupload", "tree") for kind in PAGES if kind != "html"],
+    *[(name, "412") for name in ("tag", "preupload", "commit", "repo_info")],
 ]
 
 
 @pytest.mark.parametrize(("endpoint", "kind"), FAULTS)
 def test_one_fault_anywhere_and_the_push_ends_well(
-    push: Pusher,
-    hub_peer: HubPeer,
-    built: Path,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    push: Pusher, hub_peer: HubPeer, built: Path, endpoint: str, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     hub_peer.faults.add(endpoint, kind)
     done = push(built)
     assert done.state == "published"
@@ -45,15 +42,8 @@ DATA_FAULTS = {
 @pytest.mark.parametrize("kind", ["503", "lost-504"])
 @pytest.mark.parametrize("number", range(3))
 def test_one_fault_while_data_is_sent(
-    push: Pusher,
-    hub_peer: HubPeer,
-    transfer: str,
-    built: Path,
-    number: int,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    push: Pusher, hub_peer: HubPeer, transfer: str, built: Path, number: int, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     hub_peer.faults.add(DATA_FAULTS[transfer][number], kind)
     assert push(built).state == "published"
     assert holds(hub_peer, built)
@@ -62,15 +52,8 @@ def test_one_fault_while_data_is_sent(
 @pytest.mark.parametrize("kind", ["503", "lost-504"])
 @pytest.mark.parametrize("endpoint", ["commit", "tree", "tag"])
 def test_a_hub_that_stays_down_is_said_with_what_it_holds(
-    push: Pusher,
-    hub_peer: HubPeer,
-    built: Path,
-    grown: Path,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path, endpoint: str, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     push(built)
     hub_peer.faults.add(endpoint, kind, times=100)
     if (endpoint, kind) == ("commit", "lost-504"):

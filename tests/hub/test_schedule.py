@@ -61,11 +61,8 @@ class Scheduler:
 
 
 @pytest.fixture
-def jobs(hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
+def jobs(hub_peer: HubPeer) -> Scheduler:
     """A scheduler, and a release of air to go on from."""
-    from huggingface_hub.utils import _http
-
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     publish(hub_peer, REPO, "air")
     return Scheduler(hub_peer)
 

@@ -9,48 +9,16 @@ import pytest
 from magpie_hub.errors import HubError
 from magpie_hub.hub.jobs.schedule import Schedule, create
 from magpie_hub.hub.verify import verify
-from tests.hub.pusher import REPO, Pusher, do_not_wait, holds
-from tests.hub_peer.faults import PAGES
+from tests.hub.pusher import REPO, Pusher, holds
 from tests.hub_peer.server import HubPeer
 from tests.manifests import manifest
-
-PUSHING = ("create_repo", "preupload", "commit", "tree", "repo_info", "tag", "refs", "xet_token")
-ONCE = [
-    *[(endpoint, "html") for endpoint in PUSHING],
-    *[("preupload", kind) for kind in PAGES],
-    *[("tree", kind) for kind in PAGES],
-    *[("tag", "412"), ("preupload", "412"), ("commit", "412"), ("repo_info", "412")],
-]
-
-
-@pytest.mark.parametrize(("endpoint", "kind"), ONCE)
-def test_one_wrong_answer_and_the_push_ends_well(
-    push: Pusher,
-    hub_peer: HubPeer,
-    built: Path,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    do_not_wait(monkeypatch)
-    hub_peer.faults.add(endpoint, kind)
-    assert push(built).state == "published"
-    assert holds(hub_peer, built)
-    assert len(hub_peer.repo(REPO).commits) == 2, "never twice"
 
 
 @pytest.mark.parametrize("kind", ["html", "412"])
 @pytest.mark.parametrize("endpoint", ["preupload", "tree", "resolve"])
 def test_an_answer_that_stays_wrong_is_a_line(
-    push: Pusher,
-    hub_peer: HubPeer,
-    built: Path,
-    grown: Path,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path, endpoint: str, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     push(built)
     hub_peer.faults.add(endpoint, kind, times=1000)
     with pytest.raises(HubError, match="holds what it held before; run again") as caught:
@@ -63,14 +31,8 @@ def test_an_answer_that_stays_wrong_is_a_line(
 @pytest.mark.parametrize("kind", ["html", "object"])
 @pytest.mark.parametrize("endpoint", ["repo_info", "tree", "resolve"])
 def test_who_looks_through_a_proxy_is_told_in_a_line(
-    push: Pusher,
-    hub_peer: HubPeer,
-    built: Path,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    push: Pusher, hub_peer: HubPeer, built: Path, endpoint: str, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     push(built)
     hub_peer.faults.add(endpoint, kind, times=1000)
     with pytest.raises(HubError, match="run again") as caught:
@@ -79,9 +41,8 @@ def test_who_looks_through_a_proxy_is_told_in_a_line(
 
 
 def test_what_comes_is_the_file_that_the_hub_lists(
-    push: Pusher, hub_peer: HubPeer, built: Path, monkeypatch: pytest.MonkeyPatch
+    push: Pusher, hub_peer: HubPeer, built: Path
 ) -> None:
-    do_not_wait(monkeypatch)
     push(built)
     other = (built / "manifest.json").read_bytes().replace(b'"rows": 30', b'"rows": 31')
     hub_peer.faults.serve("resolve", other, times=20)
@@ -89,10 +50,7 @@ def test_what_comes_is_the_file_that_the_hub_lists(
         verify(REPO, api=hub_peer.api("write"), load=False)
 
 
-def test_a_schedule_behind_a_proxy_is_a_line(
-    hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    do_not_wait(monkeypatch)
+def test_a_schedule_behind_a_proxy_is_a_line(hub_peer: HubPeer) -> None:
     hub_peer.create_repo("tester/magpie-air", files={"manifest.json": manifest("air")})
     for endpoint in ("schedules", "schedule_create"):
         hub_peer.faults.add(endpoint, "html", times=1000)
@@ -104,9 +62,8 @@ def test_a_schedule_behind_a_proxy_is_a_line(
 
 @pytest.mark.parametrize("kind", ["503", "html"])
 def test_a_hub_that_gives_no_token_for_xet_is_said_at_once(
-    push: Pusher, hub_peer: HubPeer, built: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    push: Pusher, hub_peer: HubPeer, built: Path, kind: str
 ) -> None:
-    do_not_wait(monkeypatch)
     hub_peer.faults.add("xet_token", kind, times=1000)
     with pytest.raises(HubError, match="holds what it held before; run again"):
         push(built)

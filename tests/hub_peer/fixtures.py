@@ -1,9 +1,11 @@
-"""Fixtures to import in a conftest: `hub_peer`, and `transfer` for both ways of sending files."""
+"""Fixtures to import in a conftest: `hub_peer`, `no_waits`, and `transfer` (Xet and LFS)."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,6 +37,14 @@ def hub_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubPee
     with HubPeer() as peer:
         yield peer
     assert not peer.bugs, "\n".join(peer.bugs)
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares tests the client's own waits before it asks again."""
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None, time=time.time))
 
 
 @pytest.fixture(params=["xet", "lfs"])

@@ -13,7 +13,7 @@ from magpie_hub.api import build
 from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.regenerate.run import regenerate
 from magpie_hub.regenerate.tick import Regenerated, Tick
-from tests.hub_peer.fixtures import hub_peer, transfer  # noqa: F401
+from tests.hub_peer.fixtures import hub_peer, no_waits, transfer  # noqa: F401
 from tests.hub_peer.server import HubPeer
 from tests.tiny import GATES_OFF, write_tiny_model, write_tiny_recipe
 

@@ -57,15 +57,8 @@ def test_a_commit_of_somebody_else_in_between_is_kept(ticker: Ticker, hub_peer: 
     ],
 )
 def test_one_fault_anywhere_and_the_tick_is_published_once(
-    ticker: Ticker,
-    hub_peer: HubPeer,
-    endpoint: str,
-    kind: str,
-    monkeypatch: pytest.MonkeyPatch,
+    ticker: Ticker, hub_peer: HubPeer, endpoint: str, kind: str
 ) -> None:
-    from huggingface_hub.utils import _http
-
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
     commits = len(hub_peer.repo(REPO).commits)
     hub_peer.faults.add(endpoint, kind)
     done = ticker("a", grow=3)
@@ -75,12 +68,7 @@ def test_one_fault_anywhere_and_the_tick_is_published_once(
     assert whole(hub_peer)
 
 
-def test_a_tag_that_was_missed_is_set_by_the_same_tick(
-    ticker: Ticker, hub_peer: HubPeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub.utils import _http
-
-    monkeypatch.setattr(_http.time, "sleep", lambda seconds: None)
+def test_a_tag_that_was_missed_is_set_by_the_same_tick(ticker: Ticker, hub_peer: HubPeer) -> None:
     hub_peer.faults.add("tag", "503", times=100)
     with pytest.raises(HubError, match="run again"):
         ticker("a", grow=3)
