@@ -1,6 +1,6 @@
 """Checkpoints: what survives the death of a runner, at any URL that fsspec knows.
 
-    state = State("s3://bucket/magpie", "tester--magpie-smol")
+    state = CheckpointStore("s3://bucket/magpie", "tester--magpie-smol")
     with state.lease(say):
         found = state.restore(folder, tick, first_row)
         with state.keeping(folder, tick, first_row, say=say):

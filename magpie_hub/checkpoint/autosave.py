@@ -1,6 +1,7 @@
-"""A thread that saves every so many seconds, and once more at the end.
+"""A thread that saves at intervals, and once more at the end.
 
-A place that is away does not stop the run: that is said once, and tried again the next time.
+A file system that cannot be reached does not stop the run: `say` is called once, and the next
+interval tries again.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ class Autosave:
     Args:
         save: Saves what is new; called on the thread, one call at a time.
         every: Seconds between two saves.
-        say: Told what goes wrong, a line each; called on the thread.
-        where: What would be lost with this machine, for the last message.
+        say: Called with a line on each failure, on the thread.
+        where: The folder that would be lost with this machine, for the last message.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Autosave:
         self._thread.start()
 
     def stop(self) -> None:
-        """Saves once more and ends. What goes wrong with the place is said, not raised."""
+        """Saves once more and ends; failures of the file system go to `say`."""
         self._ending.set()
         self._thread.join()
         if self._bug is not None:
@@ -54,7 +55,7 @@ class Autosave:
                     f"the last checkpoint was not saved: {self._failed}; what came since the one "
                     f"before is on this machine only ({self._where})"
                 )
-        except BaseException as error:  # noqa: BLE001 - handed to whoever stops, all of it
+        except BaseException as error:  # noqa: BLE001 - raised again by stop()
             self._bug = error
 
     def _try(self) -> None:

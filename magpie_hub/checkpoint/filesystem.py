@@ -1,11 +1,10 @@
-"""A place for state: a folder of any file system that fsspec knows, and nothing of what lies in it.
+"""A folder of any file system that fsspec knows; nothing is known here of what lies in it.
 
 Object stores put an object whole or not at all, so files are put there directly. Elsewhere a file
 is written beside its place, under a name that ends in `.new`, and moved into it. Listings are asked
 for anew each time: another machine may have written since.
 
-Whatever goes wrong becomes one line that names the place, without the credentials that its URL may
-hold.
+Every failure becomes one line that names the URL without the credentials that it may hold.
 """
 
 from __future__ import annotations
@@ -92,7 +91,7 @@ class Filesystem:
         return self._local
 
     def twin(self) -> Filesystem:
-        """The same place for another thread."""
+        """The same folder for another thread."""
         return Filesystem(self._url)
 
     def show(self, path: str) -> str:

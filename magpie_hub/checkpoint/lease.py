@@ -1,12 +1,12 @@
-"""A lease: of two runners that want to do the same work, one waits.
+"""A lease: of two runners that are to do the same work, one waits.
 
-A small file says who has it, with a counter that the holder raises every quarter of the time to
-live. No clock is compared with another machine's: a lease is dead when its content has not changed
-for that long by the waiting runner's own monotonic clock.
+A small file names the holder, with a counter that the holder raises every quarter of the time to
+live. Clocks of machines are not compared: a lease has expired when its content has not changed for
+that long by the waiting runner's own monotonic clock.
 
-A lease spares GPU-hours and no more; nothing that must be true hangs on it. File systems differ in
-what they promise to two that write at once, and a holder that is paused may find out late that
-another runner has taken over: then both work for a while. Segments do not overwrite each other,
+A lease saves GPU-hours; no guarantee depends on it. File systems differ in what they promise when
+two write at once, and a holder that is paused may find out late that another runner has taken over:
+then both work for a while. Segments do not overwrite each other,
 and the Hub's `parent_commit` decides which of two commits is made.
 """
 
@@ -26,7 +26,7 @@ from magpie_hub.checkpoint.filesystem import Filesystem
 from magpie_hub.errors import OutputError, one_line
 
 TTL = 120.0
-"""Seconds of silence after which a lease is dead."""
+"""Seconds without renewal after which a lease has expired."""
 
 Say = Callable[[str], None]
 
@@ -35,10 +35,10 @@ class Lease:
     """One runner's claim on a name.
 
     Args:
-        place: Where the file is; used by one thread at a time.
+        filesystem: Where the file is; used by one thread at a time.
         path: The file.
-        ttl: Seconds of silence after which a lease is dead; all runners should agree.
-        say: Told what is going on, a line each; also from a thread.
+        ttl: Seconds without renewal after which a lease has expired; the same for all runners.
+        say: Called with a line on each event; also from a thread.
         on_lost: Called, on a thread, when the lease is another's.
         clock: Seconds that only rise.
         sleep: Waits so many seconds.
@@ -49,7 +49,7 @@ class Lease:
 
     def __init__(
         self,
-        place: Filesystem,
+        filesystem: Filesystem,
         path: str,
         *,
         ttl: float = TTL,
@@ -59,7 +59,7 @@ class Lease:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.lost = False
-        self._place = place
+        self._filesystem = filesystem
         self._path = path
         self._ttl = ttl
         self._say = say
@@ -76,22 +76,22 @@ class Lease:
         """Takes the lease; waits while another runner has it, and says so once.
 
         Raises:
-            OutputError: The place cannot be read or written.
+            OutputError: The file system cannot be read or written.
         """
         seen: bytes | None = None
         since, waiting = self._clock(), False
         while True:
             try:
-                held = self._place.read(self._path)
+                held = self._filesystem.read(self._path)
             except OutputError:
                 if not waiting:
                     raise
-                seen = None  # Nobody's silence is known of while the place is away.
+                seen = None  # Unreachable, so nothing is known of the holder.
                 self._sleep(self._ttl / 8)
                 continue
             if held is None:
                 self._tried = True
-                if self._place.create(self._path, self._content()) and self._settled():
+                if self._filesystem.create(self._path, self._content()) and self._settled():
                     return
                 seen = None
             elif self._is_mine(held):
@@ -103,7 +103,7 @@ class Lease:
                 waiting = True
             elif self._clock() - since >= self._ttl:
                 self._tried = True
-                self._place.put(self._path, self._content())
+                self._filesystem.put(self._path, self._content())
                 if self._settled(taken_over=True):
                     return
                 seen = None
@@ -118,20 +118,20 @@ class Lease:
         """Raises the counter, unless the lease is another's by now.
 
         Raises:
-            OutputError: The place cannot be read or written; it may be tried again.
+            OutputError: The file system cannot be read or written; it may be tried again.
         """
-        held = self._place.read(self._path)
+        held = self._filesystem.read(self._path)
         if not self._is_mine(held):
             self.lost = True
             self._say(
-                f"{self._place.show(self._path)}: {_owner(held)} has taken the lease, since this "
-                "one was silent for too long; going on, and the Hub decides who publishes"
+                f"{self._filesystem.show(self._path)}: {_owner(held)} has taken the lease, since "
+                "this one was silent for too long; going on, and the Hub decides who publishes"
             )
             if self._on_lost is not None:
                 self._on_lost()
             return
         self._count += 1
-        self._place.put(self._path, self._content())
+        self._filesystem.put(self._path, self._content())
 
     def give_back(self) -> None:
         """Ends renewing and removes the lease, if it is still this runner's."""
@@ -139,8 +139,8 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         try:
-            if self._tried and not self.lost and self._is_mine(self._place.read(self._path)):
-                self._place.remove(self._path)
+            if self._tried and not self.lost and self._is_mine(self._filesystem.read(self._path)):
+                self._filesystem.remove(self._path)
         except OutputError as error:
             if self._thread is None:
                 return  # It never was this runner's, for a reason that is on its way up.
@@ -154,9 +154,9 @@ class Lease:
 
     def _settled(self, taken_over: bool = False) -> bool:
         """Whether the lease is this runner's once others that wrote at the same time have, too."""
-        if taken_over or not self._place.sure:
+        if taken_over or not self._filesystem.sure:
             self._sleep(min(2.0, self._ttl / 8))
-        return self._is_mine(self._place.read(self._path))
+        return self._is_mine(self._filesystem.read(self._path))
 
     def _content(self) -> bytes:
         said = {"id": self._id, "host": socket.gethostname(), "process": os.getpid()}
@@ -168,7 +168,7 @@ class Lease:
     def _waiting_for(self, held: bytes) -> str:
         return (
             f"{_owner(held)} is at work on this; waiting until it ends or is silent for "
-            f"{self._ttl:.0f} s ({self._place.show(self._path)})"
+            f"{self._ttl:.0f} s ({self._filesystem.show(self._path)})"
         )
 
 

@@ -1,6 +1,6 @@
-"""The checkpoint of one journal's folder in one tick: what is saved of it, and brought back.
+"""The checkpoint of one journal's folder in one tick: saving what is new, and restoring it.
 
-Only one thread works with it at a time. The journal is read through read-only connections, while
+One thread uses a checkpoint at a time. The journal is read through read-only connections, while
 another thread may write it.
 """
 
@@ -55,12 +55,12 @@ class _Made(NamedTuple):
 
 
 class Checkpoint:
-    """What the state holds of one journal's folder in one tick.
+    """The checkpoint of one journal's folder in one tick.
 
     Args:
         folder: The journal's folder on this machine.
         tick: The tick's id.
-        path: Where the segments are, in the place that `save` and `restore` are given.
+        path: Where the segments are, in the file system that `save` and `restore` are given.
         first_row: Lower rows are not kept.
         writer: Random id of this runner, 12 hexadecimal digits: two runners' segments have
             different names.
@@ -77,14 +77,14 @@ class Checkpoint:
         self._number = 0
         self._meta: dict[str, Meta] = {}  # As the state has it, by file.
 
-    def save(self, place: Filesystem) -> int:
+    def save(self, filesystem: Filesystem) -> int:
         """Saves what is new since the last save; nothing is written if nothing is.
 
         Returns:
             How many turns and labels were saved.
 
         Raises:
-            OutputError: The place cannot be written. What was written stays; the rest is saved
+            OutputError: The file system cannot be written. What was written stays; the rest is saved
                 the next time.
             JournalError: The journal cannot be read.
         """
@@ -94,7 +94,9 @@ class Checkpoint:
             files, metas = self._look()
             while (made := self._pack(files, metas)) is not None:
                 self._number += 1
-                place.write(f"{self._path}/{self._number:06d}-{self._writer}.segment", made.data)
+                filesystem.write(
+                    f"{self._path}/{self._number:06d}-{self._writer}.segment", made.data
+                )
                 self._db.execute("INSERT INTO saved SELECT file, id FROM taken")
                 self._meta |= made.metas
                 saved += made.rows
@@ -135,21 +137,21 @@ class Checkpoint:
                     delta.copy_meta(self._db, file, meta)
             return _Made(segment.pack(path), copied, copied < taken, told)
 
-    def restore(self, place: Filesystem, say: Callable[[str], None]) -> int:
-        """Merges what the state holds into the journal on this machine; what is there stays.
+    def restore(self, filesystem: Filesystem, say: Callable[[str], None]) -> int:
+        """Merges the segments into the journal on this machine; what is there stays.
 
         Args:
-            place: The place.
-            say: Told when another process on this machine has to be waited for.
+            filesystem: Where the segments are.
+            say: Called with a line if another process on this machine must end first.
 
         Returns:
             Rows of which something was brought back.
 
         Raises:
-            OutputError: The place cannot be read, or the journal's folder cannot be written.
+            OutputError: The file system cannot be read, or the journal's folder cannot be written.
             JournalError: A segment is torn or is none of this journal's; the message names it.
         """
-        names = self._segments(place)
+        names = self._segments(filesystem)
         if not names:
             return 0
         found: set[int] = set()
@@ -168,7 +170,7 @@ class Checkpoint:
 
             open_once(FIRST)
             for name in names:
-                found |= self._merge(place, f"{self._path}/{name}", open_once, scratch)
+                found |= self._merge(filesystem, f"{self._path}/{name}", open_once, scratch)
             found |= self._merge_files(filter(segment.holds_labels, here), scratch / LABELS)
             for file, meta in self._meta.items():
                 for key, value in meta.items():
@@ -177,21 +179,23 @@ class Checkpoint:
         self._number = max(self._number, _number(names[-1]))
         return len(found)
 
-    def _segments(self, place: Filesystem) -> list[str]:
+    def _segments(self, filesystem: Filesystem) -> list[str]:
         """Names of the segments, in the order in which they were made."""
         names = []
-        for name in place.files(self._path):
+        for name in filesystem.files(self._path):
             if _NAME.fullmatch(name.removesuffix(NEW)) is None:
-                raise _refusal(place.show(f"{self._path}/{name}"), "its name is not one of ours")
+                raise _refusal(
+                    filesystem.show(f"{self._path}/{name}"), "its name is not one of ours"
+                )
             if not name.endswith(NEW):
                 names.append(name)
         return sorted(names, key=lambda name: (_number(name), name))
 
     def _merge(
-        self, place: Filesystem, path: str, open_once: Callable[[str], Database], scratch: Path
+        self, filesystem: Filesystem, path: str, open_once: Callable[[str], Database], scratch: Path
     ) -> set[int]:
         """Merges a segment's turns, and puts its labels by; returns rows brought back."""
-        data, shown = place.read(path), place.show(path)
+        data, shown = filesystem.read(path), filesystem.show(path)
         if data is None:
             raise JournalError(f"{shown}: it was removed while it was read; run again")
         unpacked = scratch / "segment.db"

@@ -1,4 +1,4 @@
-"""The state of one dataset, at one place: its lease, and its checkpoints by tick."""
+"""The checkpoints of one dataset by tick, and the lease of the runner at work on it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class CheckpointStore:
-    """What is kept of one dataset beyond this machine.
+    """What is saved of one dataset beyond this machine.
 
     Args:
         url: "s3://bucket/path", "hf://buckets/NS/NAME/path", "file:///mnt/x", "memory://x", or a
@@ -38,11 +38,11 @@ class CheckpointStore:
 
     def __init__(self, url: str, name: str) -> None:
         self._name = _checked(name, "the dataset's name")
-        self._place = Filesystem(url)
+        self._filesystem = Filesystem(url)
         self._writer = uuid.uuid4().hex[:12]
         self._checkpoints: dict[tuple[Path, str, int], Checkpoint] = {}
         self._lease: Lease | None = None
-        self.shown = self._place.shown
+        self.shown = self._filesystem.shown
 
     @property
     def lost(self) -> bool:
@@ -53,18 +53,18 @@ class CheckpointStore:
     def lease(
         self, say: Say, *, ttl: float = TTL, on_lost: Callable[[], None] | None = None
     ) -> Iterator[None]:
-        """Keeps other runners of this dataset waiting, or waits for the one that is at work.
+        """Holds the lease: other runners of this dataset wait, or this one waits for its holder.
 
         Args:
-            say: Told what is going on, a line each; also from a thread.
-            ttl: Seconds of silence after which a lease is dead; all runners should agree.
+            say: Called with a line on each event; also from a thread.
+            ttl: Seconds without renewal after which a lease has expired; the same for all runners.
             on_lost: Called, on a thread, when another runner has taken over.
 
         Raises:
-            UserError: The place cannot be reached or written.
+            UserError: The file system cannot be reached or written.
         """
         path = f"{self._name}/{_LEASE}"
-        self._lease = Lease(self._place.twin(), path, ttl=ttl, say=say, on_lost=on_lost)
+        self._lease = Lease(self._filesystem.twin(), path, ttl=ttl, say=say, on_lost=on_lost)
         try:
             self._lease.take()
             self._lease.keep()
@@ -73,22 +73,22 @@ class CheckpointStore:
             self._lease.give_back()
 
     def restore(self, folder: Path, tick: str, first_row: int, say: Say = lambda text: None) -> int:
-        """Merges what is kept of a tick into the journal on this machine; what is there stays.
+        """Merges a tick's checkpoint into the journal on this machine; what is there stays.
 
         Args:
             folder: The journal's folder; made if there is something to restore.
             tick: The tick's id, of the same letters as a name.
             first_row: Lower rows are left out.
-            say: Told when another process on this machine has to be waited for.
+            say: Called with a line if another process on this machine must end first.
 
         Returns:
             Rows of which something was brought back; 0 if nothing was.
 
         Raises:
-            UserError: The place cannot be read, or the folder cannot be written.
+            UserError: The file system cannot be read, or the folder cannot be written.
             JournalError: A segment is torn or foreign; the message names it.
         """
-        return self._checkpoint(folder, tick, first_row).restore(self._place, say)
+        return self._checkpoint(folder, tick, first_row).restore(self._filesystem, say)
 
     @contextmanager
     def keeping(
@@ -96,32 +96,32 @@ class CheckpointStore:
     ) -> Iterator[None]:
         """Saves in the background what is new in a journal, and once more at the end.
 
-        After `restore`, what the state holds already is not saved again. A place that cannot be
-        written stops nothing: `say` is told, at the end too if the last save failed.
+        After `restore`, what is saved already is not saved again. A file system that cannot be
+        written stops nothing: `say` is called, and once more if the last save failed.
 
         Args:
             folder: The journal's folder.
             tick: The tick's id.
             first_row: Lower rows are not kept.
             every: Seconds between two saves.
-            say: Told what goes wrong, a line each; from a thread.
+            say: Called with a line on each failure; from a thread.
         """
         checkpoint = self._checkpoint(folder, tick, first_row)
-        place = self._place.twin()
-        keeper = Autosave(lambda: checkpoint.save(place), every, say, str(folder))
-        keeper.start()
+        filesystem = self._filesystem.twin()
+        autosave = Autosave(lambda: checkpoint.save(filesystem), every, say, str(folder))
+        autosave.start()
         try:
             yield
         finally:
-            keeper.stop()
+            autosave.stop()
 
     def clear(self, tick: str) -> None:
-        """Removes what is kept of a tick.
+        """Removes a tick's checkpoint.
 
         Raises:
             UserError: It cannot be removed.
         """
-        self._place.remove(f"{self._name}/{_checked(tick, 'the tick')}")
+        self._filesystem.remove(f"{self._name}/{_checked(tick, 'the tick')}")
         self._checkpoints = {key: one for key, one in self._checkpoints.items() if key[1] != tick}
 
     def _checkpoint(self, folder: Path, tick: str, first_row: int) -> Checkpoint:
