@@ -14,7 +14,7 @@ from magpie_hub.store.journal import FIRST
 
 
 def find_fresh(db: sqlite3.Connection, file: str, first_row: int) -> dict[str, str]:
-    """Notes which rows of `source` the state lacks, from a row id on; returns the file's meta.
+    """Notes which rows of `source` are not saved yet, from a row id on; returns the file's meta.
 
     What rests on a turn that is not there, such as a label of a turn in flight, is left for later.
     """
@@ -43,7 +43,7 @@ def copy_rows(db: sqlite3.Connection, file: str) -> int:
     """Copies the taken rows of a file, and the sessions that drew them.
 
     Returns:
-        How many were copied: a turn that another has taken the place of is not there any more.
+        How many were copied: a turn that was replaced meanwhile is not there any more.
     """
     table = _table(file)
     if table == "turns":

@@ -29,8 +29,8 @@ ROWS = 5000
 """Most rows of a segment, so that none grows large: 5 MB at a kilobyte a row."""
 
 LABELS = "labels.db"
-"""Where labels are put by until all turns are merged: a turn may come after its label, when it took
-the place of one that was put off while that was being saved."""
+"""Where labels wait until all turns are merged: a turn may come after its label, when it replaced a
+deferred one while that was being saved."""
 
 _NAME = re.compile(r"(\d{6,})-[0-9a-f]{12}\.segment")
 
@@ -44,7 +44,7 @@ class _Made(NamedTuple):
     Attributes:
         data: Its bytes.
         rows: How many turns and labels it has.
-        moved: Whether a turn that was to be copied had another in its place by then.
+        moved: Whether a turn that was to be copied had been replaced by then.
         metas: The facts in it, by file.
     """
 
@@ -75,7 +75,7 @@ class Checkpoint:
         self._db = segment.connect()
         weakref.finalize(self, self._db.close)
         self._number = 0
-        self._meta: dict[str, Meta] = {}  # As the state has it, by file.
+        self._meta: dict[str, Meta] = {}  # As the segments have it, by file.
 
     def save(self, filesystem: Filesystem) -> int:
         """Saves what is new since the last save; nothing is written if nothing is.
@@ -84,8 +84,8 @@ class Checkpoint:
             How many turns and labels were saved.
 
         Raises:
-            OutputError: The file system cannot be written. What was written stays; the rest is saved
-                the next time.
+            OutputError: The file system cannot be written. What was written stays; the rest is
+                saved the next time.
             JournalError: The journal cannot be read.
         """
         saved, moved = 0, True
@@ -265,7 +265,7 @@ def _scratch() -> Iterator[Path]:
 
 
 def _number(name: str) -> int:
-    """A segment's place among the others: those that a runner had seen are lower."""
+    """A segment's number: higher than of those that its runner had seen."""
     return int(name.partition("-")[0])
 
 

@@ -146,7 +146,7 @@ def test_of_two_that_take_over_at_once_one_goes_on(url: str, world: World) -> No
     def sleep(seconds: float) -> None:
         if world.now - 5000 >= TTL and not others:
             others.append(two)
-            two._place.put(PATH, two._content())
+            two._filesystem.put(PATH, two._content())
             world.at(world.now - 5000 + 50, two.renew)
             world.at(world.now - 5000 + 90, two.give_back)
         real(seconds)
