@@ -16,17 +16,12 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.client import Say, clean
 from magpie_hub.hub.tree import CARD, MANIFEST, LocalFile
 from magpie_hub.recipe.variants import variant_names
-from magpie_hub.release.documents import (
-    claims_ours,
-    config_of,
-    parse_manifest,
-    read_file,
-    read_recipe,
-    read_stats,
-)
+from magpie_hub.release.documents import read_file
 from magpie_hub.release.increment import kept_paths
+from magpie_hub.release.manifest import claims_ours, config_of, parse_manifest, read_recipe
 from magpie_hub.release.schema import DEFAULT, published_schema
 from magpie_hub.release.shards import count_rows
+from magpie_hub.release.stats_schema import read_stats
 from magpie_hub.text import command
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import UserError
 from magpie_hub.hub.client import DATASET, Busy, ask
-from magpie_hub.release.documents import claims_ours, parse_manifest
+from magpie_hub.release.manifest import claims_ours, parse_manifest
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, RepoFile

@@ -14,7 +14,7 @@ from magpie_hub.errors import HubError, UserError
 from magpie_hub.hub.client import Busy, ask, clean, connect
 from magpie_hub.hub.preflight import counted_rows
 from magpie_hub.hub.tree import CARD, MANIFEST, RemoteTree, read_tree
-from magpie_hub.release.documents import config_of
+from magpie_hub.release.manifest import config_of
 from magpie_hub.release.shards import count_rows
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ from magpie_hub.hub.tree import MANIFEST, RemoteTree, read_tree
 from magpie_hub.hub.verify import differences
 from magpie_hub.models.source import is_remote
 from magpie_hub.recipe.config import Recipe
-from magpie_hub.release.documents import parse_stats, read_manifest
+from magpie_hub.release.manifest import read_manifest
 from magpie_hub.release.published_names import PublicNames
 from magpie_hub.release.schema import DEFAULT, arrow_schema
 from magpie_hub.release.schema import RAW as RAW_CONFIG
 from magpie_hub.release.shards import reading
 from magpie_hub.release.stats import RAW, counted_columns
+from magpie_hub.release.stats_schema import parse_stats
 from magpie_hub.store.shards import NAMES, CachedShard, ShardCache
 from magpie_hub.text import command
 

@@ -49,9 +49,9 @@ from magpie_hub.regenerate.tick import (
     tag_of,
     today,
 )
-from magpie_hub.release.documents import config_of, read_manifest
 from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.increment import Increment
+from magpie_hub.release.manifest import config_of, read_manifest
 from magpie_hub.release.output import check_output, default_output
 from magpie_hub.release.published_names import PublicNames
 from magpie_hub.store.baseline import Baseline

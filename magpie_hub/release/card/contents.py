@@ -13,8 +13,9 @@ from typing import Any
 
 from magpie_hub.release.card.render import CardData
 from magpie_hub.release.dataset_info import dataset_info
-from magpie_hub.release.documents import read_manifest, read_recipe, read_stats
+from magpie_hub.release.manifest import read_manifest, read_recipe
 from magpie_hub.release.shards import reading
+from magpie_hub.release.stats_schema import read_stats
 
 EXAMPLES = 2
 """Rows shown on a card."""
