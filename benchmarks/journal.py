@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
 from magpie_hub.store.pending import PendingTurns

@@ -34,7 +34,8 @@ from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Samplin
 from magpie_hub.gates.registry import GateSet, build_gates, first_reason
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.store.journal import Journal, TurnRecord
 from magpie_hub.store.pending import PendingTurns

@@ -44,7 +44,8 @@ from benchmarks.replay_engine import ReplayEngine, replay, slot_steps
 from magpie_hub.engines.base import Sampling
 from magpie_hub.errors import UserError
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStatus, RowStore
 

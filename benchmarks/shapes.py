@@ -32,7 +32,8 @@ from magpie_hub.gates.base import Role
 from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.store.journal import Journal
 from magpie_hub.store.pending import PendingTurns
 from magpie_hub.store.rows import RowStore, digest

@@ -8,7 +8,8 @@ from pathlib import Path
 from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.load import parse_recipe

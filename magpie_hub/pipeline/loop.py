@@ -24,14 +24,8 @@ from magpie_hub.errors import EngineError, JournalError, OutOfMemory, YieldError
 from magpie_hub.generate.generator import engine_options, load_chat, row_tokens
 from magpie_hub.generate.plan import Plan
 from magpie_hub.generate.rollout import GateJudge, Rollouts, judge_again
-from magpie_hub.generate.scheduler import (
-    WINDOW,
-    PrefixTracker,
-    Progress,
-    Watcher,
-    no_room,
-    run_rollouts,
-)
+from magpie_hub.generate.scheduler import WINDOW, Progress, Watcher, no_room, run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.judges.models import REVISIONS, judge_models, pin_judges, tags_itself
 from magpie_hub.judges.runner import JudgeRunner
 from magpie_hub.models.source import ModelSource

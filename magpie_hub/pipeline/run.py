@@ -19,7 +19,8 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.gates.registry import GateSet, build_gates, verdict_settings
 from magpie_hub.generate.generator import check_memory
-from magpie_hub.generate.scheduler import PrefixTracker, Progress
+from magpie_hub.generate.scheduler import Progress
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.judges.models import (
     REVISIONS,
     judges_pinned,

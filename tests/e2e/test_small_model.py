@@ -15,7 +15,8 @@ from magpie_hub.engines.base import Engine
 from magpie_hub.generate.generator import load_chat
 from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.models.source import ModelSource
 from magpie_hub.pipeline.run import Run, open_recipe, pre_queries
 from magpie_hub.recipe.config import Recipe

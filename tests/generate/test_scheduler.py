@@ -14,7 +14,8 @@ from magpie_hub.errors import EngineError, YieldError
 from magpie_hub.gates.registry import build_gates
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import Rollouts
-from magpie_hub.generate.scheduler import PrefixTracker, Progress, run_rollouts
+from magpie_hub.generate.scheduler import Progress, run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.sampling import Instruct, SystemPrompt
 from magpie_hub.selection.deliver import Delivery, deliver

@@ -16,7 +16,8 @@ from magpie_hub.errors import EngineError
 from magpie_hub.gates.registry import build_gates, verdict_settings
 from magpie_hub.generate.plan import Plan, stage_seed
 from magpie_hub.generate.rollout import GateJudge, Rollouts, judge_again
-from magpie_hub.generate.scheduler import PrefixTracker, run_rollouts
+from magpie_hub.generate.scheduler import run_rollouts
+from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.selection.deliver import deliver
