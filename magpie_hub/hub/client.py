@@ -81,7 +81,7 @@ class Moved(Exception):
     """The branch has another head than the one that the commit was made for."""
 
 
-def connect() -> HfApi:
+def hub_api() -> HfApi:
     """The client, as the environment sets it up."""
     from huggingface_hub import HfApi
 

@@ -31,7 +31,7 @@ from magpie_hub.hub.client import (
     Say,
     Sleep,
     ask,
-    connect,
+    hub_api,
     repo_of,
 )
 from magpie_hub.hub.conflicts import PublishPlan, plan_change
@@ -127,7 +127,7 @@ def publish(
         beside.submit(kinds)  # loads the scan's libraries while files are hashed
         local = check_release(options.folder)
         check_publishable(local, options.name, options.reviewed, say)
-    api = api or connect()
+    api = api or hub_api()
     repo_id = repo_of(api, local.recipe, options.repo_id)
     retry = Retry(repo_id, say, sleep)
     card = retry.ask(lambda: published_card(api, local, repo_id))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from magpie_hub.errors import HubError, UserError
-from magpie_hub.hub.client import Busy, ask, clean, connect
+from magpie_hub.hub.client import Busy, ask, clean, hub_api
 from magpie_hub.hub.preflight import counted_rows
 from magpie_hub.hub.tree import CARD, MANIFEST, RemoteTree, read_tree
 from magpie_hub.release.manifest import config_of
@@ -58,7 +58,7 @@ def verify(
         HubError: The Hub failed.
     """
     try:
-        tree = read_tree(api or connect(), repo_id, revision)
+        tree = read_tree(api or hub_api(), repo_id, revision)
         if tree is None:
             raise UserError(f"{repo_id}: there is no such dataset, or this token may not see it")
         manifest = tree.manifest()

@@ -101,7 +101,7 @@ class PublishedRelease:
             )
 
 
-def read_published(
+def read_published_release(
     api: HfApi, repo_id: str, name: str, given: str | Path | None = None
 ) -> PublishedRelease:
     """Reads the published release of a recipe.

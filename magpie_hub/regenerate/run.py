@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from magpie_hub.checkpoint.store import CheckpointStore
 from magpie_hub.errors import DriftError, MagpieError, StaleReleaseError, YieldError
 from magpie_hub.generate.scheduler import Watcher
-from magpie_hub.hub.client import ATTEMPTS, Retry, Sleep, connect, repo_of
+from magpie_hub.hub.client import ATTEMPTS, Retry, Sleep, hub_api, repo_of
 from magpie_hub.hub.publish import PublishOptions, publish
 from magpie_hub.hub.tags import known_tags, tag_commit
 from magpie_hub.models.source import pin
@@ -38,7 +38,7 @@ from magpie_hub.regenerate.published import (
     PublishedRelease,
     cache_shards,
     cached_columns,
-    read_published,
+    read_published_release,
 )
 from magpie_hub.regenerate.tick import (
     Regenerated,
@@ -96,7 +96,7 @@ def regenerate(
     report = tick.report or Path(f"{recipe.name}-report.md")
     check_output(out)
     check_report(report)
-    api = api or connect()
+    api = api or hub_api()
     repo_id = repo_of(api, recipe, tick.repo_id)
     url = tick.state or recipe.regenerate.state
     state = CheckpointStore(url, repo_id.replace("/", "--")) if url else None
@@ -125,7 +125,7 @@ def _locked(out: Path, say: Say) -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Increment:
+class _NewRows:
     """What names the new rows: the tick, its tag and its day."""
 
     tick: str
@@ -156,14 +156,16 @@ class _Regeneration:
         name = self.tick.tick or day.isoformat()
         for _ in range(ATTEMPTS):
             published = retry.ask(
-                lambda: read_published(self.api, self.repo_id, self.recipe.name, self.tick.name)
+                lambda: read_published_release(
+                    self.api, self.repo_id, self.recipe.name, self.tick.name
+                )
             )
             if (done := published.find(name)) is not None:
                 return self._done_before(published, done)
             tags = retry.ask(lambda: known_tags(self.api, self.repo_id))
             tag = tag_of(day_of(name, day), tags)
             with contextlib.suppress(StaleReleaseError):
-                return self._add_to(published, _Increment(name, tag, day_of(name, day)))
+                return self._add_to(published, _NewRows(name, tag, day_of(name, day)))
             self.say("another release was published in between; going on from that")
         raise StaleReleaseError(
             f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
@@ -182,7 +184,7 @@ class _Regeneration:
         self._clear_state(done["tick"])
         return self._result("unchanged", published.manifest, done, head)
 
-    def _add_to(self, published: PublishedRelease, new: _Increment) -> Regenerated:
+    def _add_to(self, published: PublishedRelease, new: _NewRows) -> Regenerated:
         """Makes the new rows and publishes them on top of a release.
 
         Raises:
@@ -277,7 +279,7 @@ class _Regeneration:
         self,
         published: PublishedRelease,
         stats: Mapping[str, Any],
-        new: _Increment,
+        new: _NewRows,
         notes: Sequence[str],
         **bounds: float,
     ) -> DriftReport:

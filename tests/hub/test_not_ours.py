@@ -12,7 +12,7 @@ import pytest
 from magpie_hub import api
 from magpie_hub.errors import MagpieError, UserError
 from magpie_hub.hub.verify import verify
-from magpie_hub.regenerate.published import read_published
+from magpie_hub.regenerate.published import read_published_release
 from tests.hub.pusher import REPO, Pusher, holds
 from tests.hub_peer.server import HubPeer
 
@@ -136,7 +136,7 @@ def test_a_published_hash_is_a_hash_or_refused(
     client = hub_peer.api("write")
     for door in (
         lambda: verify(REPO, api=client, load=False),
-        lambda: read_published(client, REPO, "toy"),
+        lambda: read_published_release(client, REPO, "toy"),
     ):
         with pytest.raises(UserError, match=r"manifest.json: .*sha256") as caught:
             door()
@@ -154,7 +154,7 @@ def test_what_the_hub_lists_has_to_be_what_the_manifest_names(
         other = {**manifest, "files": crafted(manifest["files"], SHARD, **change)}
         repo.commit({"manifest.json": json.dumps(other).encode()}, "crafted", "main")
         with pytest.raises(UserError, match="is not the file that the manifest names"):
-            read_published(client, REPO, "toy")
+            read_published_release(client, REPO, "toy")
         assert "is not the file" in verify(REPO, api=client, load=False).problems[0]
 
 
@@ -166,4 +166,4 @@ def test_statistics_of_another_release_are_refused(
     stats = json.loads(repo.files()["stats.json"])
     repo.commit({"stats.json": json.dumps({**stats, "yield": 0.1}).encode()}, "other", "main")
     with pytest.raises(MagpieError, match=r"stats.json is not the file"):
-        read_published(client, REPO, "toy")
+        read_published_release(client, REPO, "toy")

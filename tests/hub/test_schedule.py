@@ -545,7 +545,7 @@ def magpie(
     from magpie_hub.hub.jobs import schedule
 
     # The client reads HF_ENDPOINT when it is imported.
-    monkeypatch.setattr(schedule, "connect", lambda: HfApi(endpoint=jobs.peer.endpoint))
+    monkeypatch.setattr(schedule, "hub_api", lambda: HfApi(endpoint=jobs.peer.endpoint))
     monkeypatch.setenv("HF_TOKEN", jobs.peer.tokens["write"].text)
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -72,7 +72,7 @@ def look(repository: Repository) -> str:
     """What a tick makes of what stands there, in a line; "" if it would go on from it."""
     good = json.loads(repository.files["stats.json"])
     try:
-        found = published.read_published(None, "a/b", "toy")  # type: ignore[arg-type]
+        found = published.read_published_release(None, "a/b", "toy")  # type: ignore[arg-type]
     except MagpieError as error:
         return str(error)
     assert differences(found.tree, found.manifest) == []

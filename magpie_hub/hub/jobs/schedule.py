@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from magpie_hub.errors import UserError
-from magpie_hub.hub.client import Retry, Say, Sleep, connect
+from magpie_hub.hub.client import Retry, Say, Sleep, hub_api
 from magpie_hub.hub.jobs.client import Jobs, Scheduled
 from magpie_hub.hub.jobs.command import (
     IMAGE,
@@ -119,7 +119,7 @@ def create(
     recipe, packed = _recipe(schedule.name)
     cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
     requirement = schedule.requirement or default_requirement()
-    api = api or connect()
+    api = api or hub_api()
     first = Retry("the Hub", say, sleep)
     job_token = first.ask(lambda: find_token(api, token))
     repo_id = schedule.repo_id or recipe.hub.repo_id or f"{job_token.owner}/magpie-{recipe.name}"
@@ -188,7 +188,7 @@ def show(
         UserError: There is none of that variant and repository, or the Hub refuses.
         HubError: The Hub failed.
     """
-    jobs = _jobs(api or connect(), namespace, say, sleep)
+    jobs = _jobs(api or hub_api(), namespace, say, sleep)
     found = _find(jobs, name, repo_id)
     return tuple(replace(job, last_run=jobs.last_run(job)) for job in found)
 
@@ -219,7 +219,7 @@ def remove(
         UserError: There is none, or one of several repositories must be named.
         HubError: The Hub failed; the message says what it holds.
     """
-    jobs = _jobs(api or connect(), namespace, say, sleep)
+    jobs = _jobs(api or hub_api(), namespace, say, sleep)
     found = _find(jobs, name, repo_id)
     if len(repos := sorted({job.repo_id for job in found})) > 1:
         raise UserError(f"{name}: there are schedules for {', '.join(repos)}; name one (--repo-id)")
