@@ -38,7 +38,7 @@ NONE = -1
 BLOCK = 1024
 """Side of a tile of cosines: 4 MB, which stays in cache while it is read."""
 
-_NOBODY = np.iinfo(np.int64).max
+_NONE_NEAR = np.iinfo(np.int64).max
 _CELLS_PER_ROOT = 4  # Cells for each square root of rows.
 
 
@@ -114,21 +114,21 @@ def find_near_duplicates(
     if exact is None:
         exact = len(rows) <= EXACT_ROWS
     partition = Partition.train(vectors, ours, 1 if exact else _cells(len(ours)))
-    met = _Meetings(partition.place(vectors, ours), weight, Bounds.of(threshold, vectors))
+    met = _Neighbors(partition.place(vectors, ours), weight, Bounds.of(threshold, vectors))
     met.run(partition)
     leader = np.where(met.repeats > 0, rows[ours[met.lowest]], NONE)
     name = np.full(len(ours), None, object)
     if earlier is not None and len(earlier.names):
         at = _first_published(vectors, ours, earlier.vectors, threshold)
-        known = at != _NOBODY
+        known = at != _NONE_NEAR
         name[known] = np.array(earlier.names, object)[at[known]]
     of = np.empty(len(rows), np.int64)
     of[order] = group
     return NearDuplicates(rows, met.nearest[of], met.repeats[of], leader[of], name[of])
 
 
-class _Meetings:
-    """What the distinct vectors of one set find out as they meet.
+class _Neighbors:
+    """The neighbours of the distinct vectors of one set, while pairs are compared.
 
     Args:
         placed: The vectors; `source` is their rank, by which "lowest" is meant.
@@ -150,7 +150,7 @@ class _Meetings:
         self._best = np.full(len(weight), -np.inf, np.float32)  # The highest cosine seen by each.
 
     def run(self, partition: Partition) -> None:
-        """Lets all meet who could be near-duplicates, and every vector meet another."""
+        """Compares all pairs that could be near-duplicates, and every vector with another."""
         for cell in range(len(partition)):
             blocks = list(_blocks(self._placed.members(cell)))
             for n, i in enumerate(blocks):
@@ -169,7 +169,7 @@ class _Meetings:
             values[self._placed.source] = values.copy()
 
     def _compare(self, i: Places, j: Places) -> None:
-        """Compares all pairs of two blocks, which are the same or have nobody in common."""
+        """Compares all pairs of two blocks, which are the same or disjoint."""
         cosines = self._vectors[i] @ self._vectors[j].T
         if i[0] == j[0]:
             np.fill_diagonal(cosines, -np.inf)
@@ -218,13 +218,13 @@ class _Meetings:
 
 
 def _first_published(vectors: Vectors, rows: Places, earlier: Vectors, threshold: float) -> Places:
-    """Returns of each row the first near-duplicate in the earlier set; _NOBODY if none."""
+    """Returns of each row the first near-duplicate in the earlier set; _NONE_NEAR if none."""
     bounds = Bounds.of(threshold, vectors, earlier)
     theirs = np.arange(len(earlier))
     small = len(rows) * len(theirs) <= EXACT_ROWS**2
     partition = Partition.train(earlier, theirs, 1 if small else _cells(len(theirs)))
     left, right = partition.place(vectors, rows), partition.place(earlier, theirs)
-    first = np.full(len(rows), _NOBODY)
+    first = np.full(len(rows), _NONE_NEAR)
     sketcher = Sketcher(right.vectors)
     mine, others = sketcher.sketch(left.vectors), sketcher.sketch(right.vectors)
     for i, j in partition.visits(left, right, threshold**0.5, upwards=False):
@@ -244,7 +244,7 @@ def _where_over(likeness: Vectors, least: float) -> tuple[Places, Places]:
 
 
 def _distinct(vectors: Vectors, order: Places) -> tuple[Places, NDArray[np.int64], Places]:
-    """Groups vectors that are equal to the bit, so that a text said a thousand times is one.
+    """Groups vectors that are equal to the bit, so that each is compared once.
 
     Returns:
         Of each distinct vector its first place in the order, ascending, and how often it occurs;

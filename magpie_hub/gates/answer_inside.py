@@ -14,9 +14,9 @@ On the first line: "… ? Answer: 4", and an opening that only an assistant make
 
 Precision comes first, for a good instruction that is thrown away is paid for twice. Not caught on
 purpose: an answer without a label; labels with nothing or a blank behind them ("Answer: ____",
-"Answer: yes or no"), which ask for a form; texts whose question part talks of somebody's answer
+"Answer: yes or no"), which ask for a form; texts whose question part is about an answer
 (grading, proofreading, comparing) or of requests and responses; "Here is my code:" and whatever
-else a person may hand over; "Step 1:" without a heading; "Explanation:" and "Output:", which
+else a user may hand over; "Step 1:" without a heading; "Explanation:" and "Output:", which
 programming tasks carry.
 
 Source: branches 4 and 5 of the official code's sanitiser (`exp/str_utils.py`), which cuts the

@@ -102,7 +102,7 @@ def _indent_of_last(code: str) -> str:
 def _parses(code: str) -> bool:
     try:
         with warnings.catch_warnings():
-            # An odd escape is somebody's style, and nobody's business here.
+            # An odd escape is a matter of style.
             warnings.simplefilter("ignore")
             ast.parse(code)
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""Gate `empty`: somebody said nothing.
+"""Gate `empty`: a text without words.
 
 Rule: the text holds no letter, no digit and no pictograph (an emoji can be an answer; a row of
 dots or dashes cannot). Source: the official Magpie code drops no empty instruction at all, and

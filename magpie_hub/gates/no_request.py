@@ -6,7 +6,7 @@ which people ask ("I need", "I'd like", "help me", "tell me", "looking for", "an
 
 Not caught on purpose: instructions in other languages or scripts than English, which its words
 do not fit; code, formulas and numbers; later turns, in which people also answer. A keyword
-("kitchen remodel ideas") asks nothing by this rule, and a statement with which somebody opens a
+("kitchen remodel ideas") asks nothing by this rule, and a statement that opens a
 conversation neither, so the gate is off unless a recipe asks for it.
 """
 

@@ -1,4 +1,4 @@
-"""Gate `placeholder`: somebody forgot to fill in the form.
+"""Gate `placeholder`: a form that was not filled in.
 
 Rules, outside of code and formulas:
 

@@ -1,6 +1,6 @@
 """Gate `self_reference`: the words are about the model that wrote them.
 
-Rule: somebody says in the first person to be a model, to be an assistant, or to be made for
+Rule: the text claims in the first person to be a model, to be an assistant, or to be made for
 something: "As an AI language model, I …", "I'm SmolLM", "I'm designed to …", "I was trained on …",
 "my training data". Looked for anywhere in an answer, outside of code; in an instruction too, which
 is then the assistant's greeting and no request. Not caught on purpose: sentences about models in

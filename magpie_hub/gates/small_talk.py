@@ -5,11 +5,11 @@ to support you", "How can I assist you today?", "I'd be happy to help", "What br
 "I've been doing this job for years", "my expertise". Small models, which were taught to be friendly
 before they could know much, write whole answers of it. Not caught on purpose: an offer at the end
 ("let me know if you have questions"), and what stands between quotation marks; answers to
-instructions that speak to somebody ("Can you help me …"), ask for a letter, a story or a role, or
-greet.
+instructions that address the assistant ("Can you help me …"), ask for a letter, a story or a role,
+or greet.
 
 A good answer may begin so, and published sets are full of it, so the gate is off unless a recipe
-asks for it. With `first_person` it wants answers in which nobody says "I" at all, which suits
+asks for it. With `first_person` it wants answers without "I", which suits
 questions that ask for facts and advice.
 """
 
@@ -61,7 +61,7 @@ class SmallTalk(Gate):
     """Rejects an answer that talks of helping, or of a life that its writer never had.
 
     Attributes:
-        first_person: Also reject one in which anybody says "I", "me" or "my".
+        first_person: Also reject one with "I", "me" or "my" in it.
     """
 
     name: ClassVar[str] = "small_talk"

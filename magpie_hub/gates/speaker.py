@@ -3,8 +3,8 @@
 Rules:
 
 * an answer begins with a speaker's label: "SmolLM: …", "AI: …", "**Assistant:** …", "User: …";
-* an instruction begins with an assistant's label, or with a user's and nobody answers in it. One
-  that is answered is a transcript, which a person may hand over;
+* an instruction begins with an assistant's label, or with a user's and holds no answer. One
+  that is answered is a transcript, which a user may hand over;
 * an answer goes on in the user's place: a later line begins with "User:" or "Human:", unless the
   instruction asks for a dialogue.
 

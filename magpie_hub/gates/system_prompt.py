@@ -2,7 +2,7 @@
 
 Rule: the instruction begins as a system prompt does: "You are an AI assistant …", "You're a helpful
 chatbot …", "As a large language model, you …", "The user wants …". Models whose own system prompt
-is of this kind, and small ones above all, write it again where a person's message should stand.
+is of this kind, and small ones above all, write it again where a user's message should stand.
 With `any_role`, other roles as well ("You are a travel guide"), which people do hand out. Not
 caught on purpose: questions ("Are you an AI?").
 

@@ -1,4 +1,4 @@
-"""The allow-list: findings that a person has looked at and lets pass.
+"""The allow-list: findings that the user has reviewed and lets pass.
 
 One rule a line, a comment after ``#``::
 

@@ -23,6 +23,7 @@ def artifactory(value: str, _: re.Match[str]) -> str | None:
 
 
 def azure(value: str, _: re.Match[str]) -> str | None:
+    """The key, without the setting's name."""
     return value.partition("=")[2]
 
 
@@ -43,7 +44,7 @@ _DUMMIES = re.compile(
 
 
 def basic_auth(value: str, match: re.Match[str]) -> str | None:
-    """A password in a URL, unless it says that it is one, or the host is nobody's."""
+    """A password in a URL, unless it says that it is one, or the host is reserved."""
     window = match.string[match.end() : match.end() + 256]
     if match[0].startswith("jdbc:"):
         window = match[0].partition("//")[2] or window.lstrip("/")
@@ -70,7 +71,7 @@ _HOST = re.compile(
 
 
 def connection(value: str, match: re.Match[str]) -> str | None:
-    """A password in a connection string, unless it is a dummy, or the server is nobody's."""
+    """A password in a connection string, unless it is a dummy, or the server is reserved."""
     around = match.string[max(0, match.start() - 256) : match.end() + 256]
     host = _HOST.search(around)
     if _is_dummy(value) or (host is not None and is_reserved_host(host[1])):

@@ -1,8 +1,8 @@
-"""Paths of a machine: who built a release, and where, is nobody's business.
+"""Paths of the machine that built a release, which are not to be published.
 
-In the files that we write ourselves (card, manifest, recipe, statistics) no absolute path has any
-business. Rows are full of paths that a model made up, so there only the folders of the very person
-who scans are looked for.
+In the files that we write ourselves (card, manifest, recipe, statistics) every absolute path is a
+finding. Rows are full of paths that a model made up, so there only the user's own folders are
+looked for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATH = re.compile(
     rf"|(?<![A-Za-z0-9])file:/{{1,3}}{_PART}(?:/{_PART})*"
     rf"|(?<![A-Za-z0-9_./~])~[A-Za-z0-9_-]*(?:/{_PART})+"
 )
-_ANYBODYS = re.compile(
+_GENERIC = re.compile(
     r"(?:/(?:home|Users)|~|[A-Za-z]:[\\/]{1,2}Users)[\\/]{1,2}(?:your[._-]?\w*|user(?:name)?[0-9]?|me|you|"
     r"name|someone|xxx+|\.\.\.)(?![A-Za-z0-9])",
     re.IGNORECASE,
@@ -40,12 +40,12 @@ _COMMON = frozenset(
     "root user users ubuntu admin debian centos ec2-user runner vscode jovyan codespace node app "
     "home guest test dev work workspace pi vagrant docker".split()
 )
-"""Names of home folders that say of nobody who they are."""
+"""Names of home folders that do not identify a user."""
 
 
 def _all_paths(text: str) -> Iterator[Hit]:
     for match in _PATH.finditer(text):
-        if not _ANYBODYS.match(match[0]):
+        if not _GENERIC.match(match[0]):
             value = match[0].rstrip(".,")
             yield Hit(match.start(), match.start() + len(value), value)
 
@@ -56,9 +56,9 @@ ANY = Rule(KIND, _ANCHOR, _all_paths, personal=True)
 
 @cache
 def own_places() -> tuple[str, ...]:
-    """Folders that tell who scans: the home folder, and MAGPIE_HOME; none that everybody has."""
+    """Folders that identify the user: the home folder and MAGPIE_HOME, unless they are generic."""
     found = [home()]
-    with contextlib.suppress(RuntimeError):  # nobody is known by this number
+    with contextlib.suppress(RuntimeError):  # the system knows no user of this id
         found.append(Path.home())
     return tuple(
         sorted(
@@ -68,7 +68,7 @@ def own_places() -> tuple[str, ...]:
 
 
 def own_rules() -> tuple[Rule, ...]:
-    """The rule for rows; none where there is nothing to be known by."""
+    """The rule for rows; none if no folder identifies the user."""
     places = own_places()
     if not places:
         return ()

@@ -2,7 +2,7 @@
 
 A language model writes those of manuals and textbooks again and again: AWS's key that ends in
 EXAMPLE, the test cards of payment providers, telephone numbers kept free for films. Were they
-findings, a person would learn to wave findings through.
+findings, users would learn to wave findings through.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _RESERVED = re.compile(
     r"(?:.*\.)?(?:example\.(?:com|net|org)|example|test|invalid|localhost|local|internal|home\.arpa)"
 )
 
-_NOBODYS_HOSTS = re.compile(
+_GENERIC_HOSTS = re.compile(
     r"(?:your|my|some|the|our)?-?(?:domain|company|website|site|host|server|provider|email|mail|"
     r"business|organi[sz]ation|org|school|university|store|shop|app|brand|service)(?:name)?"
     r"\.(?:com|org|net|edu|co|io|tld)"
@@ -82,14 +82,14 @@ _MAILERS = frozenset(
     "gmail.com googlemail.com yahoo.com hotmail.com outlook.com icloud.com live.com aol.com "
     "proton.me protonmail.com msn.com".split()
 )
-_NOBODY = re.compile(
+_GENERIC_USER = re.compile(
     r"(?:your|my|some|any)?[._-]?(?:e?mail|name|user|username|address|account|login|id|person|"
     r"one|body|friend|boss|recipient|sender|contact)[0-9]{0,3}"
     r"|(?:first|last|full|given)[._-]?name(?:[._-]?(?:first|last|sur)?name)?|first[._-]last"
     r"|(?:john|jane|joe)[._-]?(?:doe|smith|public)[0-9]{0,3}"
     r"|example|test|testuser|sample|dummy|foo|bar|abc|xyz|[ax]{3,}"
 )
-"""Users who stand for anybody; with a provider's host that is real, they are taken for nobody."""
+"""User names that stand for any user, even with a real provider's host."""
 
 _RUN = 6
 """So many equal or consecutive characters no generator of keys is taken to have drawn: of random
@@ -107,16 +107,18 @@ def is_placeholder(kind: str, value: str) -> bool:
     )
 
 
-_ANYBODY = tuple("your. your_ your- yourname youremail yourusername firstname first.last".split())
+_GENERIC_PREFIXES = tuple(
+    "your. your_ your- yourname youremail yourusername firstname first.last".split()
+)
 
 
 def is_placeholder_email(address: str) -> bool:
     """Whether an address, in lower case, stands for any address: "your.name@gmail.com"."""
     user, _, host = address.partition("@")
     return (
-        _NOBODYS_HOSTS.fullmatch(host) is not None
-        or user.startswith(_ANYBODY)
-        or (host in _MAILERS and _NOBODY.fullmatch(user) is not None)
+        _GENERIC_HOSTS.fullmatch(host) is not None
+        or user.startswith(_GENERIC_PREFIXES)
+        or (host in _MAILERS and _GENERIC_USER.fullmatch(user) is not None)
     )
 
 
@@ -149,7 +151,7 @@ def is_fictional_phone(number: str) -> bool:
 
 
 def is_reserved_host(host: str) -> bool:
-    """Whether a host can be nobody's: reserved, private, or without a domain."""
+    """Whether a host belongs to no one: reserved, private, or without a domain."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
