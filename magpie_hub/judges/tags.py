@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,7 +23,7 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, Sampling
 from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
 from magpie_hub.judges.columns import Column
-from magpie_hub.judges.explanation import Explanations
+from magpie_hub.judges.explanation import explanation_failure
 from magpie_hub.judges.models import JudgeModel, JudgeSetup, tags_itself
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource
@@ -225,6 +225,9 @@ class Tagger:
         self._chat = chat
         self._model = model
         self._mode: Mode = mode
+        self._around = tagger_prompt(mode, "\0").split("\0")
+        self._around_ids = [chat.codec.encode(text) for text in self._around]
+        self._marks = special_marks(chat.codec)
 
     async def label_of(self, item: JudgeInput) -> Label:
         """A row's tags, or why there are none.
@@ -245,26 +248,10 @@ class Tagger:
         return self._read(item, await self._engine.generate(prompt, sampling))
 
     def _prompt(self, instruction: str) -> list[int]:
-        head, tail = self._static
-        codec = self._chat.codec
         # The head has ids of its own, whatever follows it: equal ids are what the cache serves.
-        words = codec.encode(escape_special_tokens(instruction, self._marks))
+        head, tail = self._around_ids
+        words = self._chat.codec.encode(escape_special_tokens(instruction, self._marks))
         return self._chat.answer_prompt((), (*head, *words, *tail))
-
-    @cached_property
-    def _static(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        slot = "\0"
-        head, tail = tagger_prompt(self._mode, slot).split(slot)
-        codec = self._chat.codec
-        return codec.encode(head), codec.encode(tail)
-
-    @cached_property
-    def _marks(self) -> re.Pattern[str] | None:
-        return special_marks(self._chat.codec)
-
-    @cached_property
-    def _explanations(self) -> Explanations:
-        return Explanations(tagger_prompt(self._mode, ""))
 
     def _read(self, item: JudgeInput, completion: Completion) -> Label:
         row_id = item.row_id
@@ -276,8 +263,10 @@ class Tagger:
             return Label(row_id, failure=f"unparsable:{text[:60]!r}")
         said = {key: " ".join(value.split()) for key, value in found.groupdict().items()}
         explained = {line: said[line] for line in EXPLAINED if line in said}
-        if failure := self._explanations.failure(explained, item.instruction):
-            return Label(row_id, failure=failure)
+        if explained:
+            prompt = "".join(self._around)
+            if failure := explanation_failure(explained, item.instruction, prompt):
+                return Label(row_id, failure=failure)
         category = said["category"]
         others = said.get("others", "none").split(", ")
         further = [name for name in dict.fromkeys(others) if name not in (category, "none")]
