@@ -100,21 +100,12 @@ class BaseAnswerJudge(Judge):
         }
 
     def check(self) -> None:
-        """Looks whether the model can be had and run, and its tokenizer loads.
-
-        Raises:
-            ModelError, UserError: One of these does not hold.
-        """
+        """Looks whether the model can be had and run, and its tokenizer loads."""
         self._open()
         self.model.check_engine()
 
     async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
-        """Has every instruction answered, as many at once as the engine has slots.
-
-        Raises:
-            ModelError: As `check`.
-            EngineError: The engine failed.
-        """
+        """Has every instruction answered, as many at once as the engine has slots."""
         source, codec = await asyncio.to_thread(self._open)
         marks, eos = special_marks(codec), generation_eos(source)
         async with context.start() as engine:

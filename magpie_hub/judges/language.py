@@ -70,11 +70,7 @@ class LanguageJudge(Judge):
         return {"detector": DETECTOR, "min_score": MIN_SCORE, "reading": READING}
 
     def check(self) -> None:
-        """Looks whether the detector is installed.
-
-        Raises:
-            UserError: It is not.
-        """
+        """Looks whether the detector is installed."""
         if not is_installed():
             raise UserError(f"the judge language needs {MISSING}, or set judges.language: false")
 

@@ -117,24 +117,13 @@ class RewardJudge(Judge):
         }
 
     def check(self) -> None:
-        """Looks whether the model can be had, fits, has one score a row and a chat template.
-
-        Raises:
-            ModelError: It cannot be had, or is of another kind.
-            DeviceError: It does not fit.
-            UserError: vLLM is asked for and cannot run here.
-        """
+        """Looks whether the model can be had, fits, has one score a row and a chat template."""
         source = self.model.described()
         check_scorer(source, self.model.options)
         Conversations.of(source, trust_remote_code=self.model.trust_remote_code)
 
     async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
-        """Scores every input and saves batch by batch.
-
-        Raises:
-            UserError: As `check`.
-            EngineError: The scorer failed.
-        """
+        """Scores every input and saves batch by batch."""
         source = await asyncio.to_thread(self.model.whole)
         trust = self.model.trust_remote_code
         conversations = await asyncio.to_thread(Conversations.of, source, trust_remote_code=trust)

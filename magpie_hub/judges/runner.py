@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,64 +127,62 @@ class JudgeRunner:
         Raises:
             UserError, RunError: As `Judge.label`; what was labelled is kept.
         """
-        meter = UsageMeter(row_store.first)
+        work = _Work(row_store, rows, engines, chat_of, UsageMeter(row_store.first), say, watch)
         for judge in self._judges:
             with Labels(self.paths[judge.name]) as store:
-                todo = store.missing(rows)
-                if not todo:
-                    continue
-                store.set_meta("settings", judge.settings())
-                say(f"{judge.name}: {len(todo)} of {len(rows)} rows to label")
-                saver = _Saver(store, judge.name, len(rows) - len(todo), len(rows), watch)
-                if judge.model is not None:
-                    await engines.rest()
-                # The label files of the judges that it reads are there: they came before.
-                reads = {name: self.paths[name] for name in judge.reads if name in self.paths}
-                with (
-                    open_labels(reads) as others,
-                    meter.stage(judge.name, judge.model_name, partial(len, store)) as use,
-                ):
-                    context = self._context(judge, others, engines, chat_of, use)
-                    await judge.label(_Inputs(row_store, todo), saver.save, context)
-        await self._embed(row_store, rows, engines, meter, say, watch)
+                if todo := store.missing(rows):
+                    await self._label(judge, store, todo, work)
+        await self._embed(work)
 
-    async def _embed(
-        self,
-        row_store: RowStore,
-        rows: Sequence[int],
-        engines: EnginePool,
-        meter: UsageMeter,
-        say: Callable[[str], None],
-        watch: Watch | None,
-    ) -> None:
+    async def _label(self, judge: Judge, store: Labels, todo: Sequence[int], work: _Work) -> None:
+        store.set_meta("settings", judge.settings())
+        work.say(f"{judge.name}: {len(todo)} of {len(work.rows)} rows to label")
+        done = len(work.rows) - len(todo)
+
+        def save(labels: Sequence[Label]) -> None:
+            nonlocal done
+            store.put(labels)
+            done += len(labels)
+            if work.watch is not None:
+                work.watch(judge.name, done, len(work.rows))
+
+        if judge.model is not None:
+            await work.engines.rest()
+        # The label files of the judges that it reads are there: they came before.
+        reads = {name: self.paths[name] for name in judge.reads if name in self.paths}
+        with (
+            open_labels(reads) as others,
+            work.meter.stage(judge.name, judge.model_name, partial(len, store)) as use,
+        ):
+            context = self._context(judge, others, work, use)
+            await judge.label(_Inputs(work.row_store, todo), save, context)
+
+    async def _embed(self, work: _Work) -> None:
         """Embeds what the neighbours of the rows take."""
         index, config = self.neighbor_index, self._recipe.judges.neighbors
-        if index is None or config is None or not index.lacks(rows):
+        if index is None or config is None or not index.lacks(work.rows):
             return
-        await engines.rest()
-        say(f"neighbors: {len(index.missing(rows))} of {len(rows)} rows to embed")
-        with meter.stage("neighbors", config.model, lambda: -len(index.missing(rows))):
-            await index.embed(rows, lambda row: _input(row_store, row).instruction, watch)
+        await work.engines.rest()
+        work.say(f"neighbors: {len(index.missing(work.rows))} of {len(work.rows)} rows to embed")
+        with work.meter.stage("neighbors", config.model, lambda: -len(index.missing(work.rows))):
+            await index.embed(
+                work.rows, lambda row: _input(work.row_store, row).instruction, work.watch
+            )
 
     def _context(
-        self,
-        judge: Judge,
-        others: Mapping[str, Labels | None],
-        engines: EnginePool,
-        chat_of: ChatOf,
-        use: Use,
+        self, judge: Judge, others: Mapping[str, Labels | None], work: _Work, use: Use
     ) -> JudgeContext:
         model = judge.model
 
         @asynccontextmanager
         async def start() -> AsyncIterator[Engine]:
             if model is None:
-                engine = await engines.generator()
+                engine = await work.engines.generator()
                 use.engine(engine)
                 yield engine
                 return
             constrained = judge.constrained
-            async with engines.other(
+            async with work.engines.other(
                 model.pinned, model.options, constrained=constrained
             ) as engine:
                 use.engine(engine)
@@ -194,7 +193,7 @@ class JudgeRunner:
             return None if store is None else store.get(row_id)
 
         source = self._generator if model is None else model.pinned
-        return JudgeContext(start, lambda: chat_of(source), engines.beside, label_of)
+        return JudgeContext(start, lambda: work.chat_of(source), work.engines.beside, label_of)
 
     @contextmanager
     def tagging(
@@ -234,6 +233,19 @@ class JudgeRunner:
             yield JoinedLabels(stores, table)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What one call of `JudgeRunner.label` was given, and its meter."""
+
+    row_store: RowStore
+    rows: Sequence[int]
+    engines: EnginePool
+    chat_of: ChatOf
+    meter: UsageMeter
+    say: Callable[[str], None]
+    watch: Watch | None
+
+
 class _Inputs(Sequence[JudgeInput]):
     """Rows as inputs, each read from the journal when it is looked at."""
 
@@ -255,22 +267,3 @@ def _input(row_store: RowStore, row_id: int) -> JudgeInput:
     if record is None:
         raise KeyError(row_id)
     return JudgeInput(row_id, record.instruction, record.response or "")
-
-
-class _Saver:
-    """Saves labels and says how many there are."""
-
-    def __init__(
-        self, store: Labels, stage: str, done: int, total: int, watch: Watch | None
-    ) -> None:
-        self._store = store
-        self._stage = stage
-        self._done = done
-        self._total = total
-        self._watch = watch
-
-    def save(self, labels: Sequence[Label]) -> None:
-        self._store.put(labels)
-        self._done += len(labels)
-        if self._watch is not None:
-            self._watch(self._stage, self._done, self._total)

@@ -103,21 +103,12 @@ class SafetyJudge(Judge):
         return {**self.model.engine_settings, "max_tokens": MAX_TOKENS, "reading": READING}
 
     def check(self) -> None:
-        """Looks whether the model can be had and run, and its template takes an answer to judge.
-
-        Raises:
-            ModelError, UserError: One of these does not hold.
-        """
+        """Looks whether the model can be had and run, and its template takes an answer to judge."""
         self._open()
         self.model.check_engine()
 
     async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
-        """Asks about every input, as many at once as the engine has slots.
-
-        Raises:
-            ModelError: As `check`.
-            EngineError: The engine failed.
-        """
+        """Asks about every input, as many at once as the engine has slots."""
         conversations, eos = await asyncio.to_thread(self._open)
         sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0, stop_ids=eos)
         async with context.start() as engine:

@@ -163,20 +163,12 @@ class TagsJudge(Judge):
         return loaded | tag_settings(loaded["model"], loaded["revision"], self._mode)
 
     def check(self) -> None:
-        """Looks whether an engine can run the tagger; the generator is looked at by itself.
-
-        Raises:
-            UserError: None can.
-        """
+        """Looks whether an engine can run the tagger; the generator is looked at by itself."""
         if self.model is not None:
             self.model.check_engine(constrained=True)
 
     async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
-        """Tags every input, as many at once as the engine has slots.
-
-        Raises:
-            EngineError: The engine failed.
-        """
+        """Tags every input, as many at once as the engine has slots."""
         async with context.start() as engine:
             tagger = Tagger(engine, context.chat(), self.model_name, self._mode)
 
