@@ -1,1 +1,1 @@
-"""The selection: which labelled rows make up the dataset, by the paper's filters."""
+"""Which labelled rows make up the dataset: the rules of the paper's filters, and the longest."""
