@@ -173,7 +173,7 @@ def card(folder: str | Path, repo_id: str | None = None) -> str:
         UserError: There is no release in the folder, or it was edited.
     """
     from magpie_hub.hub.preflight import check_release
-    from magpie_hub.release.card.contents import card_data
+    from magpie_hub.release.card.data import card_data
     from magpie_hub.release.card.render import render_card
 
     local = check_release(Path(folder))

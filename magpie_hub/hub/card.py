@@ -10,7 +10,7 @@ from magpie_hub.errors import UserError
 from magpie_hub.hub.preflight import LocalRelease
 from magpie_hub.hub.tree import CARD, read_tree
 from magpie_hub.recipe.variants import variant_names
-from magpie_hub.release.card.contents import card_data
+from magpie_hub.release.card.data import card_data
 from magpie_hub.release.card.render import render_card
 
 if TYPE_CHECKING:

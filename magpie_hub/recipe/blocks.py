@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 from magpie_hub.errors import one_line
 from magpie_hub.recipe.variants import shipped
 
-FILES = ("base.md.jinja", "single-turn.md.jinja", "multi-turn.md.jinja", "tables.jinja")
-
 _ERRORS = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError),
     ValueError,
@@ -40,10 +38,10 @@ def _known() -> _Known:
 
     environment = ImmutableSandboxedEnvironment()
     blocks, variables, filters = {}, set(), set(environment.filters)
-    for name in FILES:
-        text = (shipped("dataset_cards") / name).read_text(encoding="utf-8")
-        tree = environment.parse(text)
-        blocks[name] = {block.name for block in tree.find_all(nodes.Block)}
+    folder = shipped("dataset_cards")
+    for path in sorted(folder.rglob("*.jinja")):
+        tree = environment.parse(path.read_text(encoding="utf-8"))
+        blocks[path.name] = {block.name for block in tree.find_all(nodes.Block)}
         variables |= {one.name for one in tree.find_all(nodes.Name)}
         filters |= {one.name for one in tree.find_all(nodes.Filter)}
     return _Known(blocks, variables, filters)

@@ -35,7 +35,7 @@ from magpie_hub.judges.models import REVISIONS
 from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.fingerprint import METHOD, recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.release.card.contents import card_data
+from magpie_hub.release.card.data import card_data
 from magpie_hub.release.card.render import render_card
 from magpie_hub.release.dataset_info import content_bytes
 from magpie_hub.release.increment import Increment, first_release, next_release

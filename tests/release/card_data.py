@@ -12,7 +12,7 @@ from magpie_hub.generate.plan import turn_suffix
 from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.release.card.render import CardData
+from magpie_hub.release.card.data import CardData
 from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.schema import arrow_schema, to_sharegpt
 

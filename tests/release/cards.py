@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.release.card.render import CardData
+from magpie_hub.release.card.data import CardData
 from tests.release import card_data as sample
 
 FEATURES = [{"name": "uuid", "dtype": "string"}, {"name": "messages", "list": "string"}]

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.errors import UserError
+from magpie_hub.release.card.data import CardData
 from magpie_hub.release.card.front_matter import read_page
 from magpie_hub.release.card.merge import BEGIN, END, keep_edits
-from magpie_hub.release.card.render import GAP, CardData, block_names, render_card
+from magpie_hub.release.card.render import GAP, block_names, render_card
 from tests.release import card_data as sample
 from tests.release.cards import SMALL, plain, with_blocks
 from tests.release.test_escape import HOSTILE, inside, parse, readable, words

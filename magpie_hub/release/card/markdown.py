@@ -1,4 +1,4 @@
-"""Other people's words on a Markdown page: rows, names and labels that cannot break it.
+r"""Other people's words on a Markdown page: rows, names and labels that cannot break it.
 
 What a model or a person wrote may hold anything: fences, pipes, HTML, front matter, marks that
 turn the direction of writing, bytes that are no character. Each place on the page has a function
@@ -7,15 +7,20 @@ of its own: `inline` for running text and headings, `cell` for tables, `code` fo
 comes out can end what it stands in, begin something new, or fail to be UTF-8.
 
 Entities (``&#42;``) do it rather than backslashes: they mean the same to every Markdown parser,
-inside tables too, and the Hub takes ``\\\\(`` for mathematics.
+inside tables too, and the Hub takes ``\\(`` for mathematics.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
+import shlex
 import textwrap
 import unicodedata
+from urllib.parse import quote
+
+from magpie_hub.release.card.numbers import number
 
 ELLIPSIS = "…"
 
@@ -121,6 +126,28 @@ def bibtex(text: object) -> str:
     """A BibTeX value, for between braces."""
     bare = line(text).translate({ord(char): None for char in "\\{}~^"})
     return re.sub(r"([%&#$_])", r"\\\1", bare)
+
+
+def quoted(text: object) -> str:
+    """A string as Python and JSON write it."""
+    return json.dumps(line(text), ensure_ascii=False)
+
+
+def shell(text: object) -> str:
+    """A word of a command line."""
+    return shlex.quote(line(text))
+
+
+def url(text: object) -> str:
+    """A part of an address, slashes kept."""
+    return quote(line(text), safe="/")
+
+
+def value(label: object) -> str:
+    """A label of an example: a truth value, a number or words."""
+    if isinstance(label, bool):
+        return str(label).lower()
+    return number(label) if isinstance(label, int | float) else inline(label, 200)
 
 
 def reveal(text: str) -> str:

@@ -55,7 +55,8 @@ def keep_edits(ours: str, theirs: str) -> str:
     """
     new = read_page(ours)
     block = _cut(new.body)
-    assert block is not None, "our own card has its markers"
+    if block is None:
+        raise ValueError("the new card lacks its markers")
     try:
         old = read_page(theirs)
         front = write_front(_join(new.front, old.front))

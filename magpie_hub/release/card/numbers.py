@@ -56,11 +56,13 @@ def share(part: float, whole: float) -> str:
 def size(value: int) -> str:
     """Bytes: "562.6 MB", as the Hub counts them (a megabyte is 10⁶ bytes)."""
     left = float(value)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if left < 999.95 or unit == "GB":
-            return f"{left:,.0f} bytes" if unit == "bytes" else f"{left:,.1f} {unit}"
+    if left < 999.95:
+        return f"{left:,.0f} bytes"
+    for unit in ("kB", "MB"):
         left /= 1000
-    raise AssertionError("a gigabyte has no bound")
+        if left < 999.95:
+            return f"{left:,.1f} {unit}"
+    return f"{left / 1000:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

@@ -8,25 +8,20 @@ Parquet footers. A recipe may put words of its own in the place of any block of 
 from __future__ import annotations
 
 import functools
-import json
-import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from magpie_hub.errors import UserError, one_line
 from magpie_hub.judges.models import tags_itself
-from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.variants import shipped
 from magpie_hub.release.card import columns as fields
 from magpie_hub.release.card import funnel, tables
 from magpie_hub.release.card import markdown as escape
 from magpie_hub.release.card import numbers as numerals
+from magpie_hub.release.card.data import CardData
 from magpie_hub.release.card.front_matter import front_matter, write_front
 from magpie_hub.release.card.licenses import find_license
 from magpie_hub.release.card.merge import BEGIN, END
@@ -36,43 +31,6 @@ from magpie_hub.selection.rules import conditions
 
 GAP = "\0"
 """A paragraph's end in the templates; many in a row are one. No text on a card holds it."""
-
-LANGUAGE_SHARE = 0.05
-"""Least share of the rows by which a detected language is one of the dataset's."""
-
-
-@dataclass(frozen=True, slots=True)
-class CardData:
-    """What a card is made of.
-
-    Attributes:
-        recipe: The recipe, with this run's settings.
-        stats: As in ``stats.json``.
-        manifest: As in ``manifest.json``; its `files` are not read.
-        info: As `magpie_hub.release.dataset_info.dataset_info` returns it.
-        tag: The tag that pins these rows.
-        license: Licence of the generator, as its own card names it; None where unknown.
-        license_link: Where the licence can be read, for one that the Hub has no identifier for.
-        examples: Published rows to show.
-        pictures: File name inside ``assets/``, title and alternative text of each picture.
-        repo_id: Where it is published; None while that is not known.
-        siblings: Datasets that stand beside it in its namespace: `name`, `repo_id`, `turns`,
-            `generator`, `rows`.
-        changelog: Releases, the newest first: `tag`, `date`, `text`.
-    """
-
-    recipe: Recipe
-    stats: Mapping[str, Any]
-    manifest: Mapping[str, Any]
-    info: Sequence[Mapping[str, Any]]
-    tag: str
-    license: str | None = None
-    license_link: str | None = None
-    examples: Sequence[Mapping[str, Any]] = ()
-    pictures: Sequence[tuple[str, str, str]] = ()
-    repo_id: str | None = None
-    siblings: Sequence[Mapping[str, Any]] = ()
-    changelog: Sequence[Mapping[str, Any]] = ()
 
 
 def render_card(data: CardData) -> str:
@@ -90,7 +48,7 @@ def render_card(data: CardData) -> str:
         name=card.pretty_name or data.recipe.name,
         license=find_license(card.license or data.license),
         license_link=data.license_link,
-        language=_languages(data),
+        language=data.languages,
         judged=bool(data.recipe.judges.names),
         size=size_category(data.stats["rows"]),
         tags=(*(("multi-turn",) if data.recipe.turns > 1 else ()), *card.tags),
@@ -105,17 +63,8 @@ def block_names(turns: int) -> list[str]:
     Args:
         turns: User turns of the conversations, which choose the template.
     """
-    environment = _environment()
-    name: str | None = _template(turns)
-    names: dict[str, None] = {}
-    while name is not None:
-        loader = environment.loader
-        assert loader is not None
-        source, _, _ = loader.get_source(environment, name)
-        names = dict.fromkeys(re.findall(r"{% block (\w+)", source)) | names
-        parent = re.match(r'{% extends "([^"]+)"', source)
-        name = parent[1] if parent else None
-    return list(names)
+    templates = map(_environment().get_template, ("base.md.jinja", _template(turns)))
+    return list(dict.fromkeys(name for template in templates for name in template.blocks))
 
 
 def _body(data: CardData) -> str:
@@ -139,7 +88,7 @@ def _try(
     text: str,
     context: Mapping[str, Any],
 ) -> None:
-    """Renders a person's block alone, so that what is wrong with it can be said.
+    """Renders a block of the recipe alone, so that an error names it.
 
     Raises:
         UserError: It cannot be rendered, or holds one of our markers.
@@ -199,45 +148,15 @@ def _environment() -> jinja2.Environment:
         "inline": escape.inline,
         "number": numerals.number,
         "plural": numerals.plural,
-        "quoted": _quoted,
+        "quoted": escape.quoted,
         "share": numerals.share,
-        "shell": _shell,
+        "shell": escape.shell,
         "size": numerals.size,
         "snippet": escape.snippet,
-        "url": _url,
-        "value": _value,
+        "url": escape.url,
+        "value": escape.value,
     }
     return environment
-
-
-def _quoted(text: object) -> str:
-    """A string as Python and JSON write it."""
-    return json.dumps(escape.line(text), ensure_ascii=False)
-
-
-def _shell(text: object) -> str:
-    """A word of a command line."""
-    return shlex.quote(escape.line(text))
-
-
-def _url(text: object) -> str:
-    """A part of an address, slashes kept."""
-    return quote(escape.line(text), safe="/")
-
-
-def _value(value: object) -> str:
-    """A label of an example."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return numerals.number(value)
-    return escape.inline(value, 200)
-
-
-def _tokens(stats: Mapping[str, Any]) -> int:
-    """Tokens of all turns; the means have six digits, so that this is about right."""
-    turns = [one for name, one in stats["lengths"].items() if name.startswith("turn_tokens")]
-    return round(sum(float(one["mean"] or 0) * int(one["count"]) for one in turns))
 
 
 def _context(data: CardData) -> dict[str, Any]:
@@ -255,18 +174,18 @@ def _context(data: CardData) -> dict[str, Any]:
         "tag": data.tag,
         "repo_id": repo_id,
         "author": data.repo_id.split("/")[0] if data.repo_id else None,
-        "year": _year(data),
+        "year": data.year,
         "license": find_license(card.license or data.license),
         "generator_license": find_license(data.license),
         "examples": data.examples,
         "pictures": data.pictures,
-        "siblings": _siblings(data),
+        "siblings": data.variants,
         "changelog": data.changelog,
         **{
             config: any(one["config_name"] == config for one in data.info)
             for config in (RAW, SHAREGPT)
         },
-        "tokens": _tokens(stats),
+        "tokens": data.tokens,
         "shown": [column.name for column in judge_columns() if column.in_examples],
         "headings": tables.label_headings(),
         "against": list(recipe.judges.neighbors.against) if recipe.judges.neighbors else [],
@@ -291,48 +210,10 @@ def _context(data: CardData) -> dict[str, Any]:
     }
 
 
-def _languages(data: CardData) -> list[str]:
-    """Codes of the languages: the recipe's, or those that were found in more than a few rows."""
-    if data.recipe.card.language is not None:
-        return list(data.recipe.card.language)
-    found = data.stats["labels"].get("language", {}).get("counts", {})
-    least = LANGUAGE_SHARE * sum(found.values())
-    return [code.lower() for code, rows in found.items() if rows >= least]
-
-
-def _siblings(data: CardData) -> list[Mapping[str, Any]]:
-    """This dataset and those beside it, by name; none if it stands alone."""
-    if not data.siblings:
-        return []
-    this = {
-        "name": data.recipe.name,
-        "repo_id": None,
-        "turns": data.stats["turns"],
-        "generator": data.manifest["model"]["name"],
-        "rows": data.stats["rows"],
-    }
-    return sorted([this, *data.siblings], key=lambda one: str(one["name"]))
-
-
-def _year(data: CardData) -> str | None:
-    """The year of the newest release, or of the last engine session."""
-    days = [str(one["date"]) for one in data.changelog]
-    days = days or [str(one.get("started", "")) for one in data.manifest["sessions"]]
-    years = [day[:4] for day in days if re.match(r"\d{4}", day)]
-    return max(years, default=None)
-
-
 def size_category(rows: int) -> str:
     """The Hub's size category of so many rows."""
+    ends = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
     if rows < 1_000:
         return "n<1K"
-    for low, high, name in (
-        (1_000, 10_000, "1K<n<10K"),
-        (10_000, 100_000, "10K<n<100K"),
-        (100_000, 1_000_000, "100K<n<1M"),
-        (1_000_000, 10_000_000, "1M<n<10M"),
-        (10_000_000, 100_000_000, "10M<n<100M"),
-    ):
-        if low <= rows < high:
-            return name
-    return "100M<n<1B"
+    place = min(len(str(rows)) - 4, len(ends) - 2)
+    return f"{ends[place]}<n<{ends[place + 1]}"
