@@ -3,7 +3,11 @@
     import magpie_hub
 
     magpie_hub.build("smol-mt", "out", rows=24)   # a release folder
+    magpie_hub.iter_rows("smol", rows=8)          # its rows, as dicts
+    magpie_hub.push("smol-mt", "out")             # the folder to the Hub, in one commit
     magpie_hub.variants()                         # what there is to build
+
+`magpie_hub.api` has the other verbs of the command.
 
 The same rows come from ``load_dataset("./builders/magpie", "smol-mt")`` and from the command
 ``magpie-hub build smol-mt``: all of them read and write one journal.
@@ -12,10 +16,22 @@ The same rows come from ``load_dataset("./builders/magpie", "smol-mt")`` and fro
 # Imported when they are asked for: the command answers an interrupt from its first moment on.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from magpie_hub.api import Variant, build, variants
+    from magpie_hub.api import Variant, build, card, check, iter_rows, push, variants, verify
     from magpie_hub.errors import MagpieError, RunError, UserError
 
-__all__ = ["MagpieError", "RunError", "UserError", "Variant", "build", "variants"]
+__all__ = [
+    "MagpieError",
+    "RunError",
+    "UserError",
+    "Variant",
+    "build",
+    "card",
+    "check",
+    "iter_rows",
+    "push",
+    "variants",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:

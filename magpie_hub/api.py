@@ -6,7 +6,8 @@ The command line calls the same functions.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from magpie_hub.hub.verify import Verified
     from magpie_hub.pipeline.run import Run, Say
     from magpie_hub.release.folder import Release
+    from magpie_hub.release.schema import Row
     from magpie_hub.scan.finding import Report
 
 log = logging.getLogger("magpie_hub")
@@ -152,6 +154,37 @@ def push(
         replace=replace,
     )
     return publish(options, say=say)
+
+
+def iter_rows(name: str | Path, *, say: Say = to_log, **overrides: Any) -> Iterator[Row]:
+    """Yields the rows of a variant or of a recipe, as dicts of the config `default`.
+
+    Rows that the journal has come at once, the missing ones while they are generated; where rows
+    are judged, none comes before all are there.
+
+    Args:
+        name: A variant's name or a recipe's path.
+        say: Told what is going on, a line each, while no row can come.
+        **overrides: See `build`.
+
+    Raises:
+        MagpieError: See `build`.
+
+    Example:
+        >>> import magpie_hub
+        >>> row = next(magpie_hub.iter_rows("smol", rows=8, judging="off"))
+        >>> [message["role"] for message in row["messages"]]
+        ['user', 'assistant']
+    """
+    from magpie_hub.pipeline.open import open_recipe
+    from magpie_hub.pipeline.run import Run
+    from magpie_hub.release.stream import stream_rows
+
+    @contextmanager
+    def watching() -> Iterator[tuple[Say, Watcher]]:
+        yield say, lambda progress: None
+
+    yield from stream_rows(Run.open(open_recipe(name, overrides)), watching)
 
 
 def verify(repo_id: str, revision: str | None = None) -> Verified:
