@@ -1,4 +1,4 @@
-"""The verbs of `magpie-hub schedule`: each parses, calls one function of `hub.schedule`, prints."""
+"""The verbs of `magpie-hub schedule`: each parses, calls `hub.jobs.schedule`, prints."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from magpie_hub.errors import UserError
 
 if TYPE_CHECKING:
     from magpie_hub.hub.jobs.client import Scheduled
+    from magpie_hub.hub.jobs.schedule import Schedules
 
 namespace_option = click.option(
     "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."
@@ -72,7 +73,7 @@ def schedule() -> None:
 )
 @click.option("--renew", is_flag=True, help="Replace it even if only the token is new.")
 @as_json
-def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
+def create(token_from: str | None, namespace: str | None, as_json: bool, **asked: Any) -> None:
     """Schedule a variant, or change its schedule.
 
     What is there already stays; another schedule for the same repository is replaced. The job gets
@@ -81,10 +82,9 @@ def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
     environment, which everybody can read who sees the namespace's jobs.
     """
     from magpie_hub.hub.jobs.schedule import Schedule
-    from magpie_hub.hub.jobs.schedule import create as make
 
-    say = partial(click.echo, err=True)
-    made = make(Schedule(**asked), token=_token(token_from), say=say)
+    schedule, token = Schedule(**asked), _token(token_from)
+    made = _schedules(namespace).create(schedule, token)
     if as_json:
         click.echo(_json(asdict(made)))
         return
@@ -102,9 +102,7 @@ def create(token_from: str | None, as_json: bool, **asked: Any) -> None:
 @as_json
 def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
     """Show schedules: when they run next, what became of the last run, and what runs."""
-    from magpie_hub.hub.jobs.schedule import show as find
-
-    found = find(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
+    found = _schedules(namespace).show(name, repo_id)
     _print(found, as_json)
     if not found:
         click.echo("no schedules", err=True)
@@ -117,14 +115,18 @@ def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: 
 @as_json
 def remove(name: str, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
     """Remove the schedule of a variant. A job that is running goes on."""
-    from magpie_hub.hub.jobs.schedule import remove as take_away
-
-    gone = take_away(name, repo_id, namespace=namespace, say=partial(click.echo, err=True))
+    gone = _schedules(namespace).remove(name, repo_id)
     if as_json:
         _print(gone, as_json)
         return
     for job in gone:
         click.echo(f"removed: {job.name} for {job.repo_id}, schedule {job.id} in {job.namespace}")
+
+
+def _schedules(namespace: str | None) -> Schedules:
+    from magpie_hub.hub.jobs.schedule import Schedules
+
+    return Schedules(namespace, say=partial(click.echo, err=True))
 
 
 def _token(variable: str | None) -> str | None:

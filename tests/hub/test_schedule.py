@@ -17,7 +17,7 @@ import pytest
 
 from magpie_hub.errors import HubError, MagpieError, UserError
 from magpie_hub.hub.jobs.command import IMAGE, RECIPE
-from magpie_hub.hub.jobs.schedule import Made, Schedule, Scheduled, create, remove, show
+from magpie_hub.hub.jobs.schedule import Made, Schedule, Scheduled, Schedules
 from tests.hub_peer.server import HubPeer
 from tests.hub_peer.tokens import new_token
 from tests.manifests import manifest
@@ -35,20 +35,24 @@ class Scheduler:
         self.said: list[str] = []
         self.waited: list[float] = []
 
-    def how(self, token: str | None) -> dict[str, Any]:
+    def schedules(self, token: str | None = "write", namespace: str | None = None) -> Schedules:
         api = self.peer.api(token)
-        return {"api": api, "say": self.said.append, "sleep": self.waited.append}
+        return Schedules(namespace, api=api, say=self.said.append, sleep=self.waited.append)
 
     def create(
-        self, asked: Schedule = AIR, token: str | None = "write", secret: str | None = None
+        self,
+        asked: Schedule = AIR,
+        token: str | None = "write",
+        secret: str | None = None,
+        namespace: str | None = None,
     ) -> Made:
-        return create(asked, token=secret, **self.how(token))
+        return self.schedules(token, namespace).create(asked, secret)
 
     def show(self, *what: str, token: str | None = "write", **how: Any) -> tuple[Scheduled, ...]:
-        return show(*what, **self.how(token), **how)
+        return self.schedules(token, **how).show(*what)
 
-    def remove(self, *what: str, token: str | None = "write", **how: Any) -> tuple[Scheduled, ...]:
-        return remove(*what, **self.how(token), **how)
+    def remove(self, *what: str, token: str | None = "write") -> tuple[Scheduled, ...]:
+        return self.schedules(token).remove(*what)
 
     @property
     def ids(self) -> list[str]:
@@ -152,7 +156,7 @@ def test_each_variant_and_repository_has_its_own(jobs: Scheduler) -> None:
     smol = jobs.create(Schedule("smol"))
     assert (smol.state, smol.schedule.flavor) == ("created", "cpu-basic")
     assert len(jobs.ids) == 3
-    theirs = jobs.create(replace(AIR, namespace="magpie-test"))
+    theirs = jobs.create(namespace="magpie-test")
     assert (theirs.state, theirs.schedule.namespace) == ("created", "magpie-test")
     assert len(jobs.show()) == 3
     assert [job.id for job in jobs.show(namespace="magpie-test")] == [theirs.schedule.id]
@@ -220,8 +224,6 @@ def test_what_is_not_there_is_said_with_what_there_is(jobs: Scheduler) -> None:
         (replace(AIR, repo_id="tester/empty"), "no release of air there"),
         (replace(AIR, repo_id="no-namespace"), "NAMESPACE/NAME"),
         (replace(AIR, repo_id="tester/..bad"), "not a repository's name"),
-        (replace(AIR, namespace="stranger"), "this token may not do that there"),
-        (replace(AIR, namespace="nobody"), "no such namespace"),
         (replace(AIR, flavor="l4x11"), "did you mean l4x1"),
         (replace(AIR, flavor="t4-small"), "l4x1 is the smallest that does"),
         (replace(AIR, cron="every monday"), "five fields"),
@@ -241,6 +243,16 @@ def test_what_cannot_be_is_said_in_a_line(jobs: Scheduler, asked: Schedule, says
         jobs.create(asked)
     assert "\n" not in str(caught.value)
     assert jobs.ids == [before.id], "what was there stays"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "says"),
+    [("stranger", "this token may not do that there"), ("nobody", "no such namespace")],
+)
+def test_a_namespace_that_is_not_the_callers(jobs: Scheduler, namespace: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        jobs.create(namespace=namespace)
+    assert jobs.ids == []
 
 
 MINE = """
@@ -511,7 +523,7 @@ def test_the_token_is_in_the_secrets_and_nowhere_else(
     attempt(lambda: jobs.create(LATER, secret=token.text))
     attempt(lambda: jobs.create(replace(AIR, state=f"s3://{token.text}@bucket"), secret=token.text))
     attempt(lambda: jobs.create(replace(AIR, requirement=f"git+https://x:{token.text}@host/a")))
-    attempt(lambda: jobs.create(replace(AIR, image=f"x/{token.text}", namespace="somebody")))
+    attempt(lambda: jobs.create(replace(AIR, image=f"x/{token.text}"), namespace="somebody"))
     attempt(jobs.show)
     jobs.peer.faults.add("schedule_create", "503", times=1000)
     attempt(lambda: jobs.create(secret=token.text))

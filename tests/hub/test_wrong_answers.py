@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import HubError
-from magpie_hub.hub.jobs.schedule import Schedule, create
+from magpie_hub.hub.jobs.schedule import Schedule, Schedules
 from magpie_hub.hub.verify import verify
 from tests.hub.pusher import REPO, Pusher, holds
 from tests.hub_peer.server import HubPeer
@@ -55,7 +55,7 @@ def test_a_schedule_behind_a_proxy_is_a_line(hub_peer: HubPeer) -> None:
     for endpoint in ("schedules", "schedule_create"):
         hub_peer.faults.add(endpoint, "html", times=1000)
         with pytest.raises(HubError) as caught:
-            create(Schedule("air"), api=hub_peer.api("write"), sleep=lambda seconds: None)
+            Schedules(api=hub_peer.api("write"), sleep=lambda seconds: None).create(Schedule("air"))
         assert str(caught.value).isprintable()
         hub_peer.faults.clear()
 

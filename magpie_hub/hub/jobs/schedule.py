@@ -15,6 +15,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from magpie_hub.errors import UserError
@@ -61,7 +62,6 @@ class Schedule:
         timeout: After how long a tick is ended: a number and s, m, h or d.
         image: Docker image with bash, Python and pip; None for vLLM's own.
         requirement: What pip installs there; None for this version of the package.
-        namespace: Whose job it is, and who pays; None for the caller.
         suspended: Whether it waits to be resumed; None leaves that as it is.
         renew: Replace it even if nothing but the token would be new.
     """
@@ -75,7 +75,6 @@ class Schedule:
     timeout: str = "10h"
     image: str | None = None
     requirement: str | None = None
-    namespace: str | None = None
     suspended: bool | None = None
     renew: bool = False
 
@@ -95,162 +94,142 @@ class Made:
     removed: tuple[str, ...] = ()
 
 
-def create(
-    schedule: Schedule,
-    *,
-    token: str | None = None,
-    say: Say = lambda text: None,
-    api: HfApi | None = None,
-    sleep: Sleep = time.sleep,
-) -> Made:
-    """Makes a schedule, unless it is there; one with another content is replaced.
+class Schedules:
+    """The schedules of one namespace.
+
+    Every method raises a `UserError` where something is refused and nothing was changed, and a
+    `HubError` where the Hub failed, which says what it holds.
 
     Args:
-        schedule: What, and how.
-        token: What the job is given as HF_TOKEN; the client's own by default.
+        namespace: Whose jobs, and who pays; None for the caller.
         say: Told what is going on, a line each.
         api: The Hub's client; the environment's by default.
         sleep: Waits so many seconds.
-
-    Raises:
-        UserError: Something is refused; nothing was changed.
-        HubError: The Hub failed; the message says what it holds.
     """
-    recipe, packed = _recipe(schedule.name)
-    cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
-    requirement = schedule.requirement or default_requirement()
-    api = api or hub_api()
-    first = Retry("the Hub", say, sleep)
-    job_token = first.ask(lambda: find_token(api, token))
-    repo_id = schedule.repo_id or recipe.hub.repo_id or f"{job_token.owner}/magpie-{recipe.name}"
-    command = job_command(
-        recipe.name,
-        repo_id,
-        requirement=requirement,
-        grow=schedule.grow,
-        state=schedule.state,
-        own=packed is not None,
-    )
-    flavor = choose_flavor(recipe, first.ask(lambda: list_flavors(api)), schedule.flavor).name
-    client = _client_of(api, job_token.token)
-    first.ask(lambda: _check_release(client, repo_id, recipe, schedule.name))
-    jobs = _jobs(api, schedule.namespace, say, sleep)
 
-    image = schedule.image or IMAGE
-    asked = (cron, image, command, flavor, seconds, *([packed] if packed else ()))
-    content = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
-    mark = f"{recipe.name}@{repo_id}"
-    there = jobs.find(mark)
-    newest = there[-1] if there else None
-    if newest and not schedule.renew and _is_as_asked(newest, content, cron, schedule.suspended):
-        return Made("unchanged", newest, _remove_older(jobs, there))
-    was_suspended = newest is not None and newest.suspended
-    there = jobs.make(
-        mark,
-        content,
-        {
-            "schedule": cron,
-            "image": image,
-            "command": command,
-            "flavor": flavor,
-            "timeout": seconds,
-            "suspend": was_suspended if schedule.suspended is None else schedule.suspended,
-            "secrets": {"HF_TOKEN": job_token.token},
-            "env": {RECIPE_VARIABLE: packed} if packed else {},
-        },
-        there,
-    )
-    if there[-1].content != content:
-        say("somebody else has scheduled it otherwise at the same time; theirs is kept")
-    return Made("replaced" if newest else "created", there[-1], _remove_older(jobs, there))
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        say: Say = lambda text: None,
+        api: HfApi | None = None,
+        sleep: Sleep = time.sleep,
+    ) -> None:
+        self._namespace = namespace
+        self._say = say
+        self._api = api or hub_api()
+        self._sleep = sleep
+        self._retry = Retry("the Hub", say, sleep)
 
+    @cached_property
+    def _jobs(self) -> Jobs:
+        namespace = self._namespace or self._retry.ask(lambda: caller(self._api))
+        return Jobs(self._api, namespace, Retry(namespace, self._say, self._sleep))
 
-def show(
-    name: str | None = None,
-    repo_id: str | None = None,
-    *,
-    namespace: str | None = None,
-    say: Say = lambda text: None,
-    api: HfApi | None = None,
-    sleep: Sleep = time.sleep,
-) -> tuple[Scheduled, ...]:
-    """The schedules of a namespace with their last runs, or those of a variant or repository.
+    def create(self, schedule: Schedule, token: str | None = None) -> Made:
+        """Makes a schedule, unless it is there; one with another content is replaced.
 
-    Args:
-        name: The variant; None for all.
-        repo_id: The dataset; None for all.
-        namespace: Whose jobs; None for the caller's.
-        say: Told what is going on, a line each.
-        api: The Hub's client; the environment's by default.
-        sleep: Waits so many seconds.
-
-    Raises:
-        UserError: There is none of that variant and repository, or the Hub refuses.
-        HubError: The Hub failed.
-    """
-    jobs = _jobs(api or hub_api(), namespace, say, sleep)
-    found = _find(jobs, name, repo_id)
-    return tuple(replace(job, last_run=jobs.last_run(job)) for job in found)
-
-
-def remove(
-    name: str,
-    repo_id: str | None = None,
-    *,
-    namespace: str | None = None,
-    say: Say = lambda text: None,
-    api: HfApi | None = None,
-    sleep: Sleep = time.sleep,
-) -> tuple[Scheduled, ...]:
-    """Removes the schedule of a variant and repository; a job that is running goes on.
-
-    Args:
-        name: The variant.
-        repo_id: The dataset; None if the variant has a schedule for one only.
-        namespace: Whose job; None for the caller's.
-        say: Told what is going on, a line each.
-        api: The Hub's client; the environment's by default.
-        sleep: Waits so many seconds.
-
-    Returns:
-        What was removed: more than one, if an earlier replacement was not finished.
-
-    Raises:
-        UserError: There is none, or one of several repositories must be named.
-        HubError: The Hub failed; the message says what it holds.
-    """
-    jobs = _jobs(api or hub_api(), namespace, say, sleep)
-    found = _find(jobs, name, repo_id)
-    if len(repos := sorted({job.repo_id for job in found})) > 1:
-        raise UserError(f"{name}: there are schedules for {', '.join(repos)}; name one (--repo-id)")
-    jobs.remove(found)
-    return tuple(found)
-
-
-def _jobs(api: HfApi, namespace: str | None, say: Say, sleep: Sleep) -> Jobs:
-    """The schedules of a namespace, or of the caller."""
-    if namespace is None:
-        namespace = Retry("the Hub", say, sleep).ask(lambda: caller(api))
-    return Jobs(api, namespace, Retry(namespace, say, sleep))
-
-
-def _find(jobs: Jobs, name: str | None, repo_id: str | None) -> list[Scheduled]:
-    if name is not None and name.endswith((".yaml", ".yml")):
-        name = load_recipe(find_recipe(name)).name
-    every = jobs.find()
-    found = [job for job in every if name in (None, job.name) and repo_id in (None, job.repo_id)]
-    if not found and (name or repo_id):
-        asked = " for ".join(filter(None, (name, repo_id)))
-        there = ", ".join(sorted({f"{job.name} for {job.repo_id}" for job in every}))
-        raise UserError(
-            f"{asked}: no such schedule in {jobs.namespace}; there is {there or 'none'}"
+        Args:
+            schedule: What is asked for.
+            token: What the job is given as HF_TOKEN; the client's own by default.
+        """
+        api, ask = self._api, self._retry.ask
+        recipe, packed = _recipe(schedule.name)
+        cron, seconds = _cron(schedule.cron), _seconds(schedule.timeout)
+        requirement = schedule.requirement or default_requirement()
+        job_token = ask(lambda: find_token(api, token))
+        repo_id = (
+            schedule.repo_id or recipe.hub.repo_id or f"{job_token.owner}/magpie-{recipe.name}"
         )
-    return found
+        command = job_command(
+            recipe.name,
+            repo_id,
+            requirement=requirement,
+            grow=schedule.grow,
+            state=schedule.state,
+            own=packed is not None,
+        )
+        flavor = choose_flavor(recipe, ask(lambda: list_flavors(api)), schedule.flavor).name
+        client = _client_of(api, job_token.token)
+        ask(lambda: _check_release(client, repo_id, recipe, schedule.name))
 
+        image = schedule.image or IMAGE
+        asked = (cron, image, command, flavor, seconds, *([packed] if packed else ()))
+        content = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+        mark = f"{recipe.name}@{repo_id}"
+        there = self._jobs.find(mark)
+        newest = there[-1] if there else None
+        suspended = schedule.suspended
+        if newest and not schedule.renew and _is_as_asked(newest, content, cron, suspended):
+            return Made("unchanged", newest, self._remove_older(there))
+        if suspended is None:
+            suspended = newest is not None and newest.suspended
+        there = self._jobs.make(
+            mark,
+            content,
+            {
+                "schedule": cron,
+                "image": image,
+                "command": command,
+                "flavor": flavor,
+                "timeout": seconds,
+                "suspend": suspended,
+                "secrets": {"HF_TOKEN": job_token.token},
+                "env": {RECIPE_VARIABLE: packed} if packed else {},
+            },
+            there,
+        )
+        if there[-1].content != content:
+            self._say("another caller has scheduled it otherwise at the same time; that is kept")
+        return Made("replaced" if newest else "created", there[-1], self._remove_older(there))
 
-def _remove_older(jobs: Jobs, there: list[Scheduled]) -> tuple[str, ...]:
-    """Removes all but the newest."""
-    return jobs.remove(there[:-1], f"the schedule {there[-1].id}, and as a leftover beside it ")
+    def _remove_older(self, there: list[Scheduled]) -> tuple[str, ...]:
+        beside = f"the schedule {there[-1].id}, and as a leftover beside it "
+        return self._jobs.remove(there[:-1], beside)
+
+    def show(self, name: str | None = None, repo_id: str | None = None) -> tuple[Scheduled, ...]:
+        """The schedules with their last runs.
+
+        Args:
+            name: Only those of this variant.
+            repo_id: Only those of this dataset.
+        """
+        return tuple(
+            replace(job, last_run=self._jobs.last_run(job)) for job in self._find(name, repo_id)
+        )
+
+    def remove(self, name: str, repo_id: str | None = None) -> tuple[Scheduled, ...]:
+        """Removes the schedule of a variant and repository; a job that is running goes on.
+
+        Args:
+            name: The variant.
+            repo_id: The dataset; None if the variant has a schedule for one only.
+
+        Returns:
+            What was removed: more than one, if an earlier replacement was not finished.
+        """
+        found = self._find(name, repo_id)
+        if len(repos := sorted({job.repo_id for job in found})) > 1:
+            raise UserError(
+                f"{name}: there are schedules for {', '.join(repos)}; name one (--repo-id)"
+            )
+        self._jobs.remove(found)
+        return tuple(found)
+
+    def _find(self, name: str | None, repo_id: str | None) -> list[Scheduled]:
+        if name is not None and name.endswith((".yaml", ".yml")):
+            name = load_recipe(find_recipe(name)).name
+        every = self._jobs.find()
+        found = [
+            job for job in every if name in (None, job.name) and repo_id in (None, job.repo_id)
+        ]
+        if not found and (name or repo_id):
+            asked = " for ".join(filter(None, (name, repo_id)))
+            there = ", ".join(sorted({f"{job.name} for {job.repo_id}" for job in every}))
+            raise UserError(
+                f"{asked}: no such schedule in {self._jobs.namespace}; there is {there or 'none'}"
+            )
+        return found
 
 
 def _is_as_asked(job: Scheduled, content: str, cron: str, suspended: bool | None) -> bool:
