@@ -126,7 +126,7 @@ def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
 
 def _fits(source: ModelSource, options: EngineOptions) -> bool:
     if source.weight_bytes is None and source.parameters is None:
-        return True  # nobody knows
+        return True  # its size is unknown
     from magpie_hub.engines.device import find_device, needed_bytes, spread, usable_bytes
 
     device = find_device()

@@ -18,7 +18,7 @@ from magpie_hub.models.langid import DETECTOR, MISSING, detect, is_installed, pr
 from magpie_hub.store.labels import Label
 
 READING = 1
-"""Version of which words are looked at; raised when they would give other labels."""
+"""Version of which part of a text is read; raised when it would give other labels."""
 
 MIN_SCORE = 0.5
 """Least probability of a guess: more likely right than wrong."""

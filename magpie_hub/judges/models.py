@@ -1,7 +1,7 @@
 """The models that judge: which ones, at which revision, and how they are loaded.
 
 A recipe that names no revision keeps the one that its rows were judged with first: it is written
-into their journal, so a commit to the model's repository labels nothing anew.
+into their journal, so a commit to the model's repository labels nothing again.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class JudgeModel:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Model and revision, for a judge's settings; a revision that is given asks nobody.
+        """Model and revision, for a judge's settings; a revision that is given is not looked up.
 
         Raises:
             ModelError: None is given, and none can be found.

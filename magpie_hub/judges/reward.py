@@ -1,6 +1,6 @@
 """Judge `reward`: how much a reward model likes an answer, as the raw logit of its only label.
 
-Any sequence classification model with one label and a chat template of its own will do
+Takes any sequence classification model with one label and a chat template of its own
 (FsfairX-LLaMA3-RM, Skywork-Reward and kin). The same load scores the answers of a base model, if
 there are any: their reward taken from the row's own is the published `reward_difference`
 (section 3.1 of arXiv 2406.08464v2), which is computed where labels are joined.
@@ -30,8 +30,8 @@ from magpie_hub.judges.scorers.base import (
 from magpie_hub.store.labels import Label
 
 MAX_TOKENS = 16_384
-"""Longest row scored when nobody says, where the model's context allows: far above what the
-published settings generate, and 2 GiB of an 8B model's cache."""
+"""Longest row scored, where the recipe sets no `max_model_len`: far above what the published
+settings generate, and 2 GiB of an 8B model's cache."""
 
 READING = 1
 """Version of how a row is put to the model; raised when it would give other rewards."""

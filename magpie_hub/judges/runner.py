@@ -1,6 +1,6 @@
 """Runs the judges of one recipe over the rows of one journal.
 
-Labels lie beside the journal, in a file for each judge's fingerprint: a changed judge labels anew,
+Labels lie beside the journal, in a file for each judge's fingerprint: a changed judge labels again,
 and nothing else does.
 """
 
@@ -117,7 +117,7 @@ class JudgeRunner:
         """Labels rows, judge after judge; what has a label keeps it.
 
         Args:
-            row_store: Where the rows' words are.
+            row_store: Where the rows' texts are.
             rows: Finished rows that the gates let pass.
             engines: Gives the judges their engines.
             chat_of: Derives a model's chat format.

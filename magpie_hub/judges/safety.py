@@ -31,7 +31,7 @@ _VERDICT = re.compile(r"safe|unsafe(\s+(?P<categories>[A-Z]\d{1,2}(\s*,\s*[A-Z]\
 
 
 class Verdict(NamedTuple):
-    """What a guard's words mean.
+    """What a guard's reply means.
 
     Attributes:
         safe: Whether it objects to nothing.
@@ -43,7 +43,7 @@ class Verdict(NamedTuple):
 
 
 def read_verdict(text: str) -> Verdict | None:
-    """Reads a guard's words, white space around them ignored; None if they are no verdict."""
+    """Reads a guard's reply, white space around it ignored; None if it is no verdict."""
     match = _VERDICT.fullmatch(text.strip())
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""A row's words on their way into a judge's prompt: foreign text, which must stay text.
+"""A row's text on its way into a judge's prompt, where it must stay text.
 
 A row may hold lone surrogates, which no tokenizer takes, or the spelling of a special token, with
 which it would end its own turn and speak as the judge. Both are made harmless; what the words say
@@ -20,7 +20,7 @@ def special_marks(codec: Codec) -> re.Pattern[str] | None:
 
 
 def escape_special_tokens(text: str, marks: re.Pattern[str] | None) -> str:
-    """Foreign words as plain text.
+    """A row's text as plain text for a prompt.
 
     Args:
         text: Any string at all.

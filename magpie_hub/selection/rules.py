@@ -24,8 +24,6 @@ UNJUDGED = "lacks a label that the selection asks for"
 class SelectionRule(ABC):
     """A condition on one labelled row, as a recipe's `selection` section sets it.
 
-    Calling it returns None to pass, or the reason: a key of `doc`, or "unjudged." and a judge.
-
     Attributes:
         name: The reason of a row that does not meet it.
         keys: The keys of the section that switch it on.
@@ -47,7 +45,8 @@ class SelectionRule(ABC):
         """What it asks of the column, for the card's table."""
 
     @abstractmethod
-    def __call__(self, row: LabeledRow) -> str | None: ...
+    def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None to pass, or the reason: a key of `doc`, or "unjudged." and a judge."""
 
 
 class NoTrailingColon(SelectionRule):
@@ -65,6 +64,7 @@ class NoTrailingColon(SelectionRule):
     asks = "does not end with a colon"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, or "colon"."""
         return self.name if row.instruction_ends_with_colon else None
 
 
@@ -86,6 +86,7 @@ class AskedLanguage(SelectionRule):
         return "one of " + ", ".join(self.selection.languages or ())
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, "language" or "unjudged.language"."""
         code = row.labels.get(self.column)
         if code is None:
             return "unjudged.language" if "language" in row.failures else self.name
@@ -107,6 +108,7 @@ class CalledSafe(SelectionRule):
     asks = "true"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, "safety" or "unjudged.safety"."""
         safe = row.labels.get(self.column)
         return "unjudged.safety" if safe is None else None if safe else self.name
 
@@ -134,6 +136,7 @@ class AtLeast(SelectionRule):
         return f"at least {self._kept[0]}"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, the rule's name or "unjudged.tags"."""
         level = row.labels.get(self.column)
         if level is None:
             return "unjudged.tags"
@@ -198,6 +201,7 @@ class FirstOfNearDuplicates(SelectionRule):
     asks = "none, or the row itself"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, "near_duplicate", "published" or "unjudged.neighbors"."""
         if "neighbors" in row.failures:
             return "unjudged.neighbors"
         if row.published is not None:
@@ -224,6 +228,7 @@ class MinReward(SelectionRule):
         return f"above {self.selection.reward_above:g}" if least is None else f"at least {least:g}"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, "reward" or "unjudged.reward"."""
         reward = row.labels.get(self.column)
         if reward is None:
             return "unjudged.reward"
@@ -249,6 +254,7 @@ class MinRewardDifference(SelectionRule):
         return f"above {self.selection.reward_difference_above:g}"
 
     def __call__(self, row: LabeledRow) -> str | None:
+        """Returns None, "reward_difference", "unjudged.reward" or "unjudged.base"."""
         difference = row.labels.get(self.column)
         if difference is None:
             scored = row.labels.get("instruct_reward") is not None
