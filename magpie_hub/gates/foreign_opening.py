@@ -45,6 +45,8 @@ class ForeignOpening(Gate):
         if script in (None, "LATIN") or len(word) < 2:
             return None
         letters = scripts(text)
+        if not letters:
+            return None
         other = max(letters, key=letters.__getitem__)
         if other == script or letters[other] < 0.8 * sum(letters.values()):
             return None

@@ -39,7 +39,6 @@ def run_all(engine: Engine, *requests: tuple[list[int], Sampling]) -> list[Compl
 # ---- what a pattern means ----
 
 CHARACTERS = st.characters(min_codepoint=1, max_codepoint=0x2FF) | st.sampled_from("日😀\ud7ff^-]")
-SHORTHANDS = st.sampled_from([".", r"\d", r"\w", r"\s", r"\n", r"[\w-]", r"[\s.]"])
 
 
 @st.composite
@@ -47,12 +46,10 @@ def atoms(draw: st.DrawFn) -> tuple[str, str]:
     """A piece of a pattern, and a text that may match it."""
     some = draw(st.lists(CHARACTERS, min_size=1, max_size=4))
     escaped = "".join(map(re.escape, some))
-    low, high = re.escape(min(some)), re.escape(max(some))
-    forms = [f"[{escaped}]", f"[^{escaped}]", f"[{low}-{high}]", draw(SHORTHANDS)]
     return draw(
         st.one_of(
             st.just((escaped, "".join(some))),
-            st.tuples(st.sampled_from(forms), st.sampled_from(some) | CHARACTERS),
+            st.tuples(st.sampled_from([r"[^\n]", r"\n"]), st.sampled_from(some) | CHARACTERS),
         )
     )
 
@@ -60,7 +57,7 @@ def atoms(draw: st.DrawFn) -> tuple[str, str]:
 @st.composite
 def longer(draw: st.DrawFn, inner: st.SearchStrategy[tuple[str, str]]) -> tuple[str, str]:
     (one, text), (other, more) = draw(inner), draw(inner)
-    count = draw(st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{1,}", "*?"]))
+    count = draw(st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{1,}"]))
     return draw(
         st.sampled_from(
             [
@@ -102,16 +99,15 @@ def test_every_ascii_character_stands_for_itself(spells: Callable[[str, str], bo
     characters = [chr(code) for code in range(1, 128)]
     for character, other in zip(characters, ["ÿ", *characters[:-1]], strict=True):
         escaped = re.escape(character)
-        for pattern in (escaped, f"[{escaped}]", f"[{escaped}é]", f"[{escaped}-é]"):
-            assert spells(portable(pattern), character)
-            assert not spells(portable(pattern), other)
+        assert spells(portable(escaped), character)
+        assert not spells(portable(escaped), other)
 
 
 @pytest.mark.parametrize(
     "pattern",
     [
         *("^a", "a$", r"\bA", r"a\Z", r"\x41", r"(a)\1", "a(?=b)b", "(?i)a", "(?P<x>a)", "(?#x)a"),
-        *("a*+", "a{,3}", "a{", r"\D", r"[^\d]", "[]a]", "[^][a]", "[[:alpha:]]", "\0", "[\0]"),
+        *("a*+", "a*?", "a{,3}", "a{", r"\d", ".", "[ab]", "[^a]", "[[:alpha:]]", "\0", "[\0]"),
         *("(a", "[a-", "a**", "a{99999999999}", "\ud800"),
     ],
 )
@@ -149,7 +145,7 @@ WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, 
 CHOICES = st.lists(WORDS, min_size=1, max_size=4).map(
     lambda words: f"({'|'.join(map(re.escape, words))})"
 )
-FREE = st.sampled_from([r"[^\n]{1,9}", ".{3,6}", r"\d{1,3}", r"[A-Za-z][\w -]{0,7}"])
+FREE = st.sampled_from([r"[^\n]{1,9}", "(a|bc){3,6}", r"\n{1,3}"])
 LABEL_PATTERNS = st.lists(CHOICES | FREE, min_size=1, max_size=3).map(", ".join)
 
 
@@ -190,7 +186,7 @@ def test_what_is_asked_for_still_holds_under_a_pattern(
         ([5], replace(how, max_tokens=7)),
         ([5], replace(how, loop=LoopDetection(min_pattern=1, max_pattern=4, count=3))),
         ([5], replace(how, pattern="a", stop_ids=(b,))),
-        ([5], replace(how, pattern="[ab]{9}", temperature=2.0, repetition_penalty=1.5, top_k=1)),
+        ([5], replace(how, pattern="(a|b){9}", temperature=2.0, repetition_penalty=1.5, top_k=1)),
     )
     assert whole.ids == (a, b) * 9
     assert (cut.ids, cut.finish_reason) == ((a, b, a, b, a, b, a), "length")
@@ -375,10 +371,10 @@ def test_a_server_is_sent_the_pattern_and_the_ends(
     from test_server import completion
 
     script.pattern_probe = completion([*tokenizer.encode("77777"), 256], stop_reason=256)
-    script.answers = [completion([*tokenizer.encode("no"), 257], stop_reason=257)]
-    label = ask_server(script, tiny, Sampling(max_tokens=9, stop_ids=(2,), pattern="yes|no."))
-    assert (tokenizer.decode(label.ids), label.stop_id) == ("no", 257)
-    assert script.asked[0]["structured_outputs"] == {"regex": f"yes|no{portable('.')}"}
+    script.answers = [completion([*tokenizer.encode("not"), 257], stop_reason=257)]
+    label = ask_server(script, tiny, Sampling(max_tokens=9, stop_ids=(2,), pattern="yes|no[^\\n]"))
+    assert (tokenizer.decode(label.ids), label.stop_id) == ("not", 257)
+    assert script.asked[0]["structured_outputs"] == {"regex": portable(r"yes|no[^\n]")}
     assert script.asked[0]["stop_token_ids"] == [2, 256, 257]
 
 
