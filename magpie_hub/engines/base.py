@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from magpie_hub.recipe.sampling import LoopDetection
 
@@ -89,7 +89,45 @@ class EngineInfo:
     dtype: str
     slots: int
     max_model_len: int
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Says how an engine runs, such as
+
+            vllm 0.32.0: float32 on cpu (2 threads), 64 slots, context 4,096, KV cache 5.2 GiB
+            (118,000 tokens, 28 rows of full length), 4,096 tokens a step, not compiled
+
+        What an engine does not tell is left out. Every word of it is in the journal's session, too.
+        """
+        found = self.settings
+        threads = found.get("threads")
+        words = [
+            # A server does not say what it computes with.
+            ("" if self.dtype == "unknown" else f"{self.dtype} on ")
+            + self.device
+            + (f" ({threads} threads)" if threads else ""),
+            f"{self.slots:,} slots",
+            f"context {self.max_model_len:,}",
+        ]
+        if cache := self._cache():
+            words.append(cache)
+        if tokens := found.get("max_num_batched_tokens"):
+            words.append(f"{tokens:,} tokens a step")
+        if refill := found.get("refill_slots"):
+            words.append(f"refilled {refill:,} at a time")
+        if "enforce_eager" in found:
+            words.append("not compiled" if found["enforce_eager"] else "compiled")
+        return f"{self.name} {self.version}: {', '.join(words)}"
+
+    def _cache(self) -> str | None:
+        size, tokens = (
+            self.settings.get(name) for name in ("kv_cache_memory_bytes", "kv_cache_tokens")
+        )
+        words = f"KV cache {size / 2**30:.1f} GiB" if isinstance(size, int) else "KV cache"
+        if isinstance(tokens, int):
+            rows = tokens // self.max_model_len
+            return f"{words} ({tokens:,} tokens, {rows:,} rows of full length)"
+        return words if isinstance(size, int) else None
 
 
 @dataclass(slots=True)

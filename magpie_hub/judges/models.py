@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from magpie_hub.engines.registry import local_engine
 from magpie_hub.models.source import ModelSource, fetch, fetch_tokenizer, pin
 from magpie_hub.paths import home as default_home
 from magpie_hub.recipe.config import Recipe
@@ -118,7 +119,7 @@ class JudgeSetup:
         """The model of a judge that is on, loaded as its section says, else as the generator."""
         recipe, config = self.recipe, self.recipe.judges.models[name]
         options = EngineOptions(
-            engine="auto" if recipe.engine == "server" else recipe.engine,
+            engine=local_engine(recipe.engine),
             dtype=recipe.dtype,
             gpu_memory_utilization=recipe.gpu_memory_utilization,
             enforce_eager=recipe.enforce_eager,

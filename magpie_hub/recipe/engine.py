@@ -26,11 +26,15 @@ def _is_address(text: str) -> str:
 Address = Annotated[Words, AfterValidator(_is_address)]
 
 
+EngineName = Literal["auto", "vllm", "transformers", "server"]
+"""The engines, each a folder of `magpie_hub/engines`; "auto" takes the first that can run here."""
+
+
 class EngineOptions(Section):
     """How an engine is started; None means "choose from the model and the devices found"."""
 
     trust_model_code: bool = overridable(False, "Let the model's repository run its own code.")
-    engine: Literal["auto", "vllm", "transformers", "server"] = overridable(
+    engine: EngineName = overridable(
         "auto", "auto takes vLLM if it can run here, else transformers."
     )
     base_url: Address | None = overridable(

@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from magpie_hub.dedup.index import sample_rows
+from magpie_hub.engines.registry import backend
 from magpie_hub.errors import JournalError
 from magpie_hub.files import sha256_of
 from magpie_hub.judges.join import JoinedLabels
@@ -282,10 +283,10 @@ def _recipe_text(run: Run, rows: int, public: PublicNames) -> str:
 def _published_session(session: dict[str, Any]) -> dict[str, Any]:
     """An engine session, without the address of a server and this machine's paths."""
     session = without_paths(session)
-    if session["engine"] != "server":
+    if not backend(session["engine"]).remote:
         return session
     settings = {key: value for key, value in session["settings"].items() if key != "base_url"}
-    return session | {"device": "server", "settings": settings}
+    return session | {"device": session["engine"], "settings": settings}
 
 
 def _versions() -> dict[str, str]:

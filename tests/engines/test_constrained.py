@@ -352,7 +352,7 @@ def script() -> Iterator[Any]:
 
 
 def ask_server(script: Any, source: ModelSource, how: Sampling) -> Completion:
-    from magpie_hub.engines.openai_server import ServerEngine
+    from magpie_hub.engines.server.engine import ServerEngine
 
     async def main() -> Completion:
         options = EngineOptions(base_url=script.url, max_num_seqs=4)

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.engines.openai_server import ServerEngine
+from magpie_hub.engines.server.engine import ServerEngine
 from magpie_hub.engines.vllm.arguments import MENDS_CPU
 from magpie_hub.errors import EngineError, MagpieError, UserError
 from magpie_hub.models.source import ModelSource, load_tokenizer

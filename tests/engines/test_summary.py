@@ -15,7 +15,7 @@ from test_device import H200, LLAMA_8B, gpus
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Engine, EngineInfo
 from magpie_hub.engines.factory import start_engine
-from magpie_hub.engines.summary import summary
+from magpie_hub.engines.vllm import backend
 from magpie_hub.engines.vllm.engine import VllmEngine, chosen_by_vllm
 from magpie_hub.errors import OutOfMemory
 from magpie_hub.models.source import ModelSource
@@ -40,7 +40,7 @@ VLLM = EngineInfo(
 
 
 def test_a_running_vllm_in_one_line() -> None:
-    assert summary(VLLM) == (
+    assert VLLM.summary() == (
         "vllm 0.32.0: float32 on cpu (2 threads), 64 slots, context 4,096, KV cache 5.2 GiB "
         "(118,016 tokens, 28 rows of full length), 4,096 tokens a step, not compiled"
     )
@@ -48,7 +48,7 @@ def test_a_running_vllm_in_one_line() -> None:
 
 def test_on_a_gpu_the_cache_is_told_in_tokens() -> None:
     settings = {"kv_cache_tokens": 800_000, "enforce_eager": False}
-    line = summary(replace(VLLM, device="NVIDIA H200 x1", settings=settings))
+    line = replace(VLLM, device="NVIDIA H200 x1", settings=settings).summary()
     assert line.endswith(
         "float32 on NVIDIA H200 x1, 64 slots, context 4,096, KV cache (800,000 tokens, 195 rows "
         "of full length), compiled"
@@ -57,7 +57,9 @@ def test_on_a_gpu_the_cache_is_told_in_tokens() -> None:
 
 def test_a_server_says_little() -> None:
     info = EngineInfo("server", "vllm 0.32.0", "http://gpu-box:8000/v1", "unknown", 256, 8192)
-    assert summary(info) == ("server vllm 0.32.0: http://gpu-box:8000/v1, 256 slots, context 8,192")
+    assert info.summary() == (
+        "server vllm 0.32.0: http://gpu-box:8000/v1, 256 slots, context 8,192"
+    )
 
 
 def config(**cache: Any) -> Any:
@@ -92,7 +94,7 @@ def test_transformers_says_how_it_runs(tmp_path: Path) -> None:
 
     engine = asyncio.run(main())
     assert said[0].startswith("engine transformers: ")
-    assert said[1:] == [summary(engine.info)]
+    assert said[1:] == [engine.info.summary()]
     assert "6 slots, context 512, refilled 2 at a time" in said[1]
     assert engine.info.settings["threads"] >= 1
 
@@ -112,8 +114,8 @@ def fake_vllm(monkeypatch: pytest.MonkeyPatch) -> list[EngineOptions]:
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: find_spec("json" if name == "vllm" else name)
     )
-    monkeypatch.setattr(choose, "_version", lambda name: "0.32.0" if name == "vllm" else None)
-    monkeypatch.setattr(choose, "_vllm_broken", lambda *_: None)
+    monkeypatch.setattr(backend, "_version", lambda name: "0.32.0" if name == "vllm" else None)
+    monkeypatch.setattr(backend.VllmBackend, "broken", lambda *_: None)
     monkeypatch.setattr(choose, "find_device", lambda: gpus(H200, 1))
     monkeypatch.setattr(choose, "fetch", lambda source, *_, **__: source)
     monkeypatch.setattr(VllmEngine, "start", start)

@@ -360,7 +360,7 @@ def test_a_model_too_large_for_this_machine_is_refused(
 
 def test_vllm_where_it_cannot_run_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "magpie_hub.judges.scorers.base.vllm_obstacle", lambda _: "it is not installed"
+        "magpie_hub.engines.vllm.backend.VllmBackend.obstacle", lambda *_: "it is not installed"
     )
     with pytest.raises(UserError, match="engine: vllm cannot run here: it is not installed"):
         judge_of(model, EngineOptions(engine="vllm")).check()

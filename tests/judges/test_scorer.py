@@ -66,12 +66,12 @@ def test_a_batch_that_the_device_cannot_hold_is_halved(model: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs vLLM")
 def test_vllm_scores_as_transformers_does(tmp_path: Path, model: Path) -> None:
     from magpie_hub.engines.device import find_device
-    from magpie_hub.engines.factory import vllm_obstacle
+    from magpie_hub.engines.registry import backend
     from magpie_hub.judges.scorers.transformers import TransformersScorer
     from magpie_hub.judges.scorers.vllm import serves
 
     device = find_device()
-    if obstacle := vllm_obstacle(device):
+    if obstacle := backend("vllm").obstacle(device):
         pytest.skip(obstacle)
     source = fetch(pin(str(model)), tmp_path)
     assert serves(source)

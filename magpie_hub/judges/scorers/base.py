@@ -20,7 +20,7 @@ from magpie_hub.engines.device import (
     usable_bytes,
     weight_bytes,
 )
-from magpie_hub.engines.factory import vllm_obstacle
+from magpie_hub.engines.registry import backend
 from magpie_hub.errors import DeviceError, ModelError, UserError, one_line
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
@@ -90,7 +90,7 @@ def check_scorer(source: ModelSource, options: EngineOptions) -> None:
     if config.num_labels != 1:
         raise ModelError(f"{source.name} gives {config.num_labels} scores a row; {KIND}.")
     _check_fit(source, options)
-    if options.engine == "vllm" and (obstacle := vllm_obstacle(find_device())):
+    if options.engine == "vllm" and (obstacle := backend("vllm").obstacle(find_device())):
         raise UserError(f"engine: vllm cannot run here: {obstacle}; set engine: auto.")
 
 
@@ -110,7 +110,7 @@ def open_scorer(source: ModelSource, options: EngineOptions, max_tokens: int) ->
     """
     device = find_device()
     wanted = options.engine == "vllm" or (options.engine == "auto" and bool(device.gpus))
-    if wanted and vllm_obstacle(device) is None:
+    if wanted and backend("vllm").obstacle(device) is None:
         from magpie_hub.judges.scorers.vllm import VllmScorer, serves
 
         if serves(source):

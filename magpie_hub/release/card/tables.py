@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from magpie_hub.engines.registry import backend
 from magpie_hub.gates.registry import build_gates
 from magpie_hub.judges.models import judge_models, model_key, tags_itself
 from magpie_hub.judges.registry import JUDGES
@@ -184,7 +185,7 @@ def sessions(found: Sequence[Mapping[str, Any]]) -> list[Session]:
     """
     alike: dict[Session, list[str]] = {}
     for one in found:
-        device = "" if one.get("engine") == "server" else str(one.get("device", ""))
+        device = "" if backend(str(one.get("engine"))).remote else str(one.get("device", ""))
         key = Session(
             str(one.get("engine", "")),
             str(one.get("version", "")),

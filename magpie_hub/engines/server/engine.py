@@ -5,7 +5,7 @@ vLLM's server does (0.10.2 or newer). A server that answers with text alone is r
 start: re-tokenised text is not what the model wrote. So is one that does not keep to a pattern,
 where patterns are wanted. The server owns the model, the batch and the dtype; this side keeps many
 requests in flight and leaves retries (429, 5xx, broken connections, `Retry-After`) to the `openai`
-client. What comes back is read by `magpie_hub.engines.server_answers`.
+client. What comes back is read by `magpie_hub.engines.server.answers`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from magpie_hub.engines.base import (
     loops,
 )
 from magpie_hub.engines.regex import end_ids, with_ends
-from magpie_hub.engines.server_answers import (
+from magpie_hub.engines.server.answers import (
     Answer,
     BadAnswer,
     Models,
