@@ -131,7 +131,12 @@ class Counters(NamedTuple):
 
     def since(self, then: Counters) -> Counters:
         """What has come since."""
-        return Counters(*(a - b for a, b in zip(self, then, strict=True)))
+        return Counters(
+            self.seconds - then.seconds,
+            self.steps - then.steps,
+            self.busy - then.busy,
+            self.tokens - then.tokens,
+        )
 
 
 class Made(NamedTuple):

@@ -63,7 +63,8 @@ def make(rows: int) -> tuple[Vectors, NDArray[np.int64]]:
         # Two phrasings of a subject are about twice this apart.
         share = draw.uniform(0.1, 0.4, (size, 1)).astype(np.float32)
         meaning = 0.3 * common + 0.5 * topics[topic_of[item]] + 0.8 * items[item]
-        vectors[part] = unit(np.sqrt(1 - share) * unit(meaning) + np.sqrt(share) * directions(size))
+        mixed = np.sqrt(1 - share) * unit(meaning) + np.sqrt(share) * directions(size)
+        vectors[part] = unit(mixed.astype(np.float32))
         planted = begin + np.flatnonzero(draw.random(size) < PLANTED)
         planted = planted[planted > 0]
         near[planted] = (draw.random(len(planted)) * planted).astype(np.int64)

@@ -31,9 +31,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Sampling
+from magpie_hub.gates.base import Message
 from magpie_hub.gates.registry import GateSet, build_gates, first_reason
 from magpie_hub.generate.plan import Plan
-from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
+from magpie_hub.generate.rollout import Rollouts, read_instruction, read_response
 from magpie_hub.generate.scheduler import run_rollouts
 from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.recipe.config import Recipe

@@ -72,7 +72,9 @@ STAGES = {
 def run(home: Path, rows: int) -> Run:
     """The job whose release it is."""
     recipe = parse_recipe(RECIPE.format(rows=rows), "bench")
-    return Run(recipe, ModelSource(recipe.model, "r1", "hub", "llama3"), home, build_gates())
+    return Run(
+        recipe, ModelSource(recipe.model, "r1", "hub", license="llama3"), home, build_gates()
+    )
 
 
 def corpus() -> str:
@@ -219,8 +221,8 @@ def main() -> None:
     """Fills journals, writes both releases and prints."""
     if len(sys.argv) > 1 and sys.argv[1] in ("fill", "write"):
         home, rows = Path(sys.argv[2]), int(sys.argv[3])
-        found = fill(run(home, rows)) if sys.argv[1] == "fill" else None
-        print(json.dumps(found or measure(home, rows, Path(sys.argv[4]))))
+        done = fill(run(home, rows)) if sys.argv[1] == "fill" else None
+        print(json.dumps(done or measure(home, rows, Path(sys.argv[4]))))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -232,7 +234,7 @@ def main() -> None:
         shutil.rmtree(out)
         whole = child("write", home, rows, out)
         size = sum(path.stat().st_size for path in home.rglob("*") if path.is_file())
-    found = {
+    found: dict[str, Any] = {
         "journaled": filled,
         "journal_mb": round(size / 1e6, 1),
         "tenth": tenth,

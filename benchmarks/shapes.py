@@ -28,10 +28,10 @@ from typing import Any, NamedTuple
 from benchmarks.measured import Made, Place, Run, Watched
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Sampling
-from magpie_hub.gates.base import Role
+from magpie_hub.gates.base import Message, Role
 from magpie_hub.gates.registry import GateSet, first_reason
 from magpie_hub.generate.plan import Plan, stage_seed
-from magpie_hub.generate.rollout import Message, Rollouts, read_instruction, read_response
+from magpie_hub.generate.rollout import Rollouts, read_instruction, read_response
 from magpie_hub.generate.scheduler import run_rollouts
 from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.store.journal import Journal

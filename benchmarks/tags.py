@@ -17,7 +17,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ from magpie_hub.paths import home
 from magpie_hub.pipeline.run import open_recipe
 from magpie_hub.store.labels import Label
 
-PASSES = {
+PASSES: dict[str, tuple[str, str, Mapping[Any, str]]] = {
     "difficulty": (
         "State what the person wants, what one must know to help, and how hard that is.",
         '{"intent": "The person wants to [...]", "knowledge": "To help, one must know [...]", '
@@ -99,7 +99,7 @@ class Asking(NamedTuple):
     chat: ChatFormat
     task: str
     form: str
-    labels: dict[str, str]
+    labels: Mapping[Any, str]
     stop: tuple[int, ...]
     read: list[bool]
 
@@ -118,7 +118,7 @@ class Asking(NamedTuple):
         self.read.append(readable("{" + codec.decode(answer.ids) + "}", self.labels))
 
 
-def readable(text: str, labels: dict[str, str]) -> bool:
+def readable(text: str, labels: Mapping[Any, str]) -> bool:
     """Whether a reply is a JSON object with a label of the enumeration."""
     try:
         found = json.loads(text)

@@ -115,9 +115,10 @@ def gate_table() -> str:
     for name, gate in GATES.items():
         parameters = ", ".join(
             f"`{field.name}`" + ("" if field.default is MISSING else f" = {field.default!r}")
-            for field in fields(gate)
+            for field in fields(gate)  # type: ignore[arg-type]
         )
-        roles = next((f.default for f in fields(gate) if f.name == "roles"), None) or gate.roles
+        every = fields(gate)  # type: ignore[arg-type]
+        roles = next((f.default for f in every if f.name == "roles"), None) or gate.roles
         sides = " and ".join({"user": "instruction", "assistant": "response"}[r] for r in roles)
         mark = "" if name in at_work else " ○"
         rule = first_paragraph(gate)

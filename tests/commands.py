@@ -38,7 +38,10 @@ def magpie(*arguments: object, cwd: Path, **environment: str) -> subprocess.Comp
             signal.signal(number, handler)
     status = ended.value.code
     return subprocess.CompletedProcess(
-        arguments, status if isinstance(status, int) else 0, out.getvalue(), err.getvalue()
+        [*map(str, arguments)],
+        status if isinstance(status, int) else 0,
+        out.getvalue(),
+        err.getvalue(),
     )
 
 

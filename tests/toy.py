@@ -21,7 +21,7 @@ SPECIAL = {BOS: "<s>", USER: "<user>", ASSISTANT: "<assistant>", SYSTEM: "<syste
 Turns = Sequence[tuple[Sequence[int], Sequence[int]]]
 
 
-class ToyChat:
+class ToyChat(Any):  # stands for a ChatFormat
     """A chat format over bytes."""
 
     stop_ids = (END,)

@@ -135,8 +135,8 @@ def test_waiting_for_nothing_is_an_error_and_no_hang() -> None:
 
 
 def recording(rows: Sequence[Sequence[int]], turns: int = 1, slots: int = 4) -> Recording:
-    rows = tuple(tuple(row) for row in rows)
-    return Recording("toy", "toy/model", "toy 1", turns, slots, rows, 100, 90)
+    kept = tuple(tuple(row) for row in rows)
+    return Recording("toy", "toy/model", "toy 1", turns, slots, kept, 100, 90)
 
 
 def rows_of(turns: int) -> st.SearchStrategy[list[list[int]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from corpus import NOTHINK, SHAPES, Shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magpie_hub.chat.derive import derive
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.recipe.chat import ChatOptions
+from tests.chat.corpus import NOTHINK, SHAPES, Shape
 
 THINKING = [shape for shape in SHAPES if shape.post_on is not None]
 

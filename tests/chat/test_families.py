@@ -41,7 +41,7 @@ L3_MARKERS = tuple(f"<|start_header_id|>{role}" for role in ("assistant", "user"
 L31_DATES = "Today Date: 26 Jul 2024\nDay: 2024-07-26\n\n"
 ML_MARKERS = tuple(f"<|im_start|>{role}" for role in ("assistant", "user", "system"))
 ML_DEFAULT = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-ML = {
+ML: dict[str, Any] = {
     "post": "<|im_end|>\n<|im_start|>assistant\n",
     "follow": "<|im_end|>\n<|im_start|>user\n",
     "stops": ("<|im_end|>",),

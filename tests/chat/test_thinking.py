@@ -89,7 +89,7 @@ def lived(
     )
     later = Journal(folder / "later.db") if turns > 1 else None
     row_store = RowStore(Journal(folder / "first.db"), later, turns)
-    engine = Scripted(chat, answer)
+    engine: Any = Scripted(chat, answer)
     pending = PendingTurns(row_store)
     asyncio.run(Rollouts(Plan(recipe), chat, engine, build_gates(rules), pending).run(0))
     pending.commit()

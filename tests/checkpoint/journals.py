@@ -52,9 +52,9 @@ def label(folder: Path, rows: Iterable[int], words: str = "good", file: str = TA
         labels.put([Label(row_id, {"input_quality": words}) for row_id in rows])
 
 
-def contents(folder: Path) -> dict[str, Any]:
+def contents(folder: Path) -> dict[Any, Any]:
     """All that a checkpoint keeps of a folder: rows with the sessions that drew them, and facts."""
-    found: dict[str, Any] = {}
+    found: dict[Any, Any] = {}
     for path in sorted([*folder.glob("*.db"), *folder.glob("labels/*.db")]):
         name = path.relative_to(folder).as_posix()
         with sqlite3.connect(path) as db:

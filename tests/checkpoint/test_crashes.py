@@ -109,8 +109,10 @@ class Run:
                 Journal(self.folder / LATER),
                 Labels(self.folder / TAGS),
             )
-            self.journals = tuple(self.open.enter_context(one) for one in made)
-            for journal in self.journals[:2]:
+            self.journals = made
+            for one in made:
+                self.open.enter_context(one)
+            for journal in made[:2]:
                 journal.begin_session({"engine": "toy", "machine": self.machines})
         first, later, labels = self.journals
         known = first.get(row_id, 1)

@@ -90,7 +90,8 @@ def test_questions_that_differ_in_blanks_and_case_are_near_duplicates(vectors: n
 def test_a_model_that_reads_from_the_left_is_padded_on_the_left(tmp_path: Path) -> None:
     models = pytest.importorskip("sentence_transformers.models")
     from sentence_transformers import SentenceTransformer
-    from tiny import write_tiny_model
+
+    from tests.tiny import write_tiny_model
 
     folder = write_tiny_model(tmp_path / "tiny")
     transformer = models.Transformer(str(folder))

@@ -102,7 +102,7 @@ def test_engines_give_rows_of_the_same_ids_and_seeds(
             plan = Plan(recipe)
             planned = [plan.row(i) for i in ids]
             said = [turns for i in ids for turns in row_store.conversations(range(i, i + 1))]
-            given = pre_queries(recipe, chat)
+            given: dict[str | None, str] = dict(pre_queries(recipe, chat).items())
             table = to_table(planned, said, [{}] * len(ids), recipe, job.source.name, given)
             found: list[dict[str, object]] = table.to_pylist()
             return found

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, SMALL, gpus
 
 from magpie_hub.engines.device import GIB, Device, Gpu
 from magpie_hub.engines.sizing import TURN_TOKENS, cache_bytes, cache_room, default_slots, is_short
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
+from tests.engines.test_device import A10, CPU, H200, LLAMA_8B, LLAMA_70B, SMALL, gpus
 
 H100 = Gpu("NVIDIA H100", 80 * GIB)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_device import CPU, H200, LLAMA_8B, LLAMA_70B, gpus
 
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.factory import plan_engine, start_engine
 from magpie_hub.errors import DeviceError, UserError
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
+from tests.engines.test_device import CPU, H200, LLAMA_8B, LLAMA_70B, gpus
 
 TINY = ModelSource("a/tiny", "0" * 40, "hub", weight_bytes=1000, parameters=500)
 

@@ -206,7 +206,7 @@ def test_a_pattern_that_cannot_be_spelt_fails_its_row_alone(
         stuck = Sampling(max_tokens=9, pattern="aa", stop_ids=(a,))
         fine = replace(stuck, pattern="bb")
         both = (engine.generate([5], stuck), engine.generate([5], fine))
-        return await asyncio.gather(*both, return_exceptions=True)
+        return list(await asyncio.gather(*both, return_exceptions=True))
 
     failed, label = asyncio.run(main())
     assert isinstance(failed, EngineError)
@@ -345,7 +345,7 @@ def test_a_vllm_that_is_too_old_is_refused_before_anything_loads(
 def script() -> Iterator[Any]:
     pytest.importorskip("aiohttp.web")
     pytest.importorskip("openai")
-    from test_server import Script
+    from tests.engines.test_server import Script
 
     with Script() as script:
         yield script
@@ -368,7 +368,7 @@ def ask_server(script: Any, source: ModelSource, how: Sampling) -> Completion:
 def test_a_server_is_sent_the_pattern_and_the_ends(
     script: Any, tiny: ModelSource, tokenizer: Any
 ) -> None:
-    from test_server import completion
+    from tests.engines.test_server import completion
 
     script.pattern_probe = completion([*tokenizer.encode("77777"), 256], stop_reason=256)
     script.answers = [completion([*tokenizer.encode("not"), 257], stop_reason=257)]
@@ -381,7 +381,7 @@ def test_a_server_is_sent_the_pattern_and_the_ends(
 def test_a_server_without_patterns_is_found_out_at_the_start(
     script: Any, tiny: ModelSource, tokenizer: Any
 ) -> None:
-    from test_server import completion
+    from tests.engines.test_server import completion
 
     how = Sampling(max_tokens=9, pattern="yes")
     script.pattern_probe = (400, {"error": {"message": "no such field"}}, {})

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_device import CPU, H200, gpus
 
 from magpie_hub.engines.oom import failure, forget, is_shortage, start_with_less
 from magpie_hub.errors import DeviceError, EngineError, OutOfMemory
 from magpie_hub.recipe.engine import EngineOptions
+from tests.engines.test_device import CPU, H200, gpus
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 1.74 GiB. GPU 0 has a total capacity of 23.57 GiB of "
@@ -241,7 +241,7 @@ def test_memory_that_does_not_come_back_is_named() -> None:
 def test_every_start_asks_for_less_and_for_a_token_a_slot(
     slots: int, fits: int, tokens: int | None
 ) -> None:
-    arguments = {} if tokens is None else {"max_num_batched_tokens": tokens}
+    arguments: dict[str, Any] = {} if tokens is None else {"max_num_batched_tokens": tokens}
     machine = Machine(fits)
     options = EngineOptions(max_num_seqs=slots, engine_args=arguments)
     outcome, said = start(machine, options)

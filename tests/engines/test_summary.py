@@ -10,7 +10,6 @@ from types import SimpleNamespace as Space
 from typing import Any
 
 import pytest
-from test_device import H200, LLAMA_8B, gpus
 
 from magpie_hub.engines import factory as choose
 from magpie_hub.engines.base import Engine, EngineInfo
@@ -20,6 +19,7 @@ from magpie_hub.engines.vllm.engine import VllmEngine, chosen_by_vllm
 from magpie_hub.errors import OutOfMemory
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
+from tests.engines.test_device import H200, LLAMA_8B, gpus
 from tests.tiny import write_tiny_model
 
 VLLM = EngineInfo(
@@ -108,7 +108,7 @@ def fake_vllm(monkeypatch: pytest.MonkeyPatch) -> list[EngineOptions]:
         asked.append(options)
         if (options.max_num_seqs or 0) > 128:
             raise OutOfMemory("vLLM did not start: CUDA out of memory.")
-        return Space(info=replace(VLLM, slots=options.max_num_seqs))
+        return Space(info=replace(VLLM, slots=options.max_num_seqs or 0))
 
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(

@@ -8,13 +8,13 @@ import random
 from typing import Any
 
 import pytest
-from test_device import A10, CPU, SMALL, gpus
 
 from magpie_hub.engines.device import Device
 from magpie_hub.engines.vllm.arguments import environment, plan_arguments
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
+from tests.engines.test_device import A10, CPU, SMALL, gpus
 
 KNOWN = {
     "block_size",

@@ -9,9 +9,8 @@ from magpie_hub.gates.base import Message
 
 def user(text: str, **changes: Any) -> Message:
     """An instruction of the first turn that stopped by itself."""
-    return Message(
-        **{"role": "user", "turn": 1, "text": text, "ids": (), "finish_reason": "stop"} | changes
-    )
+    said: dict[str, Any] = {"role": "user", "turn": 1, "ids": (), "finish_reason": "stop"}
+    return Message(text=text, **said | changes)
 
 
 def assistant(text: str, **changes: Any) -> Message:

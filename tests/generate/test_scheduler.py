@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,7 +38,7 @@ def open_book(folder: Path, turns: int = 1) -> RowStore:
     return RowStore(Journal(folder / "first.db"), later, turns)
 
 
-def run(row_store: RowStore, engine: ToyEngine, made: Recipe, **more: object) -> Progress:
+def run(row_store: RowStore, engine: ToyEngine, made: Recipe, **more: Any) -> Progress:
     from magpie_hub.selection.deliver import wanted_rows
 
     pending = PendingTurns(row_store)
@@ -245,7 +246,7 @@ def test_the_longest_of_more_rows_are_delivered(tmp_path: Path) -> None:
     run(row_store, ToyEngine(), made)
     delivery = deliver(row_store, made)
     assert delivery is not None
-    lengths = {i: len(row_store.get(i, 1).response) for i in range(20)}
+    lengths = {i: len(row_store.get(i, 1).response or "") for i in range(20)}
     longest = sorted(lengths, key=lambda i: (-lengths[i], i))[:10]
     assert list(delivery.row_ids) == sorted(longest)
     assert delivery.funnel.rejected == {"selection.shorter": 10}

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -111,7 +112,11 @@ def test_git_is_there_for_a_requirement_that_wants_it(tmp_path: Path) -> None:
     ],
 )
 def test_secrets_are_refused_and_not_shown(text: str) -> None:
-    for given_as in ({"requirement": text}, {"requirement": "magpie-hub", "state": text}):
+    settings: list[dict[str, Any]] = [
+        {"requirement": text},
+        {"requirement": "magpie-hub", "state": text},
+    ]
+    for given_as in settings:
         with pytest.raises(UserError, match="password or token") as caught:
             job_command("air", "a/b", **given_as)
         assert not {"secret", "ghp_", "hf_", "AKIA"} & set(str(caught.value).split())

@@ -25,7 +25,7 @@ SHARD = "data/default/train-00000-of-00001.parquet"
     ["manifest.json", "recipe.yaml", "stats.json", "assets/lengths.png", SHARD, "data/mine.csv"],
 )
 def test_a_file_of_a_person_is_never_written_over(
-    push: Pusher, hub_peer: HubPeer, built: Path, path: str, how: dict[str, bool]
+    push: Pusher, hub_peer: HubPeer, built: Path, path: str, how: dict[str, Any]
 ) -> None:
     mine = {path: b'{"name": "mine"}', "README.md": b"# Mine\n"}
     hub_peer.create_repo(REPO, files=mine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_a_models_name_is_refused(push: Pusher, hub_peer: HubPeer, built: Path) 
 
 @pytest.mark.parametrize("how", [{}, {"dry_run": True}, {"pull_request": True}])
 def test_a_published_dataset_does_not_shrink_unasked(
-    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path, how: dict[str, bool]
+    push: Pusher, hub_peer: HubPeer, built: Path, grown: Path, how: dict[str, Any]
 ) -> None:
     push(grown)
     sent = hub_peer.data_sent()

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from magpie_hub.errors import HubError, MagpieError, UserError
+from magpie_hub.hub.jobs.client import Scheduled
 from magpie_hub.hub.jobs.command import IMAGE, RECIPE
-from magpie_hub.hub.jobs.schedule import Made, Schedule, Scheduled, Schedules
+from magpie_hub.hub.jobs.schedule import Made, Schedule, Schedules
 from tests.hub_peer.server import HubPeer
 from tests.hub_peer.tokens import new_token
 from tests.manifests import manifest

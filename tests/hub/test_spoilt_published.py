@@ -78,8 +78,8 @@ def look(repository: Repository) -> str:
     assert differences(found.tree, found.manifest) == []
     assert found.end >= 0
     assert found.find("x") is None
-    for pair in ((found.stats, good), (good, found.stats)):
-        examine(*pair, Drift())
+    for one, other in ((found.stats, good), (good, found.stats)):
+        examine(one, other, Drift())
     return ""
 
 

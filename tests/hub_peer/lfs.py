@@ -20,7 +20,7 @@ def _batch(call: Call) -> Response:
         rows.append(row)
         if oid in peer.store.objects:
             continue
-        upload = {"href": f"{peer.cdn}/lfs/{oid}"}
+        upload: dict[str, object] = {"href": f"{peer.cdn}/lfs/{oid}"}
         if size > peer.part_size:
             transfer = "multipart"
             count = -(-size // peer.part_size)

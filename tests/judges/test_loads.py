@@ -37,9 +37,10 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What becomes of engines and scorers, in order."""
     from magpie_hub.engines import factory
     from magpie_hub.judges import reward
+    from magpie_hub.judges.scorers import base as scorers
 
     found: list[Event] = []
-    start, open_scorer = factory.start_engine, reward.open_scorer
+    start, open_scorer = factory.start_engine, scorers.open_scorer
 
     def told(do: Callable[[], Any], event: Event) -> Callable[[], Any]:
         def done() -> Any:

@@ -66,8 +66,10 @@ def hostile(recipe: Path, tmp_path: Path, model: Path, reward_model: Path) -> Pa
         )
         for row_id, words in HOSTILE.items():
             ids = tuple(words.encode())
-            record = (row_id, 1, None, digest(words), words, "So.", "stop", "stop", ids, (1, 2, 3))
-            row_store.first.put(TurnRecord(*record))
+            mark = digest(words)
+            row_store.first.put(
+                TurnRecord(row_id, 1, None, mark, words, "So.", "stop", "stop", ids, (1, 2, 3))
+            )
     return recipe
 
 

@@ -140,7 +140,7 @@ class ScriptedEngine:
 
     def context(self, chat: Callable[[], Any] | None = None) -> JudgeContext:
         """What a judge gets whose model is this engine."""
-        return JudgeContext(self.start, *([chat] if chat else []))
+        return JudgeContext(self.start, chat) if chat else JudgeContext(self.start)
 
 
 @asynccontextmanager

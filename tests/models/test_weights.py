@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -58,10 +59,8 @@ def test_a_large_file_is_read_once_and_a_fresh_one_not_trusted(
 ) -> None:
     before = hash_file(file)
     read: list[object] = []
-    digest = weights.hashlib.file_digest
-    monkeypatch.setattr(
-        weights.hashlib, "file_digest", lambda *how: (read.append(how), digest(*how))[1]
-    )
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *how: (read.append(how), digest(*how))[1])
     assert hash_file(file) == before
     assert read == []
     monkeypatch.setattr(weights, "SETTLED", 60.0)

@@ -129,13 +129,13 @@ def test_from_python_it_is_a_warning_and_the_run_goes_on(
 def test_load_dataset_says_it_and_goes_on(
     recipe: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from magpie_hub.builder.watch import complete
+    from magpie_hub.builder.watch import complete_in_sight
 
     run(open_job(recipe))
     monkeypatch.setattr(datasets, "are_progress_bars_disabled", lambda: True)
     job = open_job(recipe, seed=8)
     with caplog.at_level(logging.WARNING, "magpie_hub"):
-        complete(job)
+        complete_in_sight(job)
     assert job.delivery() is not None
     assert "seed was 42, now 8" in caplog.text
 

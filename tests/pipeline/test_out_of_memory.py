@@ -222,7 +222,7 @@ def test_from_the_second_death_on_a_step_has_fewer_tokens_too(
         asked.append((options.max_num_seqs, options.engine_args))
         tokens = options.engine_args.get("max_num_batched_tokens", 16384)
         engine = ToyEngine(slots=2 * (options.max_num_seqs or 512))
-        settings = {"max_num_batched_tokens": tokens}
+        settings: dict[str, object] = {"max_num_batched_tokens": tokens}
         engine.info = replace(engine.info, settings=settings)
         return engine
 

@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +86,10 @@ def test_two_schedules_at_once_publish_a_tick_once(
     statuses: list[str] = []
 
     def one(number: int) -> None:
-        places = {"out": Path(f"out-{number}"), "report": Path(f"report-{number}.md")}
+        places: dict[str, Any] = {
+            "out": Path(f"out-{number}"),
+            "report": Path(f"report-{number}.md"),
+        }
         try:
             statuses.append(Ticker(hub_peer, recipe)("a", grow=5, **places).state)
         except MagpieError as error:
@@ -107,7 +112,7 @@ def test_a_wrong_clock_here_changes_nothing(
     first = ticker(grow=3)
     import magpie_hub.regenerate.tick as clock
 
-    class Off(clock.datetime):
+    class Off(datetime):
         @classmethod
         def now(cls, tz: object = None) -> Off:
             return cls(2001, 1, 1)

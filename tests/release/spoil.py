@@ -83,7 +83,7 @@ def spoilt(draw: st.DrawFn, good: Any) -> bytes:
         elif how == "drop":
             del parent[key]
         elif isinstance(parent, list):
-            parent.append(copy.deepcopy(parent[key]))
+            parent.append(copy.deepcopy(parent[int(key)]))
         elif how == "rename":
             parent[draw(st.sampled_from(["../x", "/x", "X", "", "a\\b", "\n", "\ud800"]))] = (
                 parent.pop(key)

@@ -63,7 +63,7 @@ scalars = st.one_of(
     st.integers(),
     st.floats(allow_nan=False),
     st.dates(),
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=12),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(["no", "on", "12:30", "010", "~", "- a", "1e3", "a: b", "default", "#x"]),
 )
 values = st.recursive(

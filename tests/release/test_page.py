@@ -47,7 +47,7 @@ def look(card: str, folder: Path) -> dict:
     text = MarkdownIt("gfm-like", {"linkify": False, "html": True}).render(body)
     page = folder / "page.html"
     page.write_text(PAGE.format(card=text), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command += [f"--user-data-dir={folder / 'chromium'}", "--virtual-time-budget=10000"]
     done = subprocess.run(

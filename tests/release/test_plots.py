@@ -343,7 +343,7 @@ def test_drawn_again_it_is_the_same_to_the_byte_whatever_matplotlibrc_says(
 ) -> None:
     import matplotlib
 
-    loud = {
+    loud: dict[Any, object] = {
         "font.size": 31,
         "font.family": "serif",
         "text.usetex": True,

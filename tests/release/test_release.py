@@ -22,6 +22,7 @@ from magpie_hub.release.card.render import size_category
 from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.schema import arrow_schema
+from magpie_hub.selection.deliver import Funnel
 from tests.toy_release import toy_job
 
 
@@ -179,7 +180,7 @@ def test_a_failure_leaves_the_earlier_release(
     with pytest.raises(OutputError, match="No space left") as caught:
         write_release(run, tmp_path / "out")
     assert "\n" not in str(caught.value)
-    assert content(Release(tmp_path / "out", 0, None, {}, tuple(before))) == before
+    assert content(Release(tmp_path / "out", 0, Funnel(0, {}, 0), {}, tuple(before))) == before
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
 

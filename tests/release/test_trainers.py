@@ -53,7 +53,7 @@ def test_trl_trains_on_what_the_chat_template_makes_of_messages(
 ) -> None:
     pytest.importorskip("trl")
     from transformers import LlamaConfig, LlamaForCausalLM
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
     rows = load(release)
     config = LlamaConfig(

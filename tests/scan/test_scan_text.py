@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import detect_secrets.plugins as library
 import pyarrow as pa
@@ -107,7 +108,8 @@ NOT_USED = {
 def test_nothing_is_lost_that_the_library_finds(planted: Planted) -> None:
     """Its values are parts of ours: of some tokens it gives the prefix, or what follows."""
     ours = [value for _, value in found(planted.text)]
-    for name, plugin in get_mapping_from_secret_type_to_class().items():
+    plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    for name, plugin in plugins.items():
         if name in NOT_USED or not plugin.__module__.startswith(library.__name__):
             continue
         for line in planted.text.splitlines():

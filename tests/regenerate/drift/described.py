@@ -27,7 +27,7 @@ REASONS = st.sampled_from(
 def described(draw: st.DrawFn, most: int = 8) -> dict[str, Any]:
     """What `describe` says of up to so many delivered and as many rejected rows."""
     turns = draw(st.integers(1, 2))
-    judges = draw(st.sets(st.sampled_from(sorted(JUDGES))))
+    judges = sorted(draw(st.sets(st.sampled_from(sorted(JUDGES)))))
     schema = arrow_schema(turns, judges)
     rows = draw(st.lists(st.fixed_dictionaries(_columns(schema.names)), max_size=most))
     reasons = draw(st.lists(REASONS, max_size=most))
@@ -39,7 +39,7 @@ def described(draw: st.DrawFn, most: int = 8) -> dict[str, Any]:
         ]
         _write(Path(folder) / "data" / "raw", raw, arrow_schema(turns, judges, raw=True))
         data = Path(folder) / "data"
-        return describe(*(sorted((data / name).iterdir()) for name in ("default", "raw")))
+        return describe(sorted((data / "default").iterdir()), sorted((data / "raw").iterdir()))
 
 
 def _columns(names: list[str]) -> dict[str, st.SearchStrategy[Any]]:

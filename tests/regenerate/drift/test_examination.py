@@ -118,7 +118,7 @@ def test_more_rows_of_the_same_mix_are_as_far_apart(
             {"labels": {"language": {"counts": {k: n * v for k, v in mix.items()}, "missing": 0}}}
             for mix, n in ((published, times), (new, new_times))
         ]
-        (check,) = check_mixes(*sets, Drift())
+        (check,) = check_mixes(sets[0], sets[1], Drift())
         return check.size
 
     assert distance(one, other) == pytest.approx(distance(1, 1))

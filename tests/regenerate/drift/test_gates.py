@@ -186,7 +186,7 @@ def test_histograms_are_never_surer_than_the_rows(old: list[int], new: list[int]
         parted = [Proportion(sum(one >= edge for one in rows), len(rows)) for rows in (new, old)]
         rest = [Proportion(part.of - part.count, part.of) for part in parted]
         best = min(best, 2 * fisher_greater(*parted), 2 * fisher_greater(*rest))
-    for check in check_lengths(*sets, Drift()):
+    for check in check_lengths(sets[0], sets[1], Drift()):
         assert check.p is not None
         assert check.p >= best - 1e-12
         assert check.published == pytest.approx(
@@ -203,7 +203,7 @@ def test_lengths_within_one_bin_of_each_other_are_not_told_apart() -> None:
             np.r_[100, 5000, rng.integers(2560, 2580, 9000)],
         )
     ]
-    median, _ = check_lengths(*sets, Drift(lengths=0))
+    median, _ = check_lengths(sets[0], sets[1], Drift(lengths=0))
     assert abs(median.new - (median.published or 0)) < 100
     assert median.p == 1.0
 
@@ -214,7 +214,7 @@ def test_constant_lengths_that_moved_are_told_apart() -> None:
         for length in (10, 20)
     ]
     for order in (sets, sets[::-1]):
-        for check in check_lengths(*order, Drift()):
+        for check in check_lengths(order[0], order[1], Drift()):
             assert check.size == pytest.approx(1.0)
             assert check.p is not None
             assert check.p < 1e-20
