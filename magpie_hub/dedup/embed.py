@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from magpie_hub.errors import EngineError, ModelError
 from magpie_hub.models.source import ModelSource
+from magpie_hub.text import one_line
 from magpie_hub.torch_env import import_torch
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ def load_embedder(source: ModelSource, *, device: str = "auto") -> Embedder:
             local_files_only=True,
             model_kwargs={"dtype": torch.float32},
         )
-    except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{source.name} does not load as an embedding model: {said}") from error
+    except Exception as error:  # the library raises whatever a model's own code does
+        raise ModelError(
+            f"{source.name} does not load as an embedding model: {one_line(error)}"
+        ) from error
     return Embedder(source.name, source.revision, model.eval())
 
 

@@ -34,7 +34,7 @@ def read_published(name: str) -> Iterator[tuple[str, str]]:
             raise UserError(f"{name}: no such folder")
     try:
         rows = datasets.load_dataset(path, revision=revision or None, split="train")
-    except Exception as error:
+    except Exception as error:  # the library raises whatever its readers do
         raise UserError(f"{name} does not load: {one_line(error)}") from error
     column = next((known for known in COLUMNS if known in rows.column_names), None)
     talk = next((known for known in ("messages", "conversations") if known in rows.features), None)

@@ -7,10 +7,10 @@ prints the table of docs/release.md; a test holds the page against it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from magpie_hub.scan.text import kinds, scan_text
+from magpie_hub.scan.text import find, kinds
 
 from .harmless import NEARLY, ORDINARY, PLACEHOLDERS, PUBLISHED
 from .planted import Planted, every_form
@@ -69,33 +69,50 @@ def harmless() -> Iterator[str]:
 
 
 def measure() -> Measured:
-    """Plants everything everywhere, and looks."""
+    """Plants everything everywhere, and looks through all of it at once."""
+    cases = [(one, beside) for seed in _SEEDS for one in every_form(seed) for beside in AROUND]
+    hits = look(planted_text(one, beside) for one, beside in cases)
     counts = {"credentials": [0, 0], "personal data": [0, 0]}
     missed = []
-    for seed in _SEEDS:
-        for planted in every_form(seed):
-            count = counts["personal data" if kinds()[planted.kind] else "credentials"]
-            for name in AROUND:
-                count[1] += 1
-                if is_found(planted, name):
-                    count[0] += 1
-                else:
-                    missed.append(f"{planted.kind} {planted.text[:12]}… beside {name}")
+    for (one, beside), found in zip(cases, hits, strict=True):
+        count = counts["personal data" if kinds()[one.kind] else "credentials"]
+        count[1] += 1
+        if any(is_value(one, kind, value) for kind, value in found):
+            count[0] += 1
+        else:
+            missed.append(f"{one.kind} {one.text[:12]}… beside {beside}")
     texts = list(harmless())
-    wrong = [f"{kind} in {text[:60]!r}" for text in texts for kind, _ in scan_text(text)]
-    found = {name: (count[0], count[1]) for name, count in counts.items()}
-    return Measured(found, missed, len(texts), wrong)
+    wrong = [
+        f"{kind} in {text[:60]!r}"
+        for text, found in zip(texts, look(texts), strict=True)
+        for kind, _ in found
+    ]
+    figures = {name: (count[0], count[1]) for name, count in counts.items()}
+    return Measured(figures, missed, len(texts), wrong)
 
 
-def is_found(planted: Planted, beside: str) -> bool:
-    """Whether a value is found as its kind; a mark beside it may be taken for a part of it."""
+def look(texts: Iterable[str]) -> list[list[tuple[str, str]]]:
+    """What is found in each text: kinds and values."""
+    texts = list(texts)
+    found: list[list[tuple[str, str]]] = [[] for _ in texts]
+    for index, kind, value, _ in find(texts):
+        found[index].append((kind, value))
+    return found
+
+
+def planted_text(planted: Planted, beside: str) -> str:
+    """A value with something beside it."""
     is_escaped = beside.startswith(("spelled-out", "JSON"))
     text = planted.text.replace("\n", "\\n") if is_escaped else planted.text
-    return any(
+    return AROUND[beside].format(text)
+
+
+def is_value(planted: Planted, kind: str, value: str) -> bool:
+    """Whether a finding is the planted value; a mark beside it may be taken for a part of it."""
+    return (
         kind == planted.kind
         and value.startswith(planted.value)
         and len(value) < len(planted.value) + 3
-        for kind, value in scan_text(AROUND[beside].format(text))
     )
 
 
