@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from magpie_hub.errors import EngineError, ModelError
+from magpie_hub.errors import EngineError, ModelError, one_line
 from magpie_hub.models.source import ModelSource
-from magpie_hub.text import one_line
 from magpie_hub.torch_env import import_torch
 
 if TYPE_CHECKING:
