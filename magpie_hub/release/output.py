@@ -1,12 +1,12 @@
-"""Where a release goes: a place that is looked at first, and taken in one step or not at all.
+"""The output folder of a release: checked first, and taken in one step or not at all.
 
-A folder is replaced only if it is a release of ours with nothing else in it: what a person keeps
+A folder is replaced only if it is a release of ours with nothing else in it: what the user keeps
 there (notes, a `.git`) is named, and nothing is removed. A link is followed, so that the release
 lies on the disk that the link names.
 
 A release is written beside its place under a name that no other process has, and put there by one
-system call where the system has it: kill it when you will, the place holds the old release or the
-new one. What a killed process left is known by its name and by a lock that died with its process,
+system call where the system has it: after a kill at any moment the place holds the old release or
+the new one. What a killed process left is known by its name and by a lock that died with its process,
 not by a process id, which is the same in every container.
 """
 
@@ -39,7 +39,7 @@ MADE_BY = "magpie_hub"
 _SHARD = re.compile(r"data/[a-z0-9_-]+/train-[0-9]{5}-of-[0-9]{5,}\.parquet")
 _LEFT = re.compile(r"\.(?:[0-9]+|[0-9a-f]{16})\.(?P<kind>partial|old)")
 _CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
-"""What file managers leave in every folder that somebody opens."""
+"""Files that file managers leave in every folder that the user opens."""
 
 
 def belongs(path: str, manifest: Mapping[str, Any]) -> bool:
@@ -86,7 +86,7 @@ def check_output(out: Path, home: Path | None = None) -> Path:
 
 
 def default_output(name: str | Path, recipe_name: str) -> Path:
-    """Where the release of a recipe goes if nobody says: a folder that does not hold the recipe.
+    """The default output folder of a recipe; never a folder that holds the recipe.
 
     Args:
         name: The variant, or the recipe's path, as it was given.

@@ -11,14 +11,10 @@ two. Row groups are large, because a row that moves into another one moves the p
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-from magpie_hub.release.schema import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -167,27 +163,3 @@ class Shards:
             path = self._folder / f"{self._split}-{index:05d}-of-{end:05d}.parquet"
             part.rename(path)
             self.paths.append(path)
-
-
-def write_shards(
-    rows: Iterable[Row], schema: pa.Schema, folder: Path, split: str = "train", before: int = 0
-) -> list[Path]:
-    """Writes rows that do not come as tables.
-
-    Args:
-        rows: Values by column.
-        schema: See `Shards`, as the others.
-        folder: Where they go.
-        split: Beginning of the file names.
-        before: Shards that come before these.
-
-    Returns:
-        The shards in order.
-    """
-    import pyarrow as pa
-
-    left = iter(rows)
-    with Shards(schema, folder, split, before) as shards:
-        while batch := list(islice(left, BATCH)):
-            shards.add(pa.Table.from_pylist(batch, schema))
-    return shards.paths

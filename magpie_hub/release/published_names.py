@@ -1,6 +1,6 @@
-"""What this machine's folders are called where everybody reads it: in rows, manifests and cards.
+"""Public names of local folders, in rows, manifests and cards.
 
-A model, or a set to compare with, may be a folder of this machine, whose path is nobody's business.
+A model, or a set to compare with, may be a local folder, whose path is private.
 What is published is the name that the recipe gives it (`model_name`), or the folder's own name, and
 the hash of its weights as its revision.
 """

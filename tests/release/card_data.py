@@ -13,8 +13,8 @@ from magpie_hub.judges.registry import JUDGES
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release.card.data import CardData
-from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.schema import arrow_schema, to_sharegpt
+from tests.release.shard_files import write_shards
 
 RECIPE = """
 name: toy

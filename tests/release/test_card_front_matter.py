@@ -104,9 +104,3 @@ def test_the_licence_is_the_recipes_or_the_generators(
     found = read_page(text).front
     assert {key: value for key, value in found.items() if key.startswith("license")} == front
     assert said in text
-
-
-def test_a_link_to_a_licence_is_given_where_it_is_known() -> None:
-    front = read_page(render_card(plain(license="own", license_link="https://e.org/l"))).front
-    assert (front["license_name"], front["license_link"]) == ("own", "https://e.org/l")
-    assert "license_link" not in read_page(render_card(plain(license_link="x"))).front

@@ -104,7 +104,6 @@ def hostile(draw: Callable[[], str]) -> CardData:
         stats=stats,
         manifest=manifest,
         license=draw(),
-        license_link=draw(),
         examples=[example],
         pictures=[(draw(), draw(), draw())],
         repo_id=f"me/{draw()}",

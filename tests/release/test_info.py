@@ -8,9 +8,9 @@ import pytest
 
 from magpie_hub.errors import OutputError
 from magpie_hub.release.dataset_info import dataset_info
-from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.schema import arrow_schema
 from tests.release.card_data import row, write_data
+from tests.release.shard_files import write_shards
 
 
 def test_counts_bytes_and_columns_are_those_of_the_files(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release import folder as folder_module
 from magpie_hub.release.card.render import size_category
 from magpie_hub.release.folder import Release, write_release
-from magpie_hub.release.parquet import write_shards
 from magpie_hub.release.schema import arrow_schema
 from magpie_hub.selection.deliver import Funnel
+from tests.release.shard_files import write_shards
 from tests.toy_release import toy_job
 
 

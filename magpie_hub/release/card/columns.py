@@ -19,7 +19,7 @@ class FieldRow(NamedTuple):
         names: The column, and those of the later turns; struct fields dotted.
         type: In words.
         field: Its description.
-        only: The config that it stands in, for one that `default` lacks.
+        only: The config that holds it, if `default` lacks it.
     """
 
     names: tuple[str, ...]

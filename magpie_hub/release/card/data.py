@@ -37,11 +37,10 @@ class CardData:
         info: As `magpie_hub.release.dataset_info.dataset_info` returns it.
         tag: The tag that pins these rows.
         license: Licence of the generator, as its own card names it; None where unknown.
-        license_link: Where the licence can be read, for one that the Hub has no identifier for.
         examples: Published rows to show.
         pictures: File name inside ``assets/``, title and alternative text of each picture.
         repo_id: Where it is published; None while that is not known.
-        siblings: Datasets that stand beside it in its namespace: `name`, `repo_id`, `turns`,
+        siblings: Other datasets of its namespace: `name`, `repo_id`, `turns`,
             `generator`, `rows`.
         changelog: Releases, the newest first: `tag`, `date`, `text`.
     """
@@ -52,7 +51,6 @@ class CardData:
     info: Sequence[Mapping[str, Any]]
     tag: str
     license: str | None = None
-    license_link: str | None = None
     examples: Sequence[Mapping[str, Any]] = ()
     pictures: Sequence[tuple[str, str, str]] = ()
     repo_id: str | None = None
@@ -112,7 +110,7 @@ def card_data(
         folder: The release.
         manifest: Its manifest, if that is not written yet.
         repo_id: Where it is published; the recipe's by default.
-        siblings: See `CardData`; none where nobody has looked what is published beside it.
+        siblings: See `CardData`; none if the namespace was not read.
     """
     if manifest is None:
         manifest = read_manifest(folder)

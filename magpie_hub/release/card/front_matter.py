@@ -99,7 +99,6 @@ def front_matter(
     *,
     name: str,
     license: License,
-    license_link: str | None,
     language: Sequence[str],
     judged: bool,
     size: str,
@@ -111,8 +110,7 @@ def front_matter(
     Args:
         name: Its pretty name.
         license: Its licence.
-        license_link: Where the licence can be read, for one that the Hub does not know.
-        language: Codes of its languages; none if nobody knows.
+        language: Codes of its languages; none if unknown.
         judged: Whether models have annotated the rows.
         size: The Hub's size category.
         tags: Tags besides `TAGS`.
@@ -121,8 +119,6 @@ def front_matter(
     named = {}
     if license.id == "other" and license.name:
         named["license_name"] = _slug(license.name)
-        if license_link:
-            named["license_link"] = line(license_link)
     return {
         "pretty_name": line(name),
         "license": license.id,

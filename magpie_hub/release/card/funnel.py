@@ -78,7 +78,7 @@ def _bare(reason: str) -> str:
 
 
 def _place(code: str) -> tuple[int, int, int]:
-    """Where a reason stands in the order in which rows are looked at: turn, side, last steps."""
+    """Sort key of a reason, in the order in which rows are checked: turn, side, last steps."""
     found = _CODE.fullmatch(code)
     if found is None:
         return (2**31, 0, int(code.removeprefix("selection.") in LEFT_OUT))

@@ -43,7 +43,7 @@ def find_license(said: str | None) -> License:
     """The licence that a recipe or a generator's card names.
 
     Args:
-        said: An identifier of the Hub, in either case, or any other name; None if nobody says.
+        said: An identifier of the Hub, in either case, or any other name; None if unknown.
     """
     known = (said or "").strip().lower()
     if known in HUB_LICENSES:

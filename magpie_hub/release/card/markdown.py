@@ -1,6 +1,6 @@
 r"""Other people's words on a Markdown page: rows, names and labels that cannot break it.
 
-What a model or a person wrote may hold anything: fences, pipes, HTML, front matter, marks that
+What a model or a user wrote may hold anything: fences, pipes, HTML, front matter, marks that
 turn the direction of writing, bytes that are no character. Each place on the page has a function
 of its own: `inline` for running text and headings, `cell` for tables, `code` for a code span,
 `fence` for a text of many lines. What a reader would not see is shown (⟨U+202E⟩), and nothing that

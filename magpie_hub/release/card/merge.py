@@ -1,9 +1,9 @@
-"""A card that a person has edited on the Hub keeps what is theirs when a release is pushed again.
+"""Merges a new card with one that was edited on the Hub: the edits stay.
 
 What we render stands between two markers, each alone on its line. Of the card that is there, the
 text before and after them stays; of its front matter stay the keys that we do not write, and what
-was added to our lists. Everything between the markers is ours and comes new; words that shall
-stand there go into the recipe (`card.blocks`).
+was added to our lists. Everything between the markers is ours and comes new; text that belongs
+there goes into the recipe (`card.blocks`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ JOINED = (
     "source_datasets",
     "tags",
 )
-"""Lists to which a person may add; of the others (`size_categories`) ours is right."""
+"""Lists to which an editor may add; of the others (`size_categories`) ours is right."""
 
 _BY_CONFIG = ("configs", "dataset_info")
 _LICENSE = ("license_name", "license_link")
@@ -43,7 +43,7 @@ class _Body(NamedTuple):
 def keep_edits(ours: str, theirs: str) -> str:
     """Joins a new card with the one that is there.
 
-    Doing it twice is doing it once, and a card that nobody edited becomes the new one.
+    Doing it twice is doing it once, and an unedited card becomes the new one.
 
     Args:
         ours: As `magpie_hub.release.card.render.render_card` returns it.

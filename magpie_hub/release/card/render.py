@@ -47,7 +47,6 @@ def render_card(data: CardData) -> str:
     front = front_matter(
         name=card.pretty_name or data.recipe.name,
         license=find_license(card.license or data.license),
-        license_link=data.license_link,
         language=data.languages,
         judged=bool(data.recipe.judges.names),
         size=size_category(data.stats["rows"]),
@@ -211,7 +210,7 @@ def _context(data: CardData) -> dict[str, Any]:
 
 
 def size_category(rows: int) -> str:
-    """The Hub's size category of so many rows."""
+    """The Hub's size category for a number of rows."""
     ends = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
     if rows < 1_000:
         return "n<1K"

@@ -181,7 +181,7 @@ def preset_of(selection: Selection) -> str | None:
 def sessions(found: Sequence[Mapping[str, Any]]) -> list[Session]:
     """Engine sessions, those that were alike in one line.
 
-    A server's device is its address, which is nobody's business.
+    The device of a server is its address, which is private.
     """
     alike: dict[Session, list[str]] = {}
     for one in found:

@@ -92,7 +92,7 @@ def read(distribution: Mapping[str, Any] | None, *, log: bool = False) -> Histog
 def _join(
     edges: Sequence[float], counts: Sequence[int], most: int
 ) -> tuple[list[float], list[int]]:
-    """Joins neighbouring bins into at most so many, of about equal width."""
+    """Joins neighbouring bins into at most `most`, of about equal width."""
     first, last = edges[0], edges[-1]
     # A bin that rounding left much narrower than the others would be a needle.
     sliver = 0.1 * (last - first) / len(counts)

@@ -161,7 +161,7 @@ def ticks(
 
 
 def steps(low: float, high: float, most: int) -> list[float]:
-    """Round numbers within a range, at most so many intervals."""
+    """Round numbers within a range, with at most `most` intervals between them."""
     from matplotlib.ticker import MaxNLocator
 
     found = MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)

@@ -63,6 +63,6 @@ def short(number: float, *, whole: bool = False) -> str:
 
 
 def listed(parts: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """Joins words: "a", "a and b", "a, b and c"."""
     *heads, last = parts
     return f"{', '.join(heads)} and {last}" if heads else last
