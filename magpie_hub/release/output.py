@@ -6,8 +6,8 @@ lies on the disk that the link names.
 
 A release is written beside its place under a name that no other process has, and put there by one
 system call where the system has it: after a kill at any moment the place holds the old release or
-the new one. What a killed process left is known by its name and by a lock that died with its process,
-not by a process id, which is the same in every container.
+the new one. The remains of a killed process are known by their name and by a lock that died with
+it, not by a process id, which is the same in every container.
 """
 
 from __future__ import annotations
