@@ -75,8 +75,8 @@ def measure(scratch: Path, count: int) -> dict[str, Any]:
     import pyarrow as pa
     from huggingface_hub import CommitOperationAdd
 
-    from magpie_hub.release.parquet import write_shards
     from tests.hub_peer.server import HubPeer
+    from tests.release.shard_files import write_shards
 
     schema = pa.schema(
         [("row_id", pa.int64()), ("instruction", pa.string()), ("response", pa.string())]
