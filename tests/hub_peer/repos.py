@@ -50,13 +50,6 @@ def _delete(call: Call) -> Response:
     return ok()
 
 
-def _settings(call: Call) -> Response:
-    repo, asked = writer(call), call.json()
-    repo.gated = asked.get("gated", repo.gated)
-    repo.private = asked.get("visibility", "private" if repo.private else "public") == "private"
-    return ok()
-
-
 def _info(call: Call) -> Response:
     repo = reader(call)
     commit = revision(repo, call.parts.get("revision") or "main")
@@ -181,35 +174,12 @@ def _refs(call: Call) -> Response:
     return ok(answer)
 
 
-def _branch(call: Call) -> Response:
-    repo, name = writer(call), call.parts["branch"]
-    if name in repo.branches:
-        raise Refusal(409, f"Reference already exists: refs/heads/{name}")
-    repo.branches[name] = revision(repo, call.json().get("startingPoint") or "main").oid
-    return ok()
-
-
-def _delete_branch(call: Call) -> Response:
-    repo, name = writer(call), call.parts["branch"]
-    if name == "main" or name not in repo.branches:
-        raise Refusal(404 if name != "main" else 403, f"Cannot delete {name}", "RevisionNotFound")
-    del repo.branches[name]
-    return ok()
-
-
 def _tag(call: Call) -> Response:
     repo, name = writer(call), call.json()["tag"]
     commit = revision(repo, call.parts["revision"])
     if name in repo.tags:
         raise Refusal(409, f"Tag reference exists already: refs/tags/{name}")
     repo.tags[name] = commit.oid
-    return ok()
-
-
-def _delete_tag(call: Call) -> Response:
-    repo = writer(call)
-    if repo.tags.pop(call.parts["tag"], None) is None:
-        raise Refusal(404, f"No such tag: {call.parts['tag']}", "RevisionNotFound")
     return ok()
 
 
@@ -235,14 +205,10 @@ ROUTES: list[Route] = [
     route("DELETE", "/api/repos/delete", "delete_repo", _delete),
     route("GET", _REPO, "repo_info", _info),
     route("GET", _REPO + "/revision/{revision}", "repo_info", _info),
-    route("PUT", _REPO + "/settings", "settings", _settings),
     route("GET", _REPO + "/tree/{revision}", "tree", _tree),
     route("GET", _REPO + "/tree/{revision}/{rest}", "tree", _tree),
     route("POST", _REPO + "/paths-info/{revision}", "paths_info", _paths_info),
     route("GET", _REPO + "/refs", "refs", _refs),
-    route("POST", _REPO + "/branch/{branch}", "branch", _branch),
-    route("DELETE", _REPO + "/branch/{branch}", "delete_branch", _delete_branch),
     route("POST", _REPO + "/tag/{revision}", "tag", _tag),
-    route("DELETE", _REPO + "/tag/{tag}", "delete_tag", _delete_tag),
     route("GET", _REPO + "/commits/{revision}", "commits", _commits),
 ]

@@ -87,9 +87,7 @@ class Discussion:
     author: str
     status: str = "open"
     base: str | None = None
-    merged_as: str | None = None
     date: str = field(default_factory=now)
-    events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ref(self) -> str:
