@@ -15,6 +15,9 @@ from hypothesis import settings
 # Read by huggingface_hub and datasets when they are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One core a worker: threads of two engines that spin on the same cores hold each other up.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
 
 if TYPE_CHECKING:
     from magpie_hub.engines.vllm.engine import VllmEngine

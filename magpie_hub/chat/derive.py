@@ -124,6 +124,7 @@ class SegmentSource:
         self._known: dict[tuple[int, str | None], Segments] = {}
 
     def __call__(self, turns: int, system: str | None) -> Segments:
+        """Returns the segments of a conversation of so many turns."""
         key = (turns, system)
         if key not in self._known:
             found = self._repeated(turns, system) or self._probed(turns, system)

@@ -47,6 +47,7 @@ class TemplateRenderer:
         self.style: SystemStyle = self._find_style()
 
     def __call__(self, words: Sequence[str], system: str | None) -> str:
+        """Returns the conversation of these turns as the template writes it."""
         words = list(words)
         if system and self.style == "prefixed":
             words[0] = f"{system}\n\n{words[0]}"
@@ -103,6 +104,7 @@ class PieceRenderer:
         self.forms = known
 
     def __call__(self, words: Sequence[str], system: str | None) -> str:
+        """Returns the conversation of these turns as the recipe's texts write it."""
         options, several = self._options, len(words) > 1
         pre, post, follow = options.pre_query, options.post_query, options.next_query
         past = post

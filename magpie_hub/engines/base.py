@@ -92,7 +92,9 @@ class EngineInfo:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """Says how an engine runs, such as
+        """Says how an engine runs.
+
+        For example:
 
             vllm 0.32.0: float32 on cpu (2 threads), 64 slots, context 4,096, KV cache 5.2 GiB
             (118,000 tokens, 28 rows of full length), 4,096 tokens a step, not compiled

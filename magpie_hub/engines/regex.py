@@ -1,7 +1,7 @@
-"""Regular expressions that every engine reads as Python's `re` does, and what ends a completion.
+r"""Regular expressions that every engine reads as Python's `re` does, and what ends a completion.
 
 What compiles a pattern for decoding has a dialect of its own and departs from `re` in silence:
-xgrammar's dot takes a line break, and its `\\Z` is the letter Z. So a pattern is written in a few
+xgrammar's dot takes a line break, and its `\Z` is the letter Z. So a pattern is written in a few
 constructs, which all dialects share; anything else is refused.
 """
 
@@ -34,9 +34,9 @@ _PIECE = re.compile(
 
 @lru_cache(maxsize=256)
 def portable(pattern: str) -> str:
-    """Returns a pattern as every engine reads it, to be matched by the whole of a text.
+    r"""Returns a pattern as every engine reads it, to be matched by the whole of a text.
 
-    Known are literals, escaped punctuation, ``\\n``, ``[^\\n]``, groups, ``|`` and counts.
+    Known are literals, escaped punctuation, ``\n``, ``[^\n]``, groups, ``|`` and counts.
 
     Raises:
         EngineError: It is no regular expression, or holds something else.

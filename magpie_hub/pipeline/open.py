@@ -60,7 +60,9 @@ def set_up(
     Args:
         read: Reads it, with these settings in it.
         origin: What to call it in messages.
-        overrides: See `open_recipe`, as for the others.
+        overrides: See `open_recipe`.
+        environment: See `open_recipe`.
+        how: See `open_recipe`.
 
     Raises:
         UserError: See `open_recipe`.

@@ -47,6 +47,7 @@ class Row:
 
     @property
     def ids(self) -> list[int]:
+        """The prompt and what is decoded so far."""
         return [*self.prompt, *self.out]
 
     def uniform(self) -> float:
@@ -56,10 +57,12 @@ class Row:
         return self.drawn
 
     def finish(self, reason: FinishReason, stop_id: int | None = None) -> None:
+        """Ends the request with what is decoded."""
         self.done = True
         self._tell(Completion(tuple(self.out), reason, stop_id), None)
 
     def fail(self, error: Exception) -> None:
+        """Ends the request with an error."""
         self.done = True
         self._tell(None, error)
 
