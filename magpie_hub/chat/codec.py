@@ -16,7 +16,7 @@ from typing import Any
 Ids = tuple[int, ...]
 
 
-def find(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:
+def find_ids(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:
     """Index of the first occurrence of `part` in `ids` from `start` on, or -1."""
     wanted = tuple(part)
     for at in range(start, len(ids) - len(wanted) + 1):
@@ -55,7 +55,7 @@ class Codec:
         special.update(i for i, token in added.items() if getattr(token, "special", False))
         bare = list(tokenizer("x", add_special_tokens=False)["input_ids"])
         full = list(tokenizer("x")["input_ids"])
-        lead = tuple(full[: max(find(full, bare), 0)])
+        lead = tuple(full[: max(find_ids(full, bare), 0)])
         special_ids, added_ids = frozenset(special), frozenset(special | added.keys())
         return cls(tokenizer, lead, special_ids, added_ids, _backend(tokenizer))
 
@@ -81,7 +81,7 @@ class Codec:
         if ids[: len(self.lead)] == self.lead:
             return ids
         head = text.partition(words)[0] if words else ""
-        written = bool(head) and find(self.encode(head), self.lead) >= 0
+        written = bool(head) and find_ids(self.encode(head), self.lead) >= 0
         return ids if written else self.lead + ids
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from magpie_hub.chat.codec import Codec, Ids, find
+from magpie_hub.chat.codec import Codec, Ids, find_ids
 from magpie_hub.chat.format import ChatFormat, Segments
 from magpie_hub.chat.marks import (
     find_answer_stop_ids,
@@ -297,7 +297,7 @@ def _words_in_place(codec: Codec, found: Segments, whole: Ids) -> list[Ids] | No
     start = len(found.ids[0])
     for part in found.ids[1:]:
         last = len(parts) == len(found.ids) - 2
-        at = len(whole) - len(part) if last else find(whole, part, start)
+        at = len(whole) - len(part) if last else find_ids(whole, part, start)
         if at < start or whole[at : at + len(part)] != part:
             return None
         words = whole[start:at]

@@ -72,7 +72,7 @@ class Checkpoint:
         self._first_row = first_row
         self._writer = writer
         self._about = {"format": segment.FORMAT, "journal": folder.name, "tick": tick}
-        self._db = segment.connect()
+        self._db = segment.open_in_memory()
         weakref.finalize(self, self._db.close)
         self._number = 0
         self._meta: dict[str, Meta] = {}  # As the segments have it, by file.
@@ -200,7 +200,7 @@ class Checkpoint:
             raise JournalError(f"{shown}: it was removed while it was read; run again")
         unpacked = scratch / "segment.db"
         try:
-            segment.unpack(data, unpacked)
+            segment.unpack_segment(data, unpacked)
             with segment.attached(self._db, "ro", segment=unpacked):
                 files = segment.files_of(self._db, self._about)
                 metas = {file: segment.meta_of(self._db, file) for file in files}

@@ -110,7 +110,7 @@ def holds_labels(name: str) -> bool:
     return name.startswith("labels/")
 
 
-def connect() -> sqlite3.Connection:
+def open_in_memory() -> sqlite3.Connection:
     """A connection in memory, as the functions here need it; one thread uses it at a time."""
     db = sqlite3.connect(":memory:", uri=True, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA busy_timeout = 10000")
@@ -159,7 +159,7 @@ def pack(path: Path) -> bytes:
     return gzip.compress(path.read_bytes(), compresslevel=LEVEL, mtime=0)
 
 
-def unpack(data: bytes, path: Path) -> None:
+def unpack_segment(data: bytes, path: Path) -> None:
     """Writes a segment's file.
 
     Raises:

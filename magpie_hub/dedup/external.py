@@ -16,7 +16,7 @@ COLUMNS = ("instruction", "input", "input1")
 """Names of the first user turn in published Magpie sets; else it is the conversation's first."""
 
 
-def read_published(name: str) -> Iterator[tuple[str, str]]:
+def read_instructions(name: str) -> Iterator[tuple[str, str]]:
     """Yields (uuid, first instruction) of every row, in the set's order.
 
     Args:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import filelock
 
-from magpie_hub.dedup.external import read_published
+from magpie_hub.dedup.external import read_instructions
 from magpie_hub.errors import UserError
 from magpie_hub.files import new_file, write_file
 from magpie_hub.models.source import fetch, pin
@@ -245,7 +245,7 @@ class NeighborIndex:
         store = self._open(part)
         if store is None or not len(store):
             with closing(self._load()) as embedder:
-                pairs = list(read_published(name))
+                pairs = list(read_instructions(name))
                 some = sample_rows(range(len(pairs)), most)
                 store = self._create(embedder, part)
                 store.put(range(len(some)), embedder.embed([pairs[place][1] for place in some]))
@@ -298,7 +298,7 @@ class NeighborIndex:
     def _embed_earlier(self, embedder: Embedder) -> None:
         """Embeds the sets that must not be repeated; once, whatever becomes of them later."""
         for name in self._unread_sets():
-            pairs = list(read_published(name))
+            pairs = list(read_instructions(name))
             _embed_pairs(embedder, self._create(embedder, _slug(name)), pairs)
             write_file(self._names(name), json.dumps([uuid for uuid, _ in pairs]))
         if not self._unread_shards():

@@ -176,7 +176,7 @@ def usable_bytes(options: EngineOptions, device: Device, gpus: int = 1) -> int:
     return int(share * sum(gpu.memory for gpu in device.gpus[:gpus]))
 
 
-def spread(source: ModelSource, options: EngineOptions, device: Device) -> int:
+def gpus_per_copy(source: ModelSource, options: EngineOptions, device: Device) -> int:
     """Returns over how many GPUs one copy of the model is spread.
 
     What `options` says, else the smallest power of two that holds it: fewer GPUs talk less to
@@ -200,7 +200,7 @@ def check_fit(source: ModelSource, options: EngineOptions, device: Device) -> No
     Raises:
         DeviceError: One line: what is needed, what is present, and what to do instead.
     """
-    gpus = spread(source, options, device)
+    gpus = gpus_per_copy(source, options, device)
     needed = needed_bytes(source, options, device, gpus)
     usable = usable_bytes(options, device, gpus)
     if needed is None or needed <= usable:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from magpie_hub.engines.device import (
     GPU_WORKSPACE,
     Device,
+    gpus_per_copy,
     node_memory,
-    spread,
     usable_bytes,
     weight_bytes,
 )
@@ -92,7 +92,7 @@ def cache_room(source: ModelSource, options: EngineOptions, device: Device) -> i
         return None
     if not device.gpus:
         return int(_free(device) * CPU_CACHE_SHARE) // per_token
-    gpus = spread(source, options, device)
+    gpus = gpus_per_copy(source, options, device)
     room = usable_bytes(options, device, gpus) - weights - GPU_WORKSPACE * gpus
     return max(0, room) // per_token
 

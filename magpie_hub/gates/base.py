@@ -77,7 +77,7 @@ class Gate(ABC):
         """Raises UserError if a package that the gate needs is not installed; imports nothing."""
 
 
-def check_whole(gate: str, name: str, value: object, low: int, high: int) -> None:
+def check_integer(gate: str, name: str, value: object, low: int, high: int) -> None:
     """Raises RecipeError unless `value` is a whole number in [low, high] (a bool is not)."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise RecipeError(

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_share
 from magpie_hub.gates.words import words
 
 _SENTENCE_END = re.compile(r"[.!?。！？](?=[\s\"'”)]|$)|\n")
@@ -54,7 +54,7 @@ class Echo(Gate):
     max_copied: float = 0.6
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_words", self.min_words, 4, 1_000)
+        check_integer(self.name, "min_words", self.min_words, 4, 1_000)
         check_share(self.name, "max_copied", self.max_copied)
 
     def __call__(self, message: Message) -> str | None:

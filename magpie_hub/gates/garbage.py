@@ -28,7 +28,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_share
 from magpie_hub.gates.scripts import scripts
 from magpie_hub.gates.words import NON_ASCII
 
@@ -73,9 +73,9 @@ class Garbage(Gate):
     max_scripts: int = 3
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_chars", self.min_chars, 1, 1_000_000)
+        check_integer(self.name, "min_chars", self.min_chars, 1, 1_000_000)
         check_share(self.name, "min_word_share", self.min_word_share)
-        check_whole(self.name, "max_scripts", self.max_scripts, 1, 100)
+        check_integer(self.name, "max_scripts", self.max_scripts, 1, 100)
 
     def __call__(self, message: Message) -> str | None:
         """Returns None, or "garbage:" with the rule that was broken."""

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from magpie_hub.errors import RecipeError, UserError
-from magpie_hub.gates.base import Gate, Message, Role, check_roles, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_roles, check_share
 from magpie_hub.models.langid import MISSING, detect, is_installed, prose
 
 _MISSING = f"the gate language needs {MISSING}, or take gates.language out of the recipe"
 
 
 @dataclass(frozen=True, slots=True)
-class Language(Gate):
+class LanguageGate(Gate):
     """Rejects what is written in another language.
 
     Attributes:
@@ -46,7 +46,7 @@ class Language(Gate):
         check_roles(self.name, self.roles)
         if bad := [code for code in self.allow if not 2 <= len(code) <= 3]:
             raise RecipeError(f"gate language: allow takes codes such as en or zh, not {bad[0]!r}")
-        check_whole(self.name, "min_chars", self.min_chars, 1, 1_000_000)
+        check_integer(self.name, "min_chars", self.min_chars, 1, 1_000_000)
         check_share(self.name, "min_score", self.min_score)
 
     def check_installed(self) -> None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_roles, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_roles
 
 _CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 _MOST = 1_000_000
@@ -36,8 +36,8 @@ class Length(Gate):
     roles: tuple[Role, ...] = ("assistant",)
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_words", self.min_words, 0, _MOST)
-        check_whole(self.name, "max_words", self.max_words, max(1, self.min_words), _MOST)
+        check_integer(self.name, "min_words", self.min_words, 0, _MOST)
+        check_integer(self.name, "max_words", self.max_words, max(1, self.min_words), _MOST)
         check_roles(self.name, self.roles)
 
     def __call__(self, message: Message) -> str | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer
 from magpie_hub.gates.languages import BEGINNING, SPEAKS_OF_LANGUAGE, differ
 from magpie_hub.gates.scripts import scripts
 from magpie_hub.models.langid import prose
@@ -41,7 +41,7 @@ class OtherLanguage(Gate):
     min_letters: int = 20
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_letters", self.min_letters, 1, 1_000_000)
+        check_integer(self.name, "min_letters", self.min_letters, 1, 1_000_000)
 
     def __call__(self, message: Message) -> str | None:
         """Returns None, or "other_language:" with "script" or the language found."""

@@ -23,7 +23,7 @@ from magpie_hub.gates.empty import Empty
 from magpie_hub.gates.foreign_opening import ForeignOpening
 from magpie_hub.gates.fragment import Fragment
 from magpie_hub.gates.garbage import Garbage
-from magpie_hub.gates.language import Language
+from magpie_hub.gates.language import LanguageGate
 from magpie_hub.gates.leak import Leak
 from magpie_hub.gates.length import Length
 from magpie_hub.gates.no_request import NoRequest
@@ -35,7 +35,7 @@ from magpie_hub.gates.repetition import Repetition
 from magpie_hub.gates.self_reference import SelfReference
 from magpie_hub.gates.small_talk import SmallTalk
 from magpie_hub.gates.speaker import Speaker
-from magpie_hub.gates.system_prompt import SystemPrompt
+from magpie_hub.gates.system_prompt import SystemPromptGate
 from magpie_hub.gates.urls import Urls
 from magpie_hub.recipe.config import Recipe
 
@@ -56,7 +56,7 @@ GATES: dict[str, type[Gate]] = {
         OtherLanguage,
         RepeatedItems,
         BrokenCode,
-        SystemPrompt,
+        SystemPromptGate,
         NoRequest,
         Placeholder,
         Refusal,
@@ -64,7 +64,7 @@ GATES: dict[str, type[Gate]] = {
         SmallTalk,
         Urls,
         Length,
-        Language,
+        LanguageGate,
     )
 }
 """Every gate by name, in the order in which they are asked."""

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_share
 
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*•+–])[ \t]+(\S.*)$", re.MULTILINE)
@@ -51,7 +51,7 @@ class RepeatedItems(Gate):
     similar: float = 0.6
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_items", self.min_items, 2, 1_000)
+        check_integer(self.name, "min_items", self.min_items, 2, 1_000)
         check_share(self.name, "max_share", self.max_share)
         check_share(self.name, "similar", self.similar)
 

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_share
 from magpie_hub.gates.words import words as words_of
 
 _LONG_WORD = re.compile(r"[^\W\d_]{60,}")
@@ -64,7 +64,7 @@ class Repetition(Gate):
     max_duplicate_10gram: float = 0.5
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "min_words", self.min_words, 10, 1_000_000)
+        check_integer(self.name, "min_words", self.min_words, 10, 1_000_000)
         for name in ("max_duplicate_lines", "max_top_4gram", "max_duplicate_10gram"):
             check_share(self.name, name, getattr(self, name))
 

@@ -36,7 +36,7 @@ _ANY_ROLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class SystemPrompt(Gate):
+class SystemPromptGate(Gate):
     """Rejects an instruction that begins as a system prompt does.
 
     Attributes:

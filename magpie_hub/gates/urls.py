@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from magpie_hub.gates.base import Gate, Message, Role, check_share, check_whole
+from magpie_hub.gates.base import Gate, Message, Role, check_integer, check_share
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _ADDRESS = re.compile(
@@ -54,7 +54,7 @@ class Urls(Gate):
     max_share: float = 0.2
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "most", self.most, 1, 1_000)
+        check_integer(self.name, "most", self.most, 1, 1_000)
         check_share(self.name, "max_share", self.max_share)
 
     def __call__(self, message: Message) -> str | None:

@@ -50,7 +50,7 @@ class Plan:
         points = recipe.instruct.grid.points
         systems: tuple[SystemPrompt | None, ...] = recipe.instruct.systems or (None,)
         pairs = [(point, system) for point in points for system in systems]
-        self._mix = spread([p.rows * (s.weight if s else 1) for p, s in pairs])
+        self._mix = interleave([p.rows * (s.weight if s else 1) for p, s in pairs])
         self._pairs = pairs
 
     def row(self, row_id: int) -> PlannedRow:
@@ -114,7 +114,7 @@ def row_uuid(model: str, seed: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{model}_{seed}"))
 
 
-def spread(weights: Sequence[int]) -> list[int]:
+def interleave(weights: Sequence[int]) -> list[int]:
     """A cycle of indices in which every prefix holds the weights' proportions.
 
     Smooth weighted round-robin: each step the index that is furthest behind its share is taken,

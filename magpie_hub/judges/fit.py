@@ -127,7 +127,7 @@ def _pinned(model: str, revision: str | None, _period: int) -> ModelSource:
 def _fits(source: ModelSource, options: EngineOptions) -> bool:
     if source.weight_bytes is None and source.parameters is None:
         return True  # its size is unknown
-    from magpie_hub.engines.device import find_device, needed_bytes, spread, usable_bytes
+    from magpie_hub.engines.device import find_device, gpus_per_copy, needed_bytes, usable_bytes
 
     device = find_device()
     # All of the memory, not what is free now: what is left out must not change with the hour.
@@ -135,6 +135,6 @@ def _fits(source: ModelSource, options: EngineOptions) -> bool:
     parameters = source.parameters or (source.weight_bytes or 0) // 2
     if not device.gpus and parameters > MOST_ON_A_CPU:
         return False
-    gpus = spread(source, options, device)
+    gpus = gpus_per_copy(source, options, device)
     needed = needed_bytes(source, options, device, gpus)
     return needed is None or needed <= usable_bytes(options, device, gpus)

@@ -31,7 +31,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class Language(_Read):
+class LanguageShape(_Read):
     """The shape of a language model, by the names of `config.json`.
 
     A few architectures give heads and sizes by layer, as lists.
@@ -50,17 +50,17 @@ class _Quantization(_Read):
     quant_method: str | None = None
 
 
-class Config(Language):
+class Config(LanguageShape):
     """`config.json`, as far as it is read here."""
 
     architectures: list[str] | None = None
     model_type: str | None = None
     auto_map: dict[str, Any] | None = None
     quantization_config: _Quantization | None = None
-    text_config: Language | None = None
+    text_config: LanguageShape | None = None
 
     @property
-    def language(self) -> Language:
+    def language(self) -> LanguageShape:
         """The language model's part; models with vision or audio keep it apart."""
         return self if self.text_config is None else self.text_config
 

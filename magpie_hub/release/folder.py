@@ -42,7 +42,7 @@ from magpie_hub.release.dataset_info import content_bytes
 from magpie_hub.release.increment import Increment, first_release, next_release
 from magpie_hub.release.output import MADE_BY, MANIFEST, taking
 from magpie_hub.release.parquet import Shards
-from magpie_hub.release.plots.draw import draw
+from magpie_hub.release.plots.draw import draw_plots
 from magpie_hub.release.plots.style import PlotData
 from magpie_hub.release.plots.tsne import project
 from magpie_hub.release.published_names import PublicNames, without_paths
@@ -155,7 +155,7 @@ def _write(run: Run, delivery: Delivery, folder: Path, added: Increment | None) 
         _categories([*kept, *shards[DEFAULT]], mapped),
         neighbors.distance if neighbors else None,
     )
-    pictures = draw(data, folder / "assets")
+    pictures = draw_plots(data, folder / "assets")
     recipe_text = _recipe_text(run, stats["rows"], public)
     manifest: dict[str, Any] = {
         "made_by": MADE_BY,

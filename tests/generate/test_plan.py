@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magpie_hub.generate.plan import PERIOD, Plan, row_seed, row_uuid, spread, stage_seed
+from magpie_hub.generate.plan import PERIOD, Plan, interleave, row_seed, row_uuid, stage_seed
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import load_recipe
 from magpie_hub.recipe.variants import find_recipe
@@ -15,7 +15,7 @@ from magpie_hub.recipe.variants import find_recipe
 
 @given(st.lists(st.integers(1, 500_000), min_size=1, max_size=12), st.integers(1, 400))
 def test_every_prefix_has_the_mix(weights: list[int], length: int) -> None:
-    cycle = spread(weights)
+    cycle = interleave(weights)
     counts = Counter(cycle[i % len(cycle)] for i in range(length))
     # Weights finer than the cycle's resolution are rounded to it.
     rounding = length * len(weights) / PERIOD

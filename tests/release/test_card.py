@@ -98,7 +98,7 @@ def test_numbers_are_those_of_the_statistics(text: str) -> None:
 
 
 def test_the_funnel_adds_up() -> None:
-    found = funnel.steps(sample.stats()["funnel"])
+    found = funnel.funnel_steps(sample.stats()["funnel"])
     assert found[-1].left == 4
     assert [step.stage for step in found] == [
         "instruction",
@@ -126,7 +126,7 @@ def test_the_funnel_is_in_the_order_in_which_rows_are_looked_at() -> None:
     ]
     rows = {"selection.shorter": 90, "selection.reward": 3, "instruction.leak": 2}
     found = {code: rows.get(code, 1) for code in sorted(order)}
-    steps = funnel.steps({"planned": 200, "rejected": found, "delivered": 99})
+    steps = funnel.funnel_steps({"planned": 200, "rejected": found, "delivered": 99})
     assert [step.code for step in steps] == order
 
 
@@ -135,7 +135,7 @@ def test_every_reason_is_said_in_words() -> None:
     assert set(GATES) | others == set(funnel.REASONS)
     known = {rule.name for rule in rules.RULES} | {"published", "unjudged"}
     assert known | set(LEFT_OUT) == set(funnel.SELECTION)
-    (step,) = funnel.steps({"planned": 2, "rejected": {"selection.new": 1}, "delivered": 1})
+    (step,) = funnel.funnel_steps({"planned": 2, "rejected": {"selection.new": 1}, "delivered": 1})
     assert (step.code, step.says) == ("selection.new", "")
 
 

@@ -67,7 +67,7 @@ HOSTILE = [
 
 
 def draw(given: dict[str, Any], folder: Path, **more: Any) -> list[Plot]:
-    return drawing.draw(PlotData(given, **more), folder)
+    return drawing.draw_plots(PlotData(given, **more), folder)
 
 
 def counted(**counts: int) -> dict[str, Any]:
@@ -395,14 +395,14 @@ def test_nothing_global_is_loaded_or_set(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from magpie_hub.release.plots.draw import draw
+from magpie_hub.release.plots.draw import draw_plots
 from magpie_hub.release.plots.style import PlotData
 assert not {"matplotlib", "sklearn", "PIL"} & set(sys.modules), "loaded before it is needed"
 import matplotlib
 looks = lambda: {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != "backend"}
 before = looks()
 lost = {"funnel": {"planned": 2, "rejected": {"x": 1}, "delivered": 1}}
-drawn = draw(PlotData(lost), Path(sys.argv[1]))
+drawn = draw_plots(PlotData(lost), Path(sys.argv[1]))
 assert len(drawn) == 1 and looks() == before
 assert "matplotlib.pyplot" not in sys.modules
 """

@@ -69,7 +69,7 @@ class Grammars:
             raise EngineError(f"the pattern is refused: {text}: {pattern!r}") from error
 
 
-def mask(rows: Sequence[Row], logits: torch.Tensor) -> None:
+def mask_tokens(rows: Sequence[Row], logits: torch.Tensor) -> None:
     """Leaves each row under a pattern only the tokens that its pattern lets through.
 
     A row to which none is left fails; its tokenizer cannot spell what has to come next.

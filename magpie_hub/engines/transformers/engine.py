@@ -31,8 +31,8 @@ from magpie_hub.engines.device import find_device, settle_dtype, threads
 from magpie_hub.engines.oom import is_shortage
 from magpie_hub.engines.regex import with_ends
 from magpie_hub.engines.transformers.batch import Batch, Row
-from magpie_hub.engines.transformers.constrained import Grammars, check_installed, mask
-from magpie_hub.engines.transformers.sampling import draw
+from magpie_hub.engines.transformers.constrained import Grammars, check_installed, mask_tokens
+from magpie_hub.engines.transformers.sampling import draw_tokens
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError, one_line
 from magpie_hub.models.source import load_tokenizer
 
@@ -215,8 +215,8 @@ class TransformersEngine:
         """Draws the next token of rows; None if memory ran out, and then no row has changed."""
         try:
             rows, logits = self._batch.advance(keep, new)
-            mask(rows, logits)
-            return list(zip(rows, draw(rows, logits), strict=True))
+            mask_tokens(rows, logits)
+            return list(zip(rows, draw_tokens(rows, logits), strict=True))
         except (RuntimeError, MemoryError) as error:
             if is_shortage(error):
                 return None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def draw(rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
+def draw_tokens(rows: Sequence[Row], logits: torch.Tensor) -> list[int]:
     """Draws one token a row.
 
     Args:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from magpie_hub.engines.device import Device, default_context, spread, threads
+from magpie_hub.engines.device import Device, default_context, gpus_per_copy, threads
 from magpie_hub.engines.sizing import cache_bytes, default_slots
 from magpie_hub.errors import ModelError, UserError
 from magpie_hub.models.source import ModelSource
@@ -84,7 +84,7 @@ def plan_arguments(
         "quantization": options.quantization,
         "max_num_seqs": slots,
         "max_model_len": length,
-        "tensor_parallel_size": spread(source, options, device),
+        "tensor_parallel_size": gpus_per_copy(source, options, device),
         "data_parallel_size": options.data_parallel_size,
         "trust_remote_code": options.trust_model_code,
         "enforce_eager": (
@@ -187,7 +187,7 @@ def quiet(batch_invariant: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def environment(
+def vllm_environment(
     device: Device, *, in_process: bool, batch_invariant: bool = False
 ) -> Iterator[None]:
     """Sets what vLLM reads from the environment while it starts, and puts it back afterwards.

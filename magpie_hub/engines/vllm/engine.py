@@ -22,7 +22,7 @@ from magpie_hub.engines.base import Completion, EngineInfo, EngineStats, Samplin
 from magpie_hub.engines.device import Device, find_device, settle_dtype, threads
 from magpie_hub.engines.oom import failure
 from magpie_hub.engines.regex import end_ids, with_ends
-from magpie_hub.engines.vllm.arguments import check_grammars, environment, plan_arguments
+from magpie_hub.engines.vllm.arguments import check_grammars, plan_arguments, vllm_environment
 from magpie_hub.engines.vllm.inprocess import OwnThread
 from magpie_hub.engines.vllm.subprocess import OwnProcess
 from magpie_hub.errors import EngineError, MagpieError, UserError, one_line
@@ -115,7 +115,9 @@ class VllmEngine:
         options = settle_dtype(source, options, device)
         in_process = choose_in_process(options, device, main_guarded)
         stats = EngineStats(cached_tokens=0, steps=0, busy_slot_steps=0, running=0)
-        with environment(device, in_process=in_process, batch_invariant=options.batch_invariant):
+        with vllm_environment(
+            device, in_process=in_process, batch_invariant=options.batch_invariant
+        ):
             import vllm
             from vllm.engine.arg_utils import AsyncEngineArgs, EngineArgs
 

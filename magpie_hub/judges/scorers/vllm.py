@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from magpie_hub.engines.device import find_device
-from magpie_hub.engines.vllm.arguments import environment, plan_arguments, quiet
+from magpie_hub.engines.vllm.arguments import plan_arguments, quiet, vllm_environment
 from magpie_hub.engines.vllm.inprocess import end_engine
 from magpie_hub.errors import EngineError
 from magpie_hub.models.files import Config, read_as
@@ -77,7 +77,7 @@ class VllmScorer:
         dtype = "bfloat16" if device.gpus and options.dtype == "auto" else options.dtype
         options = options.model_copy(update={"dtype": dtype, "max_model_len": max_tokens})
         set_num_threads = torch.set_num_threads
-        with environment(device, in_process=options.in_process is not False):
+        with vllm_environment(device, in_process=options.in_process is not False):
             import vllm
             from vllm.engine.arg_utils import EngineArgs
 

@@ -25,7 +25,7 @@ from magpie_hub.regenerate.drift.significance import (
     t_test,
 )
 from magpie_hub.release.card import numbers
-from magpie_hub.release.card.funnel import steps
+from magpie_hub.release.card.funnel import funnel_steps
 from magpie_hub.release.card.tables import UNLABELLED
 from magpie_hub.release.columns import find_column, judge_columns
 
@@ -168,7 +168,7 @@ class FunnelCounts:
     @classmethod
     def of(cls, stats: Stats) -> FunnelCounts:
         """Counts the `funnel` of a `stats.json`."""
-        found = steps(stats["funnel"])
+        found = funnel_steps(stats["funnel"])
         causes = {one.code: one.rows for one in found if one.code not in _REPEATS | _QUOTAS}
         repeats = sum(one.rows for one in found if one.code in _REPEATS)
         planned, delivered = stats["funnel"]["planned"], stats["funnel"]["delivered"]

@@ -17,7 +17,7 @@ from typing import Any
 from magpie_hub.recipe.regenerate import Drift
 from magpie_hub.regenerate.drift.checks import KINDS, Check, State, check_floors
 from magpie_hub.regenerate.drift.significance import holm
-from magpie_hub.release.card.funnel import steps
+from magpie_hub.release.card.funnel import funnel_steps
 
 HEADLINE = (
     "yield",
@@ -140,7 +140,7 @@ def _judged(check: Check, p: float | None, significance: float) -> Check:
 
 
 def _reasons(published: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Reason, ...]:
-    old, now = ({step.code: step for step in steps(funnel)} for funnel in (published, new))
+    old, now = ({step.code: step for step in funnel_steps(funnel)} for funnel in (published, new))
 
     def share(found: Mapping[str, Any], code: str, funnel: Mapping[str, Any]) -> float:
         return found[code].rows / max(1, funnel["planned"]) if code in found else 0.0

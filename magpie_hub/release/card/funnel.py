@@ -55,7 +55,7 @@ class Step(NamedTuple):
     left: int
 
 
-def steps(funnel: Mapping[str, Any]) -> list[Step]:
+def funnel_steps(funnel: Mapping[str, Any]) -> list[Step]:
     """The lines of a funnel, in the order of the stages, of each stage the largest loss first.
 
     Args:

@@ -190,7 +190,7 @@ def _context(data: CardData) -> dict[str, Any]:
         "against": list(recipe.judges.neighbors.against) if recipe.judges.neighbors else [],
         "tags_itself": tags_itself(recipe),
         "fields": fields.field_rows(data.info),
-        "steps": funnel.steps(stats["funnel"]),
+        "steps": funnel.funnel_steps(stats["funnel"]),
         "judges": tables.judges(recipe, manifest["judges"]),
         "idle": tables.idle_judges(recipe),
         "gates": tables.gate_names(recipe),

@@ -28,7 +28,7 @@ PLOTS: tuple[Callable[[PlotData], Drawing | None], ...] = (
 """All plots, in the card's order."""
 
 
-def draw(data: PlotData, folder: Path) -> list[Plot]:
+def draw_plots(data: PlotData, folder: Path) -> list[Plot]:
     """Writes the plots that there are numbers for.
 
     Args:

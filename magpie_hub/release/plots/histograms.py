@@ -154,7 +154,7 @@ def doublings(low: float, high: float) -> list[int]:
     powers = range(max(0, math.ceil(low - 1e-9)), math.floor(high + 1e-9) + 1)
     if len(powers) >= 3:
         return [2**power for power in powers[:: -(-len(powers) // 7)]]
-    steps = style.steps(2**low, 2**high, 4)
+    steps = style.round_steps(2**low, 2**high, 4)
     return [int(value) for value in steps if value >= 1 and float(value).is_integer()]
 
 
@@ -186,7 +186,7 @@ def _scale(axes: Axes, drawn: Sequence[Histogram], unit: float, most: int = 4) -
     axes.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
     top = 1.04 * max(max(one.heights(unit)) for one in drawn)
     axes.set_ylim(0, top)
-    at = style.steps(0, top, most)
+    at = style.round_steps(0, top, most)
     style.ticks(axes, "y", at, [f"{short(100 * tick)}%" for tick in at])
     axes.yaxis.grid(True, color=style.SHADE, linewidth=0.6, linestyle="-", alpha=0.35,
                     antialiased=True)  # fmt: skip
@@ -198,7 +198,7 @@ def _axis(axes: Axes, drawn: Sequence[Histogram], unit: str, also: Sequence[floa
     low, high = _range(drawn)
     low, high = min((low, *also)), max((high, *also))
     axes.set_xlim(low - 0.01 * (high - low), high + 0.01 * (high - low))
-    at = style.steps(low, high, 6)
+    at = style.round_steps(low, high, 6)
     style.ticks(axes, "x", at, [short(tick) for tick in at])
     _unit(axes, unit)
 

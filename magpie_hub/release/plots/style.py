@@ -160,7 +160,7 @@ def ticks(
     axis.set_ticks(list(at), labels=list(labels), **_look(size, ha=ha, va=va))
 
 
-def steps(low: float, high: float, most: int) -> list[float]:
+def round_steps(low: float, high: float, most: int) -> list[float]:
     """Round numbers within a range, with at most `most` intervals between them."""
     from matplotlib.ticker import MaxNLocator
 
