@@ -1,9 +1,9 @@
-"""Writes what the docs take from the code.
+"""Writes the parts of the docs that come from the code.
 
     make docs
 
-`docs/reference.md` whole: the command's help, a recipe's keys, the gates. In `docs/architecture.md`
-the table of rooms. A test compares both with what this writes, so they cannot drift.
+It writes `docs/reference.md` (the command's help, a recipe's keys, the gates), and the table of
+rooms in `docs/architecture.md`. A test compares both files with the code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ARCHITECTURE = Path(__file__).with_name("architecture.md")
 ROOT = Path(__file__).resolve().parents[1]
 INTRO = """# Reference
 
-Written by `make docs` from the code; a test holds it against the code.
+`make docs` writes this page from the code. A test compares the page with the code.
 """
 
 
@@ -68,9 +68,9 @@ def recipe_keys() -> str:
     """A table of keys for the recipe and each of its sections."""
     parts = [
         "## A recipe's keys\n",
-        "Keys marked ● may be given for one run: as an option of the command (`--rows 8`), a "
-        "keyword of `load_dataset` (`rows=8`) or a variable (`MAGPIE_ROWS=8`). An unknown key is "
-        "an error.\n",
+        "One run can override the keys marked ●: by an option of the command (`--rows 8`), a "
+        "keyword of `load_dataset` (`rows=8`) or a variable (`MAGPIE_ROWS=8`). It can override any "
+        "other key by `--set` (`--set respond.max_tokens=512`). An unknown key is an error.\n",
     ]
     seen: list[type[BaseModel]] = []
     queue: list[tuple[str, type[BaseModel]]] = [("", Recipe)]
@@ -101,13 +101,14 @@ def gate_table() -> str:
     """A table of the gates with their parameters and rules."""
     rows = [
         "## The gates\n",
-        "In this order; the first that objects names the reason. In a recipe: "
-        "`gates: {rules: {garbage: {max_scripts: 2}, colon: false}}`. Gates marked ○ are off until "
-        "a recipe asks for them, by `true` or by a parameter that must be given.\n",
-        f"Precision and recall are those on {len(texts())} labelled texts "
-        "(`tests/gates/labelled.yaml`: our own words, and rows of SmolLM2-135M-Instruct), of which "
-        "the gate is to reject as many as its recall is a share of. The gates were made with these "
-        "texts at hand, so expect less elsewhere.\n",
+        "Gates run in this order; the first gate that rejects a text gives the reason. In a "
+        "recipe: `gates: {rules: {garbage: {max_scripts: 2}, colon: false}}`. Gates marked ○ are "
+        "off by default; a recipe switches them on by `true`, or by a parameter if one is "
+        "required.\n",
+        f"Precision and recall were measured on {len(texts())} labelled texts "
+        "(`tests/gates/labelled.yaml`: our own texts, and rows of SmolLM2-135M-Instruct). In "
+        "parentheses: correct rejections of all rejections, and of all texts that the gate should "
+        "reject. The gates were developed with these texts: expect lower values on other data.\n",
         "| gate | side | parameters | rule | precision | recall |",
         "|---|---|---|---|---|---|",
     ]
@@ -147,7 +148,7 @@ def model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a person writes it in YAML."""
+    """A type in words, as YAML has it."""
     inner = model_in(annotation)
     text = str(annotation)
     if inner is not None:
@@ -176,7 +177,7 @@ def walk(annotation: Any) -> list[Any]:
 
 
 def default(field: Any) -> str:
-    """A field's default as YAML, or that it is needed."""
+    """A field's default as YAML, or "needed"."""
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value is ...:
         return "needed"
@@ -188,7 +189,7 @@ def default(field: Any) -> str:
         return f"`{value}`"
     if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
-    # Sections have a table of their own; long texts stand in the source.
+    # Sections have their own table; long texts are in the source.
     return "" if not value or isinstance(value, BaseModel) else "see the source"
 
 

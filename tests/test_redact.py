@@ -107,7 +107,7 @@ def test_what_is_no_address_is_not_shown_and_is_refused(text: str, tmp_path: Pat
 def test_a_port_that_there_is_not_is_refused_with_the_recipe(port: str, tmp_path: Path) -> None:
     where = f"http://me:{SECRET}@host:{port}/v1"
     path = write_tiny_recipe(tmp_path / "x.yaml", tmp_path, engine="server", base_url=where)
-    with pytest.raises(UserError, match="a port that there is") as caught:
+    with pytest.raises(UserError, match="a valid port") as caught:
         parse_recipe(path.read_text(), "x.yaml")
     assert SECRET not in str(caught.value)
 

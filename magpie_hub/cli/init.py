@@ -1,6 +1,6 @@
-"""`magpie-hub init`: a person's own recipe, commented, and a builder folder around it.
+"""`magpie-hub init`: writes the user's own recipe, with comments, and a builder folder around it.
 
-The comments are the recipe model's own descriptions and defaults, so they cannot drift from it.
+The comments are the descriptions and defaults of the recipe's fields, so they cannot be outdated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ configs:
 
 # {name}
 
-A dataset that is generated when it is loaded. Where `magpie-hub` is installed:
+This dataset is generated when it is loaded. `magpie-hub` must be installed:
 
 ```python
 from datasets import load_dataset
@@ -38,23 +38,24 @@ from datasets import load_dataset
 load_dataset({folder}, "{name}")
 ```
 
-The recipe is [`{name}{suffix}`]({name}{suffix}); in this folder, `{build}` makes a
-folder of it that can be published. Do not publish this folder itself.
+The recipe is [`{name}{suffix}`]({name}{suffix}). In this folder, run `{build}` to
+build a release folder that can be published. Do not publish this folder itself.
 """
 
 HEADER = """# A recipe of magpie_hub: everything that determines a dataset.
-# A line that begins with '#' and no space is a setting at its default. Top-level settings may also
-# be given for one run: as an option (--rows 8), a builder keyword (rows=8) or a variable
-# (MAGPIE_ROWS=8); any other key as --set respond.max_tokens=512.
+# A line that begins with '#' and no space is a setting with its default value: remove the '#' to
+# change it. A run can override a top-level setting: by an option (--rows 8), a builder keyword
+# (rows=8) or a variable (MAGPIE_ROWS=8). It can override any other key by --set
+# respond.max_tokens=512.
 
 """
 
 
 def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
-    """Writes a commented recipe and a README by which `load_dataset` takes the folder.
+    """Writes a commented recipe, and a README that makes the folder loadable by `load_dataset`.
 
     Args:
-        folder: Made if missing; must not hold either file.
+        folder: Created if missing; must not hold either file.
         name: The recipe's and the config's name.
         model: The generator.
         rows: Rows delivered.
@@ -63,8 +64,8 @@ def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
         The files written.
 
     Raises:
-        UserError: The name will not do, or a file is there already.
-        OutputError: The folder cannot be written.
+        UserError: The name is not allowed.
+        OutputError: A file exists already, or the folder cannot be written.
     """
     text = HEADER + "\n".join(_recipe_lines(name, model, rows)) + "\n"
     try:
@@ -85,7 +86,7 @@ def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
     }
     for path in files:
         if path.exists():
-            raise OutputError(f"{path}: it is there already; name another folder")
+            raise OutputError(f"{path}: this file exists already; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
@@ -96,7 +97,7 @@ def write_builder(folder: Path, name: str, model: str, rows: int) -> list[Path]:
 
 
 def _called(model: str) -> str:
-    """A model's name as a description may say it: of a folder, its own."""
+    """A model's name for a description; for a local folder, the folder's name."""
     return Path(model).expanduser().resolve().name if is_folder(model) else model
 
 
@@ -120,7 +121,7 @@ def _recipe_lines(name: str, model: str, rows: int) -> list[str]:
         if default is PydanticUndefined:
             continue
         if isinstance(default, BaseModel):
-            default = default.model_dump(mode="json", exclude={"left_out"})  # a run writes that
+            default = default.model_dump(mode="json", exclude={"left_out"})  # written by a run
         lines += ["#" + line for line in _dump({key: default}).splitlines()]
     return lines
 

@@ -1,8 +1,8 @@
-"""Engines talk a lot. Here their chatter goes to a log file, and the terminal stays the person's.
+"""Sends the output of engines to a log file, so that the terminal shows only our own lines.
 
-Python loggers are pointed at the file; what native code and child processes write to stdout and
-stderr is caught below Python, by file descriptor. Only the command does that: a library must not
-take its caller's streams away.
+Python loggers write to the file; what native code and child processes write to stdout and stderr is
+caught below Python, by file descriptor. Only the command does that: a library must not take its
+caller's streams away.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def capture_output(path: Path) -> Iterator[TextIO]:
     """Sends everything that is written to stdout, stderr and the loggers to a file.
 
     Args:
-        path: The log file; made, with its folder, and appended to.
+        path: The log file; created with its folder, and appended to.
 
     Yields:
-        The terminal: a stream to what stderr was, for whoever has something to say to a person.
+        The terminal: a stream to the former stderr, for messages to the user.
 
     Raises:
         OutputError: The log cannot be written.

@@ -1,9 +1,9 @@
 """The command: `magpie-hub`. Each verb parses, calls one function of the package, and prints.
 
-Exit status: 0 done; 2 the caller's mistake, in one line; 3 what was looked at is not as it should
-be (new rows that a drift gate refused, findings of a scan, problems of a verified repository); 1
-anything else; 130 interrupted, 143 ended by SIGTERM; 141 if nobody reads stdout any more. With
-``--json`` stdout holds one object and nothing else.
+Exit status: 0 done; 2 the caller's mistake, in one line; 3 a check failed (a drift gate refused new
+rows, a scan has findings, a verified repository has problems); 1 any other failure; 130
+interrupted; 143 ended by SIGTERM; 141 stdout was closed by its reader. With ``--json`` stdout holds
+one object and nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from magpie_hub.recipe.overrides import warn_of_typos
 
 
 class Terminated(KeyboardInterrupt):
-    """A SIGTERM: ends the command as an interrupt does."""
+    """A SIGTERM; it ends the command as an interrupt does."""
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _run() -> int:
         click.echo(f"magpie-hub: {error.format_message()} (see {path} --help)", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        # Whoever does not want to wait for what is closed now.
+        # A second signal does not wait until everything is closed.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end_at_once)
         click.echo(ENDED, err=True)
@@ -76,7 +76,7 @@ def _run() -> int:
 
 
 def _take_signals() -> None:
-    """An interrupt, or a SIGTERM, is an exception from here on: what is open is closed."""
+    """Makes an interrupt and a SIGTERM raise an exception, so that open things are closed."""
 
     def terminate(number: int, frame: object) -> None:
         raise Terminated
@@ -90,7 +90,7 @@ def _take_signals() -> None:
 
 
 def _unwritten(error: OSError) -> int:
-    """Says that stdout cannot be written, if that is news to anybody; returns the exit status."""
+    """Reports that stdout cannot be written, unless its reader closed it; returns the status."""
     streams.drop_stdout()
     if isinstance(error, BrokenPipeError):
         return 128 + signal.SIGPIPE
@@ -103,8 +103,8 @@ def _unwritten(error: OSError) -> int:
 def magpie_hub() -> None:
     """Make and publish alignment data with the Magpie method.
 
-    NAME is a variant's name (see `magpie-hub variants`), or the path of a recipe of your own or of
-    the folder that it lies in.
+    NAME is a variant's name (see `magpie-hub variants`), or the path of your own recipe or of its
+    folder.
     """
     warn_of_typos(os.environ)
 

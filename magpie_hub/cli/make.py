@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Release folder; ./NAME by default, or ./NAME-release beside the recipe's folder.",
+    help="Release folder; by default ./NAME, or ./NAME-release if ./NAME is the recipe's folder.",
 )
 @yes_option
 @override_options()
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 def build(name: str, out: Path | None, yes: bool, as_json: bool, **overrides: Any) -> None:
     """Build the release folder of NAME, generating the rows that the journal lacks.
 
-    The options below, after --yes, are the recipe's settings for this run; each may also be given
-    as MAGPIE_<NAME> in the environment. Killed or interrupted, the same command goes on where it
-    stopped.
+    The options after --yes override the recipe for this run; each can also be set by the variable
+    MAGPIE_<NAME>. After a kill or an interrupt, the same command continues where it stopped.
     """
     release, log = build_live(name, out, yes=yes, **overrides)
     if as_json:
@@ -56,10 +55,10 @@ def build(name: str, out: Path | None, yes: bool, as_json: bool, **overrides: An
 
 
 def build_live(name: str, out: Path | None, *, yes: bool, **overrides: Any) -> tuple[Release, Path]:
-    """Builds with a live line; the release, and the log that holds the engine's chatter.
+    """Builds with a progress line; returns the release and the path of the engine's log.
 
     Raises:
-        UserError: Somebody was asked whether rows may stay behind, and said no.
+        UserError: The user was asked whether to leave rows behind, and said no.
     """
     from magpie_hub import api
     from magpie_hub.pipeline.loop import complete
@@ -75,22 +74,22 @@ def build_live(name: str, out: Path | None, *, yes: bool, **overrides: Any) -> t
 
 
 def _ask(orphans: Orphans | None) -> None:
-    """Asks whether rows may stay behind, where somebody can answer; else the run only says it.
+    """Asks on a terminal whether rows may be left behind; elsewhere the run only prints it.
 
     Raises:
-        UserError: They may not.
+        UserError: The user said no.
     """
     if orphans is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    if not click.confirm(f"{orphans}.\nMake them anew?", err=True):
+    if not click.confirm(f"{orphans}.\nGenerate them again?", err=True):
         raise UserError(
-            f"nothing is generated; to go on with the rows that are there, set {orphans.before}; "
-            "--yes makes them anew"
+            f"nothing is generated; to continue with the existing rows, set {orphans.before}; "
+            "--yes generates them again"
         )
 
 
 def funnel_text(stats: Mapping[str, Any]) -> str:
-    """The funnel of a release, a line each reason, and what gates and tags have saved."""
+    """The funnel of a release, one line per reason, and what gates and tags saved."""
     funnel, saved = stats["funnel"], stats["saved"]
     lines = [f"{funnel['planned']:>9,} rows planned"]
     lines += [
@@ -99,26 +98,26 @@ def funnel_text(stats: Mapping[str, Any]) -> str:
     lines.append(f"{funnel['delivered']:>9,} rows delivered")
     if saved["rows"]:
         lines.append(
-            f"{saved['rows']:>9,} of the rejected were never answered: about {saved['tokens']:,} "
+            f"{saved['rows']:>9,} rejected rows got no response: about {saved['tokens']:,} "
             "tokens saved"
         )
     return "\n".join(lines)
 
 
 def _hint(reason: str) -> str:
-    """What helps against a reason that a setting is to blame for."""
+    """A hint for a reason that a setting can cause."""
     name = reason.split(":")[0].partition(".")[2]
     if name in ("cut_off", "unfinished_thinking"):
-        return " (a higher max_tokens lets them end, or max_model_len where the context is full)"
+        return " (raise max_tokens, or max_model_len if the context is full)"
     if name == "thinking":
-        return " (chat.template_kwargs may switch it off; chat.thinking: true lets the model think)"
+        return " (chat.template_kwargs can switch it off; chat.thinking: true lets the model think)"
     return ""
 
 
 @click.command(context_settings=SETTINGS)
 @as_json
 def variants(as_json: bool) -> None:
-    """List the variants: generator, turns, rows, what they need, what the journal holds."""
+    """List the variants: generator, turns, rows, device memory, rows in the journal."""
     from magpie_hub import api
 
     listed = api.variants()
@@ -139,7 +138,7 @@ def variants(as_json: bool) -> None:
     for row in table:
         click.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     if own:
-        click.echo("Those that begin with ./ are recipes of this folder.")
+        click.echo("Names that begin with ./ are recipes in this folder.")
     for v in own:
         if v.problem:
             click.echo(f"refused: {v.problem}")
@@ -150,9 +149,9 @@ def variants(as_json: bool) -> None:
 @override_options()
 @as_json
 def check(name: str, as_json: bool, **overrides: Any) -> None:
-    """Check the recipe NAME, and nothing else: no model is loaded, nothing is written.
+    """Check the recipe NAME. No model is loaded, nothing is written.
 
-    The options below are the recipe's settings for a run, as of build.
+    The options override the recipe for this check, as those of build do.
     """
     from magpie_hub import api
 
@@ -167,7 +166,11 @@ def check(name: str, as_json: bool, **overrides: Any) -> None:
 @click.command(context_settings=SETTINGS)
 @click.argument("model")
 @click.option(
-    "--samples", type=click.IntRange(1), default=16, show_default=True, help="Instructions drawn."
+    "--samples",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Instructions to generate.",
 )
 @click.option("--recipe", "name", help="Take chat overrides, sampling and gates from this recipe.")
 @override_options("rows", "oversample", "turns", "min_yield", "model")
@@ -200,10 +203,10 @@ def probe(model: str, samples: int, name: str | None, as_json: bool, **overrides
     help="The generator: a Hub id or a folder.",
 )
 @click.option(
-    "--rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows delivered."
+    "--rows", type=click.IntRange(1), default=1000, show_default=True, help="Rows to deliver."
 )
 def init(folder: Path, name: str | None, model: str, rows: int) -> None:
-    """Write a commented recipe of your own into FOLDER, as a builder that load_dataset takes."""
+    """Write your own recipe, with comments, into FOLDER, which load_dataset can then load."""
     from magpie_hub.cli.init import write_builder
 
     files = write_builder(folder, name or folder.absolute().name.lower(), model, rows)

@@ -1,4 +1,4 @@
-"""What several verbs share: options, and where a run's live line and log are."""
+"""What several verbs share: options, the progress line and the log of a run."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object 
 reviewed_option = click.option(
     "--reviewed",
     type=click.Path(path_type=Path),
-    help="File of findings that a person has looked at, a line each, as scan prints them.",
+    help="File of reviewed findings, one per line, as scan prints them.",
 )
 repo_option = click.option(
-    "--repo-id", help="NAMESPACE/NAME; the recipe's, or your own magpie-NAME by default."
+    "--repo-id", help="NAMESPACE/NAME; by default the recipe's, or magpie-NAME in your namespace."
 )
 yes_option = click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask when a changed setting leaves rows behind that are then made anew.",
+    help="Do not ask when a changed setting means that existing rows are generated again.",
 )
 set_option = click.option(
     "--set",
     NAME,
     multiple=True,
     metavar="KEY=VALUE",
-    help="Any key of the recipe, for this run: --set respond.max_tokens=512. May be repeated.",
+    help="Set any key of the recipe for this run: --set respond.max_tokens=512. Repeatable.",
 )
 variant_option = click.option(
     "--variant", "name", required=True, help="A variant's name or a recipe's path."
@@ -51,7 +51,7 @@ variant_option = click.option(
 
 
 def override_options(*without: str) -> Callable[[Command], Command]:
-    """Adds an option for every override of a recipe, but for those named, and one for any key."""
+    """Adds an option for every override of a recipe, except those named, and `--set`."""
 
     def add(command: Command) -> Command:
         command = set_option(command)
@@ -77,12 +77,12 @@ def _click_type(override: Override) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a long run tells a person.
+    """Where a long run reports to.
 
     Attributes:
-        say: Takes a line.
-        watch: Takes how far it is.
-        log: Where the engine's chatter goes.
+        say: Prints a line for the user.
+        watch: Shows the progress.
+        log: The engine's log file.
     """
 
     say: Callable[[str], None]
@@ -92,10 +92,10 @@ class Live:
 
 @contextmanager
 def live(name: str) -> Iterator[Live]:
-    """Keeps the terminal for the person, with a live line; everything else goes to a log.
+    """Shows a progress line on the terminal and sends all other output to a log.
 
     Args:
-        name: Of the recipe; the log is named after it.
+        name: The recipe's name; part of the log's name.
     """
     from magpie_hub.cli.log_capture import capture_output
     from magpie_hub.pipeline.progress import LiveLine
@@ -110,7 +110,7 @@ def live(name: str) -> Iterator[Live]:
 
 
 def log_path(name: str) -> Path:
-    """A new log file, named after what runs and when."""
+    """The path of a new log file, named after the recipe and the time."""
     from magpie_hub.paths import home
 
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
@@ -121,7 +121,7 @@ def lines(path: Path | None) -> tuple[str, ...]:
     """The lines of the file that --reviewed names.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The file cannot be read.
     """
     if path is None:
         return ()

@@ -23,7 +23,7 @@ from magpie_hub.cli.options import (
 )
 
 FOUND = 3
-"""Exit status of a look that went well and found what must not be."""
+"""Exit status of a check that ran and found problems."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -31,18 +31,20 @@ FOUND = 3
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Its release folder; by default where build leaves it.",
+    help="The release folder; by default the one that build writes.",
 )
 @click.option("--build", "build_first", is_flag=True, help="Build the release first.")
 @yes_option
 @repo_option
-@click.option("--private", is_flag=True, help="Make the repository private, if it is made now.")
-@click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
-@click.option("--tag", help="A tag of your own, beside the one that names the data.")
 @click.option(
-    "--replace", is_flag=True, help="Publish it even if a release of more rows is published."
+    "--private", is_flag=True, help="Make the repository private if this push creates it."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--pr", "pull_request", is_flag=True, help="Propose the release as a pull request.")
+@click.option("--tag", help="Another tag, beside the one that names the data.")
+@click.option(
+    "--replace", is_flag=True, help="Publish even if the published release has more rows."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @reviewed_option
 @set_option
 @as_json
@@ -63,9 +65,9 @@ def push(
 ) -> None:
     """Publish a release to the Hub: in one commit, or not at all.
 
-    Sends what is new, removes what is stale, keeps what was written into the card on the Hub, reads
-    the commit back and tags it. Pushing what is there already changes nothing, and fewer rows than
-    are there are refused. The token is the one of `hf auth login`, HF_TOKEN, or a trusted
+    Sends new files, removes old ones, keeps your edits of the card on the Hub, reads the commit
+    back and tags it. Pushing the same release again changes nothing. A release with fewer rows than
+    the published one is refused. The token is that of `hf auth login`, HF_TOKEN, or a trusted
     publisher's in CI.
     """
     from magpie_hub import api
@@ -98,7 +100,7 @@ def push(
         click.echo(f"{'would remove ' if published.state == 'planned' else 'removed'} {path}")
     click.echo(
         f"{published.state}: {published.url} ({published.bytes_new / 1e6:,.1f} MB new, "
-        f"{published.bytes_reused / 1e6:,.1f} MB there already)"
+        f"{published.bytes_reused / 1e6:,.1f} MB on the Hub already)"
     )
     if published.commit:
         click.echo(f"commit {published.commit}, tagged {', '.join(published.tags)}")
@@ -109,9 +111,9 @@ def push(
 @click.option("--revision", help="Commit, branch or tag; the main branch by default.")
 @as_json
 def verify(repo_id: str, revision: str | None, as_json: bool) -> None:
-    """Check that REPO on the Hub holds the release that its manifest says it holds.
+    """Check that REPO on the Hub holds the release that its manifest describes.
 
-    Exit status 3 if it does not, 1 or 2 if that could not be seen.
+    Exit status 3 if it does not, 1 or 2 if the check could not run.
     """
     from magpie_hub import api
 
@@ -132,12 +134,12 @@ def verify(repo_id: str, revision: str | None, as_json: bool) -> None:
 
 @click.command(context_settings=SETTINGS)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--repo-id", help="Where it is to be published; the recipe's by default.")
+@click.option("--repo-id", help="The repository that the card is for; the recipe's by default.")
 def card(folder: Path, repo_id: str | None) -> None:
     """Print the dataset card of the release in FOLDER, as push would send it."""
     from magpie_hub import api
 
-    # A card is UTF-8, whatever the terminal takes.
+    # A card is UTF-8, whatever the terminal's encoding is.
     click.echo(api.card(folder, repo_id).encode(), nl=False)
 
 
@@ -146,10 +148,10 @@ def card(folder: Path, repo_id: str | None) -> None:
 @reviewed_option
 @as_json
 def scan(folder: Path, reviewed: Path | None, as_json: bool) -> None:
-    """Look through the release in FOLDER for secrets and personal data.
+    """Scan the release in FOLDER for secrets and personal data.
 
-    Prints what was not reviewed yet, a line each that begins as --reviewed wants it. Exit status 3
-    if there is anything, 1 or 2 if it could not be looked for.
+    Prints each finding that is not reviewed yet on one line, which can be put into the file of
+    --reviewed. Exit status 3 if there are findings, 1 or 2 if the scan could not run.
     """
     from magpie_hub import api
 

@@ -25,17 +25,19 @@ from magpie_hub.cli.options import (
 @variant_option
 @repo_option
 @click.option("--grow", type=click.IntRange(1), help="Rows to add; the recipe's by default.")
-@click.option("--refresh", is_flag=True, help="Make all rows anew, with the recipe as it is now.")
-@click.option("--push", is_flag=True, help="Publish what passes the gates.")
-@click.option("--tick", help="Name of this tick, which is done once; the day, in UTC, by default.")
-@click.option("--state", help="Folder or URL where a killed tick's work is kept; the recipe's.")
+@click.option("--refresh", is_flag=True, help="Generate all rows again, with the current recipe.")
+@click.option("--push", is_flag=True, help="Publish the rows if they pass the drift gates.")
+@click.option("--tick", help="Name of this tick, which is done once; by default the date (UTC).")
+@click.option(
+    "--state", help="Folder or URL that keeps a killed tick's work; by default the recipe's."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Release folder; ./NAME-next by default."
 )
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="The gates' figures, in Markdown; ./NAME-report.md by default.",
+    help="File for the drift report, in Markdown; ./NAME-report.md by default.",
 )
 @reviewed_option
 @override_options("rows")
@@ -54,13 +56,13 @@ def regenerate(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Add rows to a published dataset, or refuse to: one tick of a schedule.
+    """Add rows to a published dataset, or refuse them: one tick of a schedule.
 
-    Goes on from the release at the Hub's head: row ids and seeds continue, nothing published is
-    repeated, earlier shards stay as they are. The new rows are compared with the published ones;
-    what passes is published in one commit with the day's tag. A tick that was published changes
-    nothing; one that was killed goes on. Exit status 3: the new rows were refused, and the report
-    says why. The options after --reviewed are the recipe's settings for this run.
+    Continues the release at the Hub's head: row ids and seeds continue, no published row is
+    repeated, earlier shards do not change. The new rows are compared with the published ones; if
+    they pass, one commit with the day's tag publishes them. A tick that is published already
+    changes nothing; one that was killed continues. Exit status 3: the new rows were refused, and
+    the report says why. The options after --reviewed override the recipe for this run.
     """
     from magpie_hub.recipe.load import load_recipe
     from magpie_hub.recipe.variants import find_recipe

@@ -21,23 +21,24 @@ if TYPE_CHECKING:
     from magpie_hub.hub.jobs.schedule import Schedules
 
 namespace_option = click.option(
-    "--namespace", help="Whose jobs: a user or an organisation, who also pays; you by default."
+    "--namespace", help="The user or organisation that runs and pays for the job; by default you."
 )
 
 
 @click.group()
 def schedule() -> None:
-    """Regenerate a variant on HF Jobs, again and again.
+    """Regenerate a variant on HF Jobs by a schedule.
 
-    A variant has one schedule for a repository. The Hub starts its job when it is due; what the job
-    runs is `magpie-hub regenerate --push`.
+    A variant has one schedule per repository. When it is due, the Hub starts a job that runs
+    `magpie-hub regenerate --push`.
     """
 
 
 @schedule.command()
 @click.option("--variant", "name", required=True, help="A variant's name or a recipe's path.")
 @click.option(
-    "--repo-id", help="Its dataset; the recipe's, or magpie-NAME of the token's owner by default."
+    "--repo-id",
+    help="The dataset; by default the recipe's, or magpie-NAME of the token's owner.",
 )
 @click.option(
     "--cron",
@@ -45,41 +46,44 @@ def schedule() -> None:
     show_default=True,
     help="When, in UTC: five fields, or @hourly, @daily, @weekly, @monthly, @yearly.",
 )
-@click.option("--grow", type=click.IntRange(1), help="Rows that a tick adds; the recipe's.")
+@click.option(
+    "--grow", type=click.IntRange(1), help="Rows that a tick adds; by default the recipe's."
+)
 @click.option(
     "--state",
     metavar="URL",
-    help="Where what must survive a job is kept, as in hf://buckets/NAMESPACE/NAME; the recipe's.",
+    help="URL that keeps unfinished work, as in hf://buckets/NAMESPACE/NAME; by default the "
+    "recipe's.",
 )
-@click.option("--flavor", help="The machine; the smallest that holds the generator by default.")
+@click.option("--flavor", help="The machine; by default the smallest that holds the generator.")
 @click.option(
-    "--timeout", default="10h", show_default=True, help="A job that takes longer is ended."
+    "--timeout", default="10h", show_default=True, help="A job that runs longer is stopped."
 )
-@click.option("--image", help="Docker image with bash, Python and pip; vLLM's own by default.")
+@click.option("--image", help="Docker image with bash, Python and pip; by default vLLM's.")
 @click.option(
     "--requirement",
-    help="What pip installs there, as a wheel's URL or git+https://…; this version by default.",
+    help="What pip installs in the job: a wheel's URL or git+https://…; by default this version.",
 )
 @namespace_option
 @click.option(
     "--suspended/--active",
     default=None,
-    help="Whether it waits to be resumed; by default that stays, and a new one is active.",
+    help="Suspend or resume the schedule; by default unchanged, and a new schedule is active.",
 )
 @click.option(
     "--token-from",
     metavar="VARIABLE",
-    help="Variable of your environment whose token the job gets; your own token by default.",
+    help="Environment variable that holds the job's token; by default the job gets your token.",
 )
-@click.option("--renew", is_flag=True, help="Replace it even if only the token is new.")
+@click.option("--renew", is_flag=True, help="Replace the schedule even if only the token is new.")
 @as_json
 def create(token_from: str | None, namespace: str | None, as_json: bool, **asked: Any) -> None:
     """Schedule a variant, or change its schedule.
 
-    What is there already stays; another schedule for the same repository is replaced. The job gets
-    a token as its secret HF_TOKEN: make a fine-grained one that may write to this dataset, and
-    read gated models if the generator is one. A recipe of your own goes along in the job's
-    environment, which everybody can read who sees the namespace's jobs.
+    An equal schedule stays; a different one for the same repository is replaced. The job gets a
+    token as its secret HF_TOKEN: make a fine-grained one that may write to this dataset, and may
+    read gated models if the generator is one. Your own recipe is stored in the job's environment;
+    everyone who can see the namespace's jobs can read it.
     """
     from magpie_hub.hub.jobs.schedule import Schedule
 
@@ -92,7 +96,7 @@ def create(token_from: str | None, namespace: str | None, as_json: bool, **asked
     for schedule_id in made.removed:
         click.echo(f"removed: schedule {schedule_id}")
     if made.state == "unchanged":
-        click.echo("its token is the one it was made with; --renew gives it today's")
+        click.echo("its token did not change; --renew stores the current one")
 
 
 @schedule.command()
@@ -101,7 +105,7 @@ def create(token_from: str | None, namespace: str | None, as_json: bool, **asked
 @namespace_option
 @as_json
 def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
-    """Show schedules: when they run next, what became of the last run, and what runs."""
+    """Show schedules: the next run, the result of the last run, and the command."""
     found = _schedules(namespace).show(name, repo_id)
     _print(found, as_json)
     if not found:
@@ -110,11 +114,11 @@ def show(name: str | None, repo_id: str | None, namespace: str | None, as_json: 
 
 @schedule.command()
 @click.option("--variant", "name", required=True, help="The variant.")
-@click.option("--repo-id", help="Its dataset; needed if it has schedules for several.")
+@click.option("--repo-id", help="Its dataset; needed if the variant has several schedules.")
 @namespace_option
 @as_json
 def remove(name: str, repo_id: str | None, namespace: str | None, as_json: bool) -> None:
-    """Remove the schedule of a variant. A job that is running goes on."""
+    """Remove the schedule of a variant. A running job continues."""
     gone = _schedules(namespace).remove(name, repo_id)
     if as_json:
         _print(gone, as_json)
@@ -134,7 +138,7 @@ def _token(variable: str | None) -> str | None:
         return None
     if not (token := os.environ.get(variable, "").strip()):
         # Not shown: it may be the token itself.
-        raise UserError("--token-from: it wants the name of a variable that holds a token")
+        raise UserError("--token-from: give the name of a variable that holds a token")
     return token
 
 

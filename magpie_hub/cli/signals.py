@@ -1,16 +1,16 @@
-"""How an interrupt ends the command. Imports nothing, so that it works from the first moment on."""
+"""How an interrupt ends the command. It imports only `os`, so that it works from the start on."""
 
 import os
 
 ENDED = (
-    "magpie-hub: interrupted; finished rows are in the journal, and the same command goes on from "
-    "there"
+    "magpie-hub: interrupted; finished rows are in the journal, and the same command continues "
+    "from there"
 )
 
 
 def end_at_once(number: int, frame: object = None) -> None:
-    """Ends the process where nothing is under way: it says so and is gone."""
+    """Prints one line and ends the process at once."""
     try:
         os.write(2, f"{ENDED}\n".encode())
-    finally:  # whether anybody listens or not
+    finally:  # even if stderr is closed
         os._exit(128 + number)

@@ -1,7 +1,7 @@
-"""The command's streams, whatever they are: closed, full, or of another encoding.
+"""The command's streams, even if they are closed, full, or of another encoding.
 
-What cannot be shown to a person is dropped, and the work goes on; a result that cannot be written
-to stdout ends the command with a line.
+Messages for the user that cannot be written are dropped, and the work continues. A result that
+cannot be written to stdout ends the command with one line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 
 class Forgiving(io.FileIO):
-    """A stream to a person: what cannot be written is dropped."""
+    """A stream for messages: what cannot be written is dropped."""
 
     def write(self, data: Any, /) -> int:
-        """Writes what can be written; says that all of it was."""
+        """Writes what it can; returns the full length."""
         try:
             return super().write(data) or 0
         except OSError:
@@ -25,10 +25,10 @@ class Forgiving(io.FileIO):
 
 
 class Noting(io.FileIO):
-    """A stream of results: remembers what kept them from being written.
+    """A stream for results: remembers why they could not be written.
 
     Attributes:
-        error: The first such error.
+        error: The first error.
     """
 
     error: OSError | None = None
@@ -43,7 +43,7 @@ class Noting(io.FileIO):
 
 
 def terminal(descriptor: int, *, close: bool = False) -> io.TextIOWrapper:
-    """A line-buffered text stream to a person, on a file descriptor."""
+    """A line-buffered text stream for messages, on a file descriptor."""
     return io.TextIOWrapper(
         io.BufferedWriter(Forgiving(descriptor, "wb", closefd=close)),
         encoding="utf-8",
@@ -54,10 +54,10 @@ def terminal(descriptor: int, *, close: bool = False) -> io.TextIOWrapper:
 
 
 def secure() -> None:
-    """Makes stdout and stderr fit to be written to.
+    """Makes stdout and stderr writable.
 
-    A closed one goes nowhere. Were it left closed, the next file opened would take its place and
-    get what is meant for it.
+    A closed one is pointed at the null device. If it were left closed, the next file that is opened
+    would get its descriptor, and its output.
     """
     for descriptor in range(3):
         try:
@@ -80,7 +80,7 @@ def secure() -> None:
 
 
 def _is_own(stream: Any, descriptor: int) -> bool:
-    """Whether a stream is the process's own, and not what a caller has put in its place."""
+    """Whether a stream is the process's own, not a replacement set by a caller."""
     if stream is None:
         return True
     try:
@@ -90,7 +90,7 @@ def _is_own(stream: Any, descriptor: int) -> bool:
 
 
 def stdout_error() -> OSError | None:
-    """What keeps stdout from being written, if anything does."""
+    """The error that keeps stdout from being written, if there is one."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -100,6 +100,6 @@ def stdout_error() -> OSError | None:
 
 
 def drop_stdout() -> None:
-    """Has what is left for stdout go nowhere, so that Python's exit does not try it again."""
+    """Discards what is left for stdout, so that Python does not try to write it at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

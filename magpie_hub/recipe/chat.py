@@ -1,4 +1,4 @@
-"""Recipe section `chat`: what of a chat format does not come from the tokenizer."""
+"""Recipe section `chat`: the parts of a chat format that do not come from the tokenizer."""
 
 from __future__ import annotations
 
@@ -27,18 +27,22 @@ _TAKEN = {
         "it is no variable of a template",
     ),
 }
-"""Names that a template is given by the run, or that the tokenizer takes for itself."""
+"""Names that the run passes to a template, or that are arguments of the tokenizer."""
 
 
 class ChatOptions(Section):
-    """Overrides of the derived chat format; the texts may name special tokens."""
+    """Overrides of the derived chat format; the texts may hold special tokens."""
 
-    template: Words | None = Field(None, description="A Jinja chat template in place of the own.")
-    date: Words = Field("26 Jul 2024", description="What a template that asks for today is told.")
+    template: Words | None = Field(
+        None, description="A Jinja chat template in place of the model's."
+    )
+    date: Words = Field(
+        "26 Jul 2024", description="The date for templates that ask for today's date."
+    )
     thinking: bool = Field(False, description="Let a reasoning model think before it answers.")
     template_kwargs: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="Variables that the chat template is given, as plain JSON values.",
+        description="Variables for the chat template, as plain JSON values.",
     )
     pre_query: Words | None = None
     post_query: Words | None = None

@@ -1,9 +1,9 @@
 """The fields of a recipe, their types, ranges and defaults.
 
 Every model here is frozen and strict: an unknown key, a wrong type or numbers that do not add up
-are refused (`magpie_hub.recipe.load` turns pydantic's findings into one line). A field whose
-schema says ``override`` may be changed for one run: it bears the same name as a command-line
-option, a builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.overrides`).
+are refused (`magpie_hub.recipe.load` turns pydantic's findings into one line). One run may change a
+field whose schema says ``override``: the field has the same name as a command-line option, a
+builder keyword and a ``MAGPIE_*`` environment variable (`magpie_hub.recipe.overrides`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ from magpie_hub.recipe.selection import Selection
 
 
 class Gates(Section):
-    """Which gates are at work, and when.
+    """Which gates are on, and when they run.
 
-    A gate's value is true, false, or a mapping of that gate's parameters.
+    A gate's value in `rules` is true, false, or a mapping of the gate's parameters.
     """
 
     before_responding: bool = Field(
-        True, description="False pays for the response of a rejected instruction too, as the paper."
+        True, description="False generates a response for a rejected instruction too, as the paper."
     )
-    duplicate: bool = Field(True, description="Of equal first instructions the lowest row stays.")
+    duplicate: bool = Field(
+        True, description="Keep only the lowest row of equal first instructions."
+    )
     rules: dict[str, bool | dict[str, JsonValue]] = Field(default_factory=dict)
 
     @field_validator("rules", mode="before")
@@ -50,22 +52,22 @@ class Gates(Section):
 
 
 class Card(Section):
-    """What the dataset card cannot compute."""
+    """The parts of the dataset card that are not computed from the data."""
 
     pretty_name: Line | None = None
     license: Line | None = Field(None, description="Hub licence id; the generator's by default.")
     language: tuple[Line, ...] | None = Field(
-        None, description="Codes of its languages; by default those that the judge language found."
+        None, description="Language codes; by default those that the language judge found."
     )
     tags: tuple[Line, ...] = ()
     blocks: dict[Name, Words] = Field(
         default_factory=dict,
-        description="Markdown in place of a block of the card's template, by the block's name; "
-        "{{ super() }} stands for what it replaces.",
+        description="Markdown that replaces blocks of the card's template, by block name; "
+        "{{ super() }} includes the replaced text.",
     )
     beside: tuple[Line, ...] = Field(
         (),
-        description="Instruction sets to show beside this one on the coverage map: "
+        description="Instruction sets that the coverage map shows beside this one: "
         "release folders or dataset names.",
     )
 
@@ -81,19 +83,19 @@ class Card(Section):
 
 
 class Hub(Section):
-    """Where `push` publishes, and what was reviewed before."""
+    """Where `push` publishes, and which findings of the scan were reviewed."""
 
     repo_id: Line | None = Field(
-        None, description="NAMESPACE/NAME; magpie-NAME of whoever pushes by default."
+        None, description="NAMESPACE/NAME; by default magpie-NAME in the namespace of the token."
     )
     private: bool = False
     collection: Line | None = Field(
-        None, description="Title of the namespace's collection that the dataset is put into."
+        None, description="Title of a collection of the namespace; push adds the dataset to it."
     )
     reviewed: tuple[Words, ...] = Field(
         (),
-        description="Findings of the scan for secrets and personal data that a person has "
-        "looked at and let pass.",
+        description="Reviewed findings of the scan for secrets and personal data, as scan prints "
+        "them; they do not stop a push.",
     )
 
     @field_validator("repo_id")
@@ -103,37 +105,39 @@ class Hub(Section):
 
 
 class _Dataset(Section):
-    """What is made, of which model; the first keys of a recipe."""
+    """The first keys of a recipe: what is generated, with which model."""
 
     name: Name
     description: Words
 
     rows: int = overridable(1000, "Rows delivered, exactly.", ge=1, le=MOST)
     oversample: float = overridable(
-        1.0, "Passing rows per delivered row; the longest responses of them are kept.", ge=1, le=100
+        1.0,
+        "Passing rows per delivered row; those with the longest responses are kept.",
+        ge=1,
+        le=100,
     )
     turns: int = overridable(1, "User turns of each conversation.", ge=1, le=8)
-    seed: int = overridable(42, "Seed of the whole recipe.", ge=0, lt=2**63)
+    seed: int = overridable(42, "Seed from which all rows' seeds follow.", ge=0, lt=2**63)
     min_yield: float = overridable(
-        0.05, "Give up when a smaller share of the last 200 rows passes.", ge=0, le=1
+        0.05, "Stop when a smaller share of the last 200 rows passes.", ge=0, le=1
     )
 
     model: Line = overridable(..., "The generator: a Hub id or a folder.")
     model_name: PublicName | None = overridable(
         None,
-        "What the generator is called in rows and on the card, where it is a folder of this "
-        "machine; a push asks for it.",
+        "The generator's name in rows and on the card, if it is a local folder; needed for a push.",
     )
     model_revision: Line | None = overridable(None, "Commit, branch or tag of the generator.")
     memory_gib: float | None = Field(
         None,
         gt=0,
-        description="Device memory that the generator needs; checked before it is fetched.",
+        description="Device memory in GiB that the generator needs; checked before the download.",
     )
     judging: Literal["auto", "on", "off"] = overridable(
         "auto",
-        "off leaves judges and selection out; auto does so, when a run names another model, with "
-        "the judges that cannot work here; on insists on all of them.",
+        "off: no judges, no selection. on: all judges of the recipe must work. auto: as on, but if "
+        "a run names another model, judges that cannot work here are left out with their rules.",
     )
 
     @field_validator("judging", mode="before")
@@ -146,8 +150,8 @@ class _Dataset(Section):
 class Recipe(EngineOptions, _Dataset):
     """Everything that determines a dataset.
 
-    Sections follow the flow: instruct, respond, later turns, gates, judges, selection, card, hub,
-    regenerate. Top-level scalars marked as overrides may be overridden for one run.
+    The sections are in the order of the pipeline: instruct, respond, later turns, gates, judges,
+    selection, card, hub, regenerate.
     """
 
     chat: ChatOptions = ChatOptions()
@@ -167,7 +171,7 @@ class Recipe(EngineOptions, _Dataset):
             named = ", ".join(sorted(f"judges.{KEYS.get(name, name)}" for name in lacking))
             raise ValueError(f"the selection needs labels of judges that are off: {named}")
         if self.oversample > 1 and not self.selection.longest:
-            raise ValueError("oversample is for selection.longest, which is off")
+            raise ValueError("oversample needs selection.longest, which is off")
         tags = self.judges.tags
         if tags and tags.before_responding and tags.model not in (None, self.model):
             raise ValueError(
@@ -175,7 +179,7 @@ class Recipe(EngineOptions, _Dataset):
             )
         if tags and tags.before_responding and self.selection.min_quality is None:
             raise ValueError(
-                "judges.tags.before_responding needs selection.min_quality, which says what is "
-                "worth a response"
+                "judges.tags.before_responding needs selection.min_quality: instructions below it "
+                "get no response"
             )
         return self

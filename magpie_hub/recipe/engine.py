@@ -1,6 +1,7 @@
-"""Recipe keys that say which engine runs the generator, and how; they stand at the top level.
+"""Top-level keys of a recipe that say which engine runs the generator, and how.
 
-None of them belongs to the rows, save by rounding: `magpie_hub.recipe.fingerprint` says which do.
+Some of them change how the model computes, and so its rows: `magpie_hub.recipe.fingerprint` says
+which.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from magpie_hub.text import is_http
 
 
 def _is_address(text: str) -> str:
-    """An http address; a message never repeats it, since a password may stand in it."""
+    """An http address; messages never repeat it, since it may hold a password."""
     if not is_http(text):
         raise ValueError(
-            "should be an http or https address with a port that there is, for example "
+            "should be an http or https address with a valid port, for example "
             "http://127.0.0.1:8000/v1"
         )
     return text
@@ -31,14 +32,14 @@ EngineName = Literal["auto", "vllm", "transformers", "server"]
 
 
 class EngineOptions(Section):
-    """How an engine is started; None means "choose from the model and the devices found"."""
+    """How an engine is started; None: chosen from the model and the devices found."""
 
     trust_model_code: bool = overridable(False, "Let the model's repository run its own code.")
     engine: EngineName = overridable(
-        "auto", "auto takes vLLM if it can run here, else transformers."
+        "auto", "auto: vLLM if it can run on this machine, else transformers."
     )
     base_url: Address | None = overridable(
-        None, "OpenAI-compatible server of the generator, with engine server.", repr=False
+        None, "Address of an OpenAI-compatible server, for engine server.", repr=False
     )
     max_num_seqs: int | None = overridable(None, "Slots: sequences decoded at once.", ge=1, le=MOST)
     max_model_len: int | None = overridable(None, "Context length in tokens.", ge=16, le=MOST)
@@ -54,15 +55,15 @@ class EngineOptions(Section):
         None, "Share of a GPU's memory that vLLM may take.", gt=0, le=1
     )
     enforce_eager: bool | None = overridable(
-        None, "Skip compilation: a sooner start, slower decoding."
+        None, "Skip compilation: a faster start, slower decoding."
     )
     batch_invariant: bool = overridable(
         False,
-        "vLLM's mode whose tokens do not depend on what else is in the batch: on GPUs, slower.",
+        "vLLM's mode whose tokens do not depend on the batch: GPUs only, slower.",
     )
     in_process: bool | None = overridable(None, "Run vLLM's core in the calling process.")
     engine_args: dict[str, JsonValue] = Field(
-        default_factory=dict, description="Any other field of vLLM's EngineArgs, by name."
+        default_factory=dict, description="Other fields of vLLM's EngineArgs, by name."
     )
 
     @field_validator("engine_args", mode="before")
@@ -73,7 +74,7 @@ class EngineOptions(Section):
     @model_validator(mode="after")
     def _one_engine(self) -> EngineOptions:
         if self.base_url is not None and self.engine not in ("auto", "server"):
-            raise ValueError(f"base_url goes with engine server, not with engine {self.engine}")
+            raise ValueError(f"base_url is for engine server, not for engine {self.engine}")
         if self.engine == "server" and self.base_url is None:
             raise ValueError("engine server needs base_url, for example http://127.0.0.1:8000/v1")
         return self

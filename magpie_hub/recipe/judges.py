@@ -9,23 +9,22 @@ from pydantic import Field
 from magpie_hub.recipe.base import MOST, Line, PublicName, Section, Words
 
 KEYS = {"base": "reward.base", "safety": "guard"}
-"""A judge's key in this section, where that is not its name."""
+"""A judge's key in this section, if it differs from its name."""
 
 
 class ModelConfig(Section):
-    """A model that judges; `revision` null takes the newest and pins it."""
+    """A judge's model; with `revision` null the newest revision is used and pinned."""
 
     model: Line | None = None
     model_name: PublicName | None = Field(
         None,
-        description="What it is called in rows and on the card, where it is a folder of this "
-        "machine.",
+        description="The model's name in rows and on the card, if it is a local folder.",
     )
     revision: Line | None = None
 
 
 class LoadedModelConfig(ModelConfig):
-    """A model that judges, and how it is loaded; what is null is as for the generator."""
+    """A judge's model and how it is loaded; null: as for the generator."""
 
     quantization: Line | None = None
     max_model_len: int | None = Field(None, ge=16, le=MOST)
@@ -35,9 +34,9 @@ class LoadedModelConfig(ModelConfig):
 class TagsConfig(LoadedModelConfig):
     """The tagger of difficulty, quality and category.
 
-    `model` null tags with the generator, in the engine that is loaded already. With
-    `before_responding`, an instruction under the selection's `min_quality` costs no response; the
-    tagger is then the generator.
+    With `model` null the generator tags, in the engine that is loaded already. With
+    `before_responding` the generator tags an instruction before it responds, and an instruction
+    below the selection's `min_quality` gets no response.
     """
 
     mode: Literal["compact", "explained"] = "compact"
@@ -45,20 +44,20 @@ class TagsConfig(LoadedModelConfig):
 
 
 class BaseAnswerConfig(LoadedModelConfig):
-    """The base model, whose answers the reward difference is taken from."""
+    """The base model; the reward difference compares a response with its answer."""
 
     model: Line
 
 
 class RewardConfig(LoadedModelConfig):
-    """The reward model, and the base model whose answers the reward difference is taken from."""
+    """The reward model, and the base model for the reward difference."""
 
     model: Line = "sfairXC/FsfairX-LLaMA3-RM-v0.1"
     base: BaseAnswerConfig | None = None
 
 
 class SafetyConfig(LoadedModelConfig):
-    """A guard model of the Llama-Guard kind."""
+    """A guard model of the Llama Guard family."""
 
     model: Line = "meta-llama/Meta-Llama-Guard-2-8B"
 
@@ -69,12 +68,12 @@ class NeighborsConfig(ModelConfig):
     model: Line = "sentence-transformers/all-mpnet-base-v2"
     distance: float = Field(0.05, gt=0, le=4)
     against: tuple[Line, ...] = Field(
-        (), description="Sets already published, folders or Hub ids, that nothing may repeat."
+        (), description="Published sets that no row may repeat: release folders or Hub ids."
     )
 
 
 class Judges(Section):
-    """What labels the rows; null switches a judge off."""
+    """The judges, which label the rows; null switches a judge off."""
 
     tags: TagsConfig | None = None
     reward: RewardConfig | None = None
@@ -83,8 +82,7 @@ class Judges(Section):
     neighbors: NeighborsConfig | None = None
     left_out: dict[Words, Words] = Field(
         default_factory=dict,
-        description="Judges that could not work with the model that a run named, and why; a run "
-        "writes it down.",
+        description="Written by a run: judges that could not work with the run's model, and why.",
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Recipe sections `instruct`, `respond` and `later_turns`: how text is drawn."""
+"""Recipe sections `instruct`, `respond` and `later_turns`: how text is sampled."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Mass = Annotated[float, Field(gt=0, le=1)]
 
 
 class LoopDetection(Section):
-    """When generated text counts as looping; the engine ends it at once.
+    """When generated text counts as looping; the engine then stops it at once.
 
-    The defaults end a text whose last 5 stretches of 4 to 32 tokens are the same: 20 tokens of
-    one word, or one sentence said five times.
+    A text loops if it ends with `count` repetitions of a pattern of `min_pattern` to `max_pattern`
+    tokens. With the defaults: one word for 20 tokens, or one sentence five times.
     """
 
     min_pattern: int = Field(4, ge=1, le=MOST)
@@ -34,7 +34,7 @@ class LoopDetection(Section):
 
 
 class Point(Section):
-    """One point of the sampling grid, with the number of rows drawn at it."""
+    """One point of the sampling grid, with the number of rows sampled at it."""
 
     temperature: Temperature = 1.0
     top_p: Mass = 1.0
@@ -46,8 +46,8 @@ class Point(Section):
 class Grid(Section):
     """The sampling grid of first instructions.
 
-    `rows` is the size of the set that the grid describes; the points' rows add up to it. Rows of
-    a run of any size are spread in these proportions.
+    `rows` is the size of the set that the grid describes; the points' rows add up to it. A run of
+    any size has its rows in these proportions.
     """
 
     rows: int = Field(1, ge=1, le=MOST)
@@ -62,7 +62,7 @@ class Grid(Section):
 
 
 class SystemPrompt(Section):
-    """A system prompt for first instructions, drawn in proportion to its weight."""
+    """A system prompt for first instructions, chosen in proportion to its weight."""
 
     name: Name
     weight: int = Field(1, ge=1, le=MOST)
@@ -70,7 +70,7 @@ class SystemPrompt(Section):
 
 
 class Instruct(Section):
-    """How the first user turn is drawn."""
+    """How the first user turn is sampled."""
 
     grid: Grid = Grid()
     max_tokens: int = Field(2048, ge=1, le=MOST)
@@ -83,12 +83,12 @@ class Instruct(Section):
     def _distinct(self) -> Instruct:
         names = [system.name for system in self.systems]
         if len(set(names)) != len(names):
-            raise ValueError("two system prompts bear the same name")
+            raise ValueError("two system prompts have the same name")
         return self
 
 
 class Respond(Section):
-    """How responses are drawn; greedy by default, as in the paper (App. E.1)."""
+    """How responses are sampled; greedy by default, as in the paper (App. E.1)."""
 
     temperature: Temperature = 0.0
     top_p: Mass = 1.0
@@ -100,10 +100,10 @@ class Respond(Section):
 
 
 class LaterTurns(Section):
-    """How user turns after the first are drawn.
+    """How user turns after the first are sampled.
 
-    `system` is seen by the model for user turns only: it keeps a small model in the user's role
-    (section 2.2 of arXiv 2406.08464v2). Responses never see it.
+    `system` is a system prompt for user turns only: it keeps a small model in the user's role
+    (section 2.2 of arXiv 2406.08464v2). Responses are generated without it.
     """
 
     system: Words | None = (

@@ -117,9 +117,9 @@ class DifficultyMix(Section):
 
 
 class Selection(Section):
-    """Which labelled rows are delivered; null switches a threshold off, and false a rule.
+    """Which labelled rows are delivered; null switches a threshold off, false a rule.
 
-    A preset fills in the keys that are not written beside it.
+    A preset sets the keys that the recipe does not set.
     """
 
     preset: Preset | None = Field(
@@ -128,24 +128,28 @@ class Selection(Section):
         "difference above 0), the card of Magpie-Pro-300K-Filtered (reward of at least -10), or "
         "the official filter notebook (reward above -10).",
     )
-    min_quality: Quality | None = Field(None, description="The lowest that is kept.")
-    min_difficulty: Difficulty | None = Field(None, description="The lowest that is kept.")
-    reward_above: Threshold | None = Field(None, description="Kept when the reward is above it.")
-    reward_at_least: Threshold | None = Field(None, description="Kept when it is reached.")
+    min_quality: Quality | None = Field(None, description="The lowest quality that is kept.")
+    min_difficulty: Difficulty | None = Field(
+        None, description="The lowest difficulty that is kept."
+    )
+    reward_above: Threshold | None = Field(None, description="Keep rows with a reward above this.")
+    reward_at_least: Threshold | None = Field(
+        None, description="Keep rows with at least this reward."
+    )
     reward_difference_above: Threshold | None = Field(
-        None, description="Kept when the reward is more than this above the base model's."
+        None, description="Keep rows whose reward exceeds the base model's by more than this."
     )
     drop_near_duplicates: bool = Field(
         False,
-        description="Of near-duplicates the first row stays; what repeats a published set goes.",
+        description="Keep the first row of near-duplicates; drop rows that repeat a published set.",
     )
     drop_colon: bool = Field(False, description="Drop instructions that end with a colon.")
-    require_safe: bool = Field(False, description="Keep what the guard calls safe.")
+    require_safe: bool = Field(False, description="Keep only rows that the guard calls safe.")
     languages: Annotated[tuple[LanguageCode, ...], Field(min_length=1)] | None = Field(
-        None, description="ISO 639-1 codes of the languages kept, in either case."
+        None, description="Languages to keep: ISO 639-1 codes, upper or lower case."
     )
     longest: bool = Field(
-        True, description="Of more rows than are wanted keep the longest, not the first."
+        True, description="If more rows pass than are needed, keep the longest, not the first."
     )
     difficulty_mix: DifficultyMix | None = None
 

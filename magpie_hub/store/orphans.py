@@ -52,7 +52,7 @@ class Orphans:
         path: Their journal.
         turns: How many.
         tokens: Tokens that they are made of.
-        seconds: What generating them took, engine start included; 0.0 where nobody has counted.
+        seconds: Time of generating them, engine start included; 0.0 if it was not counted.
         changes: The settings that differ; of several journals, this one has the fewest.
         later: Whether they are later turns, whose first turns are gone on with.
     """
@@ -70,7 +70,7 @@ class Orphans:
         took = f", {_duration(self.seconds)} of generating" if self.seconds else ""
         return (
             f"{self.turns:,} {what} of {self.name} ({self.tokens:,} tokens{took}) stay behind in "
-            f"{self.path} and are made anew, for {self.changed}"
+            f"{self.path} and are generated again, because {self.changed}"
         )
 
     @property

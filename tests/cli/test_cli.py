@@ -72,7 +72,7 @@ def test_variants_say_what_the_journal_holds(tmp_path: Path) -> None:
         (["build", "{recipe}", "--engine", "server"], "engine server needs base_url"),
         (
             ["build", "{recipe}", "--base-url", "http://127.0.0.1:9/v1"],
-            "base_url goes with engine server, not with engine transformers",
+            "base_url is for engine server, not for engine transformers",
         ),
         (["build", "{recipe}", "--model", "./nowhere"], "There is no folder ./nowhere"),
         (["build", "{recipe}", "--out", "{folder}"], "holds something that is not a release"),
@@ -145,7 +145,7 @@ def test_init_writes_a_builder_and_a_recipe_that_work(tmp_path: Path, model: Pat
     path = tmp_path / "mine" / "mine.magpie.yaml"
     again = magpie("init", "mine", cwd=tmp_path)
     assert again.returncode == 2
-    assert "it is there already" in again.stderr
+    assert "this file exists already" in again.stderr
     # Every commented default, taken in, is still the same recipe.
     from magpie_hub.recipe.load import load_recipe, parse_recipe
 
@@ -234,7 +234,7 @@ def test_recipes_of_this_folder_are_listed_and_marked(recipe: Path, tmp_path: Pa
     rows = {line.split()[0]: line for line in ran.stdout.splitlines()}
     assert " 7 " in rows["./mine/mine.magpie.yaml"]
     assert " 12 " in rows["./tiny.magpie.yaml"]
-    assert "recipes of this folder" in ran.stdout
+    assert "recipes in this folder" in ran.stdout
     assert "refused: mine/bad.magpie.yaml: " in ran.stdout
     listed = json.loads(magpie("variants", "--json", cwd=tmp_path).stdout)
     found = {one["name"]: one for one in listed}
@@ -267,7 +267,7 @@ def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: P
     finally:
         process.kill()
     assert process.returncode == 130, said
-    assert "goes on from there" in said.strip().splitlines()[-1]
+    assert "continues from there" in said.strip().splitlines()[-1]
     assert "Traceback" not in said
 
 

@@ -48,7 +48,7 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
                 *("127.0.0.1:8000/v1", "http://", "http://[::1/v1", "http://a b/v1"),
             )
         ),
-        ("engine: vllm\nbase_url: http://x", "base_url goes with engine server"),
+        ("engine: vllm\nbase_url: http://x", "base_url is for engine server"),
         (
             "instruct: {grid: {rows: 3, points: [{rows: 1}, {rows: 1}]}}",
             "instruct.grid: the points' rows add up to 2, not to the grid's 3",
@@ -63,7 +63,7 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
         ),
         (
             "instruct: {systems: [{name: a, text: x}, {name: a, text: y}]}",
-            "two system prompts bear the same name",
+            "two system prompts have the same name",
         ),
         ("judges: {tags: {mod: x}}", "judges.tags.mod: unknown key .did you mean mode"),
         ("chat: {template_kwargs: [1]}", "chat.template_kwargs: should be a mapping"),
