@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from magpie_hub.dedup.index import sample_rows
+from magpie_hub.release import folder
+from magpie_hub.release.folder import MAPPED
 from magpie_hub.release.plots.tsne import project
 
 DIM = 16
@@ -85,3 +91,15 @@ def test_rows_that_are_all_the_same_are_no_map() -> None:
 def test_without_scikit_learn_there_is_no_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert project({"ours": vectors(20)}) == {}
+
+
+def test_categories_are_those_of_the_rows_on_the_map(tmp_path: Path) -> None:
+    rows = MAPPED + 700
+    labels = [None if n % 5 == 0 else f"label {n}" for n in range(rows)]
+    shards = []
+    for n, part in enumerate((labels[:1500], labels[1500:])):
+        shards.append(tmp_path / f"train-0000{n}-of-00002.parquet")
+        pq.write_table(pa.table({"task_category": pa.array(part, pa.string())}), shards[-1])
+    drawn = sample_rows(range(rows), MAPPED)
+    assert folder._categories(shards, rows) == [labels[n] for n in drawn]
+    assert folder._categories(shards, rows - 1) == [], "the map is of other rows"
