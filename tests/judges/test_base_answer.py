@@ -119,19 +119,13 @@ def test_a_model_that_cannot_be_had_is_refused() -> None:
         judge("nobody/nothing").check()
 
 
-def test_its_settings_name_model_prompt_and_bound(
+def test_its_settings_name_model_prompt_bound_and_stretch(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = judge(model).settings()
     assert before["revision"] == pin(str(model)).revision
     assert judge(model, 512).settings() != before
-    monkeypatch.setattr("magpie_hub.judges.base_answer._template_text", lambda: "other words")
-    assert judge(model).settings()["prompt"] != before["prompt"]
-
-
-def test_where_its_text_is_looked_at_is_in_its_settings(
-    model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = judge(model).settings()
-    monkeypatch.setattr("magpie_hub.judges.base_answer.STRETCH", 64)
-    assert judge(model).settings() != before
+    for name, value in (("_template_text", lambda: "other words"), ("STRETCH", 64)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"magpie_hub.judges.base_answer.{name}", value)
+            assert judge(model).settings() != before

@@ -1,4 +1,4 @@
-"""Verdicts: what several judges said of a row, joined."""
+"""The labels of several judges, joined by row."""
 
 from __future__ import annotations
 
