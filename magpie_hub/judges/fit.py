@@ -46,9 +46,8 @@ def keep_what_works(recipe: Recipe, own: str) -> Recipe:
     judges = recipe.judges
     if judges.tags and judges.tags.model == own:
         # The generator tags itself, and so does another one.
-        judges = judges.model_copy(
-            update={"tags": judges.tags.model_copy(update={"model": None, "revision": None})}
-        )
+        itself = dict.fromkeys(("model", "revision", "quantization"))
+        judges = judges.model_copy(update={"tags": judges.tags.model_copy(update=itself)})
     why = _obstacles(recipe.model_copy(update={"judges": judges}))
     selection = recipe.selection.model_dump()
     lost = [

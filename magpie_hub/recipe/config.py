@@ -177,6 +177,18 @@ class Recipe(EngineOptions, _Dataset):
             raise ValueError(
                 "judges.tags.before_responding tags with the generator; leave judges.tags.model out"
             )
+        if (
+            tags
+            and tags.model is None
+            and not (
+                tags.revision in (None, self.model_revision)
+                and tags.quantization in (None, self.quantization)
+            )
+        ):
+            raise ValueError(
+                "judges.tags.revision and judges.tags.quantization are for another tagger than "
+                "the generator; name it (judges.tags.model)"
+            )
         if tags and tags.before_responding and self.selection.min_quality is None:
             raise ValueError(
                 "judges.tags.before_responding needs selection.min_quality: instructions below it "

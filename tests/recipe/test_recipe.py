@@ -66,6 +66,7 @@ BASE = "name: mine\ndescription: Mine.\nmodel: a/b\n"
             "two system prompts have the same name",
         ),
         ("judges: {tags: {mod: x}}", "judges.tags.mod: unknown key .did you mean mode"),
+        ("judges: {tags: {quantization: fp8}}", "for another tagger than the generator; name it"),
         ("chat: {template_kwargs: [1]}", "chat.template_kwargs: should be a mapping"),
         ("chat: {template_kwargs: {a: .nan}}", "chat.template_kwargs.a: should be a finite number"),
         ("chat: {template_kwargs: {a b: 1}}", "chat.template_kwargs: 'a b' is no name"),
