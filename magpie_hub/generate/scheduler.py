@@ -63,14 +63,6 @@ class Progress:
         """Rows finished per second by this run."""
         return self.finished / self.seconds if self.seconds > 0 else 0.0
 
-    @property
-    def eta(self) -> float | None:
-        """Seconds until enough rows pass, at the pace so far; None while that is unknown."""
-        share = self.passed / self.started if self.started else 0.0
-        if not self.rate or not share:
-            return None
-        return max(0, self.wanted - self.passed) / (self.rate * share)
-
 
 Watcher = Callable[[Progress], None]
 

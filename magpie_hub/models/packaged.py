@@ -85,12 +85,6 @@ PACKAGES = {
 """Hub ids that an installed package stands in for."""
 
 
-def installed(name: str) -> Package | None:
-    """Returns the installed package that carries the model `name`, if there is one."""
-    package = PACKAGES.get(name)
-    return package if package and package.path else None
-
-
 def unpack_model(name: str, home: Path) -> Path:
     """Returns a folder with the packaged model, converting it the first time.
 

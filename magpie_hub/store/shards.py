@@ -91,12 +91,13 @@ class ShardCache:
         return CachedShard(path, sha256, found.num_rows)
 
     def drop(self, sha256: str) -> None:
-        """Reads a shard from the cache."""
+        """Removes a shard from the cache."""
         self._path(sha256).unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
-        # Whoever names a hash has looked at it; what is written here is under no other name.
-        assert _SHA256.fullmatch(sha256), "a shard's name is its hash"
+        # The name becomes a path, so it must be nothing but a hash.
+        if _SHA256.fullmatch(sha256) is None:
+            raise ValueError(f"{sha256!r} is no SHA-256, by which a shard is named")
         return self.folder / f"{sha256}.parquet"
 
     def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> CachedShard:
