@@ -134,7 +134,7 @@ def test_the_commands_status_is_the_steps_and_an_output(status: int, machine: Ma
 
 # ---- the report
 
-ALREADY = "This tick is published already; nothing was to be done.\n"
+ALREADY = "This tick is published already; there was nothing to do.\n"
 
 
 @pytest.mark.parametrize(
