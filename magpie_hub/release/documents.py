@@ -21,13 +21,13 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Part(BaseModel):
+class DocumentPart(BaseModel):
     """A part of a document: known keys are strict, unknown ones pass."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
 
-class Funnel(Part):
+class FunnelRecord(DocumentPart):
     """Planned rows, rejected ones by reason, and delivered ones."""
 
     planned: Count
@@ -35,7 +35,7 @@ class Funnel(Part):
     delivered: Count
 
     @model_validator(mode="after")
-    def _adds_up(self) -> Funnel:
+    def _adds_up(self) -> FunnelRecord:
         if self.planned != self.delivered + sum(self.rejected.values()):
             raise ValueError("planned is not delivered and rejected together")
         return self
@@ -53,7 +53,7 @@ def read_file(folder: Path, path: str) -> bytes:
         raise UserError(f"{folder / path}: cannot be read: {error.strerror}") from None
 
 
-def parse(content: bytes, where: str, model: type[Part]) -> dict[str, Any]:
+def parse(content: bytes, where: str, model: type[DocumentPart]) -> dict[str, Any]:
     """Reads a document as what others may have written.
 
     Args:

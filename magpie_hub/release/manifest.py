@@ -19,7 +19,7 @@ from magpie_hub.errors import UserError
 from magpie_hub.recipe.base import Name
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.load import parse_recipe
-from magpie_hub.release.documents import Count, Funnel, Part, parse, read_file
+from magpie_hub.release.documents import Count, DocumentPart, FunnelRecord, parse, read_file
 from magpie_hub.release.output import MADE_BY
 from magpie_hub.release.schema import CONFIGS
 
@@ -56,28 +56,28 @@ Path_ = Annotated[str, AfterValidator(_a_path)]
 ShardPath = Annotated[str, AfterValidator(_a_shard)]
 
 
-class _File(Part):
+class _File(DocumentPart):
     sha256: Sha256
     bytes: Count
     rows: Count | None = None
     content_bytes: Count | None = None
 
 
-class _Model(Part):
+class _Model(DocumentPart):
     name: str
     revision: str
     license: str | None
 
 
-class _PreQuery(Part):
+class _PreQuery(DocumentPart):
     text: str
 
 
-class _Chat(Part):
+class _Chat(DocumentPart):
     pre_query: _PreQuery
 
 
-class _Session(Part):
+class _Session(DocumentPart):
     engine: str
     version: str = ""
     device: str = ""
@@ -87,13 +87,13 @@ class _Session(Part):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class _Picture(Part):
+class _Picture(DocumentPart):
     name: Annotated[str, StringConstraints(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\z")]
     title: str
     alt: str
 
 
-class _Line(Part):
+class _Line(DocumentPart):
     """A line of the changelog."""
 
     tag: Tag
@@ -104,21 +104,21 @@ class _Line(Part):
     text: str
 
 
-class _Increment(Part):
+class _Increment(DocumentPart):
     tick: str | None
     tag: Tag
     date: Day
     first_row: Count
     end_row: Count
     rows: Count
-    funnel: Funnel
+    funnel: FunnelRecord
     revision: str | None
     draws: Hex
     files: list[ShardPath] = Field(min_length=1)
     drift: dict[str, Any] | None = None
 
 
-class Manifest(Part):
+class Manifest(DocumentPart):
     """What ``manifest.json`` holds."""
 
     made_by: Literal["magpie_hub"]
@@ -136,7 +136,7 @@ class Manifest(Part):
     columns: list[str] = Field(min_length=1)
     sessions: list[_Session]
     versions: dict[str, str]
-    funnel: Funnel
+    funnel: FunnelRecord
     pictures: list[_Picture]
     changelog: list[_Line] = Field(min_length=1)
     increments: list[_Increment] = Field(min_length=1)

@@ -11,19 +11,19 @@ from pydantic import Field, StringConstraints, model_validator
 
 from magpie_hub.errors import UserError
 from magpie_hub.generate.plan import turn_suffix
-from magpie_hub.release.documents import Count, Funnel, Number, Part, parse, read_file
+from magpie_hub.release.documents import Count, DocumentPart, FunnelRecord, Number, parse, read_file
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Digits = Annotated[str, StringConstraints(pattern=r"\A[0-9]{1,15}\z")]
 
 
-class _Histogram(Part):
+class _Histogram(DocumentPart):
     edges: list[Number]
     counts: list[Count]
 
 
-class _Distribution(Part):
+class _Distribution(DocumentPart):
     count: Count
     missing: Count
     mean: Number | None
@@ -51,18 +51,18 @@ class _Distribution(Part):
 _PERCENTILES = frozenset(("1", "5", "25", "50", "75", "95", "99"))
 
 
-class _Labels(Part):
+class _Labels(DocumentPart):
     counts: dict[str, Count]
     missing: Count
 
 
-class _Sampled(Part):
+class _Sampled(DocumentPart):
     temperature: Number
     top_p: Number
     rows: Count
 
 
-class _Cost(Part):
+class _Cost(DocumentPart):
     stage: str
     model: str
     rows: Count = 0
@@ -72,18 +72,18 @@ class _Cost(Part):
     cached_tokens: Count = 0
 
 
-class _Saved(Part):
+class _Saved(DocumentPart):
     rows: Count
     mean_response_tokens: NotNegative
     tokens: Count
 
 
-class Stats(Part):
+class Stats(DocumentPart):
     """What ``stats.json`` holds."""
 
     rows: Count
     turns: Annotated[int, Field(ge=1, le=8)]
-    funnel: Funnel
+    funnel: FunnelRecord
     yield_: Share = Field(alias="yield")
     sampling: list[_Sampled]
     lengths: dict[str, _Distribution]

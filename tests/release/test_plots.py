@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from magpie_hub.release.card.numbers import share
 from magpie_hub.release.plots import draw as drawing
-from magpie_hub.release.plots.histogram import Histogram, read
+from magpie_hub.release.plots.histogram import Histogram, read_histogram
 from magpie_hub.release.plots.style import (
     BLUE,
     DPI,
@@ -466,7 +466,7 @@ def heights(histogram: Histogram) -> list[float]:
 def test_a_histogram_keeps_every_row_and_the_whole_range(values: list[float], log: bool) -> None:
     numbers = np.array([int(abs(value)) for value in values] if log else values)
     assume(numbers.max() - numbers.min() > 1e-3)
-    histogram = read(distribution(numbers, len(numbers) + 3, tail=log), log=log)
+    histogram = read_histogram(distribution(numbers, len(numbers) + 3, tail=log), log=log)
     assert histogram is not None
     assert sum(histogram.shares) == pytest.approx(1)
     assert all(a < b for a, b in zip(histogram.edges, histogram.edges[1:], strict=False))
@@ -486,15 +486,15 @@ def test_a_bin_that_is_next_to_nothing_is_no_needle() -> None:
         "edges": [edges[0], edges[0] + 1e-7, *edges[1:]],
         "counts": [3, counts[0] - 3, *counts[1:]],
     }
-    histogram = read(given)
+    histogram = read_histogram(given)
     assert histogram is not None
     assert max(heights(histogram)) < 0.2
 
 
 def test_numbers_that_are_all_the_same_are_no_picture() -> None:
-    assert read(distribution(np.full(9, 0.5), 9)) is None
-    assert read(distribution(np.array([]), 9)) is None
-    assert read(None) is None
+    assert read_histogram(distribution(np.full(9, 0.5), 9)) is None
+    assert read_histogram(distribution(np.array([]), 9)) is None
+    assert read_histogram(None) is None
 
 
 @settings(max_examples=5)

@@ -56,7 +56,9 @@ class Histogram:
         return form.format(*said) if len(said) == 3 else ""
 
 
-def read(distribution: Mapping[str, Any] | None, *, log: bool = False) -> Histogram | None:
+def read_histogram(
+    distribution: Mapping[str, Any] | None, *, log: bool = False
+) -> Histogram | None:
     """Reads a distribution of `stats.json`.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from magpie_hub.generate.plan import turn_suffix
 from magpie_hub.release.card.numbers import count, plural
 from magpie_hub.release.plots import style
-from magpie_hub.release.plots.histogram import Histogram, read
+from magpie_hub.release.plots.histogram import Histogram, read_histogram
 from magpie_hub.release.plots.style import Drawing, Plot, PlotData
 from magpie_hub.release.plots.text import short
 
@@ -27,7 +27,7 @@ def lengths(data: PlotData) -> Drawing | None:
     sides = {"instruction": style.BLUE, "response": style.GREEN}
     columns = {
         side: [
-            read(found.get(f"{side}_tokens{turn_suffix(turn)}"), log=True)
+            read_histogram(found.get(f"{side}_tokens{turn_suffix(turn)}"), log=True)
             for turn in range(1, turns + 1)
         ]
         for side in sides
@@ -159,7 +159,7 @@ def doublings(low: float, high: float) -> list[int]:
 
 
 def _number(data: PlotData, column: str) -> Histogram | None:
-    return read(data.stats.get("numbers", {}).get(column))
+    return read_histogram(data.stats.get("numbers", {}).get(column))
 
 
 def _note(there: Sequence[Histogram]) -> str:
