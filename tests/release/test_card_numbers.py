@@ -73,7 +73,10 @@ def test_a_share_is_nothing_or_everything_only_if_it_is(part: int, more: int) ->
 
 @pytest.mark.parametrize(
     ("rows", "name"),
-    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**7, "10M<n<100M"), (10**8, "100M<n<1B")],
+    [
+        *((0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (300_000, "100K<n<1M")),
+        *((10**6, "1M<n<10M"), (10**7, "10M<n<100M"), (10**8, "100M<n<1B"), (10**10, "100M<n<1B")),
+    ],
 )
 def test_size_categories(rows: int, name: str) -> None:
     assert size_category(rows) == name

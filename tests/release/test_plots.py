@@ -16,7 +16,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from magpie_hub.release.card.numbers import share
 from magpie_hub.release.plots import draw as drawing
 from magpie_hub.release.plots.histogram import Histogram, read_histogram
 from magpie_hub.release.plots.style import (
@@ -437,14 +436,6 @@ def test_a_plain_name_is_one_short_printable_line(name: str) -> None:
 @given(st.from_regex(r"[a-z]+[._][a-z ]{0,40}[a-z]", fullmatch=True))
 def test_ordinary_names_stay_as_they_are(name: str) -> None:
     assert plain(name) == name
-
-
-@given(st.integers(0, 10**9), st.integers(1, 10**9))
-def test_a_share_is_nothing_or_all_only_if_it_is(part: int, more: int) -> None:
-    whole = part + more
-    assert share(part, whole) != "100.0%"
-    assert (share(part, whole) == "0%") == (part == 0)
-    assert share(whole, whole) == "100.0%"
 
 
 @pytest.mark.parametrize(

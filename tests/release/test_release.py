@@ -18,7 +18,6 @@ from magpie_hub.pipeline.run import Run
 from magpie_hub.recipe.fingerprint import recipe_fingerprint
 from magpie_hub.recipe.load import parse_recipe
 from magpie_hub.release import folder as folder_module
-from magpie_hub.release.card.render import size_category
 from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.schema import arrow_schema
 from magpie_hub.selection.deliver import Funnel
@@ -240,11 +239,3 @@ def test_shards_are_bounded_and_named_by_their_number(
     metadata = pq.read_metadata(shards[0])
     assert metadata.row_group(0).column(0).has_offset_index
     assert metadata.row_group(0).column(0).compression == "ZSTD"
-
-
-@pytest.mark.parametrize(
-    ("rows", "name"),
-    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (300_000, "100K<n<1M"), (10**6, "1M<n<10M")],
-)
-def test_size_categories(rows: int, name: str) -> None:
-    assert size_category(rows) == name
