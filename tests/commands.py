@@ -6,8 +6,10 @@ import contextlib
 import io
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,14 @@ def magpie_process(
         check=False,
         timeout=600,
     )
+
+
+def wait_for_turns(process: subprocess.Popen[str], home: Path, turns: int = 8) -> None:
+    """Waits until a run that is in progress has committed so many turns."""
+    found = 0
+    while found < turns:
+        assert process.poll() is None, "the run has ended"
+        time.sleep(0.05)
+        for path in home.glob("journals/*/first.db"):
+            with contextlib.suppress(sqlite3.OperationalError):
+                (found,) = sqlite3.connect(path).execute("SELECT COUNT(*) FROM turns").fetchone()

@@ -8,13 +8,12 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.commands import magpie, magpie_process
+from tests.commands import magpie, magpie_process, wait_for_turns
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
 
@@ -262,19 +261,11 @@ def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: P
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        interrupt(process, tmp_path)
+        wait_for_turns(process, tmp_path / "home")
+        process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130, said
     assert "continues from there" in said.strip().splitlines()[-1]
     assert "Traceback" not in said
-
-
-def interrupt(process: subprocess.Popen[str], folder: Path) -> None:
-    """Interrupts it a moment after its journal has appeared."""
-    while not list((folder / "home").glob("journals/*/first.db")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)

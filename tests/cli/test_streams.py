@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.cli.signals import ENDED
+from tests.commands import wait_for_turns
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -131,10 +132,7 @@ def test_a_run_ends_alike_by_either_signal_and_goes_on_with_the_figures_shown(
     arguments = ("build", str(recipe), "--rows", "100000")
     process = start(tmp_path, *arguments)
     try:
-        while not list((tmp_path / "home").glob("journals/*/first.db")):
-            assert process.poll() is None
-            time.sleep(0.05)
-        time.sleep(4)
+        wait_for_turns(process, tmp_path / "home")
         process.send_signal(number)
         _, said = process.communicate(timeout=300)
     finally:
