@@ -1,8 +1,10 @@
-"""Shortage: the device's memory runs out, and what is tried then.
+"""Out of memory: how torch and vLLM say it, what is tried next with less, and when to give up.
 
-An engine that has run out is started again with half its slots, and after that with fewer tokens
-a step as well: both shrink what vLLM has to set aside. How much of a GPU it may take, and the
-context length, stay as the person has them.
+There is one ladder (`Ladder`): half the slots each time, and from the second time on fewer tokens a
+step as well, which both shrink what vLLM has to set aside. How much of a GPU it may take, and the
+context length, stay as the user has them. It serves an engine that does not start
+(`start_with_less`) and one that runs out while it works (`magpie_hub.engines.pool`). The
+transformers engine halves its batch by itself and goes on, without a new start.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import gc
 import textwrap
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from magpie_hub.engines.device import Device
@@ -18,7 +21,7 @@ from magpie_hub.errors import DeviceError, EngineError, OutOfMemory
 from magpie_hub.recipe.engine import EngineOptions
 
 TRIES = 4
-"""Starts of one engine, each with half the slots of the one before."""
+"""Starts of one model's engine, each with half the slots of the one before."""
 
 BATCHED_TOKENS = 8192
 """Tokens of a step that the first lowering begins at: vLLM's offline default on most GPUs."""
@@ -85,15 +88,43 @@ def brief(error: BaseException) -> str:
     return textwrap.shorten(str(error), 160, placeholder=" …").rstrip(".")
 
 
-def fewer_tokens(tokens: object, slots: int) -> int:
-    """Returns how many tokens a step takes after it was too much.
+@dataclass(slots=True)
+class Ladder:
+    """What is left to one model that has run out of memory.
 
-    Args:
-        tokens: How many it took; anything but a number where that is unknown.
-        slots: Sequences decoded at once. vLLM refuses a step without a token for each.
+    Attributes:
+        tried: Slots that were too many, in order.
+        slots: Slots to go on with.
+        tokens: Tokens a step to go on with; None to leave them to the engine.
     """
-    before = min(tokens, BATCHED_TOKENS) if isinstance(tokens, int) else BATCHED_TOKENS
-    return max(slots, before // 2)
+
+    tried: list[int] = field(default_factory=list)
+    slots: int = 0
+    tokens: int | None = None
+
+    def step_down(self, slots: int, tokens: object) -> bool:
+        """Notes what was too much.
+
+        Args:
+            slots: Slots that it had.
+            tokens: Tokens a step that it had; None if the engine knows no such setting.
+
+        Returns:
+            Whether to try again; False after `TRIES` of them, or with no slot left.
+        """
+        self.tried.append(slots)
+        self.slots = slots // 2
+        if len(self.tried) > 1 and tokens is not None:
+            before = min(tokens, BATCHED_TOKENS) if isinstance(tokens, int) else BATCHED_TOKENS
+            # vLLM refuses a step without a token for each slot.
+            self.tokens = max(self.slots, before // 2)
+        return self.slots > 0 and len(self.tried) < TRIES
+
+    def apply(self, options: EngineOptions) -> EngineOptions:
+        """Returns options with what is left."""
+        tokens = {} if self.tokens is None else {_TOKENS: self.tokens}
+        arguments = {**options.engine_args, **tokens}
+        return options.model_copy(update={"max_num_seqs": self.slots, "engine_args": arguments})
 
 
 async def start_with_less(
@@ -120,7 +151,7 @@ async def start_with_less(
         DeviceError: It does not fit even with a few slots, or its weights alone do not.
         EngineError: It did not start for another reason.
     """
-    tried: list[str] = []
+    ladder, tried = Ladder(), list[str]()
     while True:
         tried.append(_settings(options))
         try:
@@ -135,8 +166,8 @@ async def start_with_less(
                     f"with max_num_seqs: {options.max_num_seqs}, in a new process"
                 ) from error
             raise
-        slots = (options.max_num_seqs or 1) // 2
-        if in_weights or slots < 1 or len(tried) == TRIES:
+        tokens = options.engine_args.get(_TOKENS, BATCHED_TOKENS)
+        if not ladder.step_down(options.max_num_seqs or 1, tokens) or in_weights:
             why = "its weights alone do not fit" if in_weights else f"tried {', '.join(tried)}"
             ways = "Choose a smaller model"
             if device.gpus:
@@ -145,10 +176,7 @@ async def start_with_less(
             else:
                 ways += " or a shorter max_model_len, or free some memory."
             raise DeviceError(f"{name}: out of memory on {device.label}; {why} ({said}). {ways}")
-        arguments = dict(options.engine_args)
-        if len(tried) > 1:
-            arguments[_TOKENS] = fewer_tokens(arguments.get(_TOKENS), slots)
-        options = options.model_copy(update={"max_num_seqs": slots, "engine_args": arguments})
+        options = ladder.apply(options)
         say(f"out of memory with {tried[-1]} ({said}); starting again with {_settings(options)}")
 
 

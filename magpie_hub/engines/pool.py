@@ -12,28 +12,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from magpie_hub.engines.base import Engine
-from magpie_hub.engines.oom import brief, fewer_tokens
+from magpie_hub.engines.oom import Ladder, brief
 from magpie_hub.engines.registry import local_backends
 from magpie_hub.engines.sizing import TURN_TOKENS
 from magpie_hub.errors import EngineError, OutOfMemory
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
-
-MOST_HALVINGS = 3
-"""How often one model's slots are halved in a run before it is given up."""
-
-
-@dataclass(slots=True)
-class _Left:
-    """What is left to a model that has run out of memory; tokens a step as before if None."""
-
-    tried: list[int] = field(default_factory=list)
-    slots: int = 0
-    tokens: int | None = None
 
 
 class EnginePool:
@@ -78,7 +65,7 @@ class EnginePool:
         self._started = started
         self._generator: Engine | None = None
         # By model, where memory ran out while it worked.
-        self._left: dict[ModelSource, _Left] = {}
+        self._left: dict[ModelSource, Ladder] = {}
         self._other_ran_out = False
 
     async def __aenter__(self) -> EnginePool:
@@ -171,21 +158,16 @@ class EnginePool:
         self, source: ModelSource, engine: Engine, options: EngineOptions, error: OutOfMemory
     ) -> None:
         """Notes what is left to a model whose engine has run out of memory, and says so."""
-        left = self._left.setdefault(source, _Left())
+        left = self._left.setdefault(source, Ladder())
         slots = engine.info.slots // options.data_parallel_size
-        left.tried.append(slots)
-        left.slots = slots // 2
         said = brief(error)
-        if len(left.tried) > MOST_HALVINGS or not left.slots:
+        if not left.step_down(slots, engine.info.settings.get("max_num_batched_tokens")):
             tried = ", ".join(map(str, left.tried))
             raise EngineError(
                 f"{source.name}: out of memory with {tried} slots ({said}); what is finished is "
                 "kept, and the same command goes on from there: with fewer slots (max_num_seqs), "
                 "a shorter max_model_len, or less of a GPU for the cache (gpu_memory_utilization)"
             ) from error
-        tokens = engine.info.settings.get("max_num_batched_tokens")
-        if len(left.tried) > 1 and tokens is not None:
-            left.tokens = fewer_tokens(tokens, left.slots)
         self._say(
             f"{source.name} ran out of memory with {slots} slots ({said}); what is finished is "
             f"kept, and it starts again with {left.slots}"
@@ -199,12 +181,7 @@ class EnginePool:
 
         left = self._left.get(source)
         if left is not None:
-            arguments = dict(options.engine_args)
-            if left.tokens is not None:
-                arguments["max_num_batched_tokens"] = left.tokens
-            options = options.model_copy(
-                update={"max_num_seqs": left.slots, "engine_args": arguments}
-            )
+            options = left.apply(options)
         try:
             return await start_engine(
                 source,
