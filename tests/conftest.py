@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from magpie_hub.torch_env import torch_settings
+
 # Read by huggingface_hub and datasets when they are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One core a worker: threads of two engines that spin on the same cores hold each other up.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))
+# Test modules import torch themselves; its threads spin without a bound unless they are told.
+os.environ.update({**torch_settings(), **os.environ})
 
 if TYPE_CHECKING:
     from magpie_hub.engines.vllm.engine import VllmEngine

@@ -48,7 +48,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What of a completion is somebody's words.
+    """What of a completion is a turn's words.
 
     Attributes:
         ids: The words; of an answer without its thinking.
@@ -201,7 +201,7 @@ class ChatFormat:
         return tuple(ids) if said.fault else said.ids
 
     def said(self, role: str, ids: Sequence[int], text: str | None = None) -> Said:
-        """Reads somebody's words again: a pure function of them and of the format.
+        """Reads a turn's words again: a pure function of them and of the format.
 
         Args:
             role: "user" or "assistant".
@@ -289,7 +289,7 @@ class ChatFormat:
         return self._cut(ids, self.cuts[1])
 
     def to_json(self) -> dict[str, object]:
-        """The format as plain data, for the journal and for people."""
+        """The format as plain data, for the journal and for display."""
 
         def part(ids: Ids, text: str) -> dict[str, object]:
             return {"ids": list(ids), "text": self.decode(ids), "rendered": text}

@@ -96,7 +96,7 @@ def find_ending(codec: Codec, piece: str, header: str) -> tuple[str, str]:
 
     Args:
         codec: The tokenizer.
-        piece: What stands between somebody's words and the next.
+        piece: What stands between one turn's words and the next.
         header: The header of the next turn.
 
     Returns:
@@ -132,7 +132,7 @@ def _found(controls: Mapping[str, int], text: str) -> list[int]:
 
 
 def _ends(controls: Mapping[str, int], piece: str, header: str) -> list[int]:
-    """Marks behind somebody's words, in order, up to the one that opens the next turn."""
+    """Marks behind a turn's words, in order, up to the one that opens the next turn."""
     cut = piece.rfind(header) if header else -1
     if cut < 0:
         # No header to end at: a mark counts where it is the first thing after the words.

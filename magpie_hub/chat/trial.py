@@ -85,7 +85,7 @@ def try_out(work: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 def give_up() -> None:
-    """Ends the trials of all threads: whoever waits for one is told that it was ended."""
+    """Ends the trials of all threads: each caller that waits gets an error."""
     with _lock:
         for child in _running:
             with suppress(ProcessLookupError):

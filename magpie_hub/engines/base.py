@@ -1,7 +1,7 @@
 """The engine contract: token ids in, token ids out.
 
 An engine knows nothing of text, chat templates or rows. It has one method that matters,
-`generate`, a coroutine; whoever wants a full engine keeps many of them in flight. What differs
+`generate`, a coroutine; a caller keeps many of them in flight. What differs
 between vLLM, transformers and a server stays behind this file.
 """
 

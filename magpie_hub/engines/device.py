@@ -73,7 +73,7 @@ class Device:
 
     @property
     def label(self) -> str:
-        """One phrase for people, such as "2 x NVIDIA H200 (139 GiB each)"."""
+        """One phrase for a message, such as "2 x NVIDIA H200 (139 GiB each)"."""
         if not self.gpus:
             return f"CPU ({self.cores} cores, {_gib(self.memory)} of memory)"
         first = self.gpus[0]

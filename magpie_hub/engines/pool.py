@@ -4,7 +4,7 @@ While another model has the device, the generator rests: where it can give memor
 losing its weights, it does, and wakes when it is asked for again.
 
 An engine whose device ran out of memory in the middle of its work is gone, with the requests that
-were in flight. Whoever was working calls `back_off` and goes on: the next engine of that model
+were in flight. The caller calls `back_off` and goes on: the next engine of that model
 has half the slots.
 """
 
@@ -141,7 +141,7 @@ class EnginePool:
 
         Raises:
             UserError, EngineError: It does not start; see `start_engine`.
-            OutOfMemory: From whoever works with it; see `back_off`.
+            OutOfMemory: From the caller's work with it; see `back_off`.
         """
         await self.rest()
         engine = await self._start(source, self.beside(options), constrained)

@@ -1,7 +1,7 @@
 """Capacity: how many sequences a device decodes at once, and what their KV cache takes.
 
 Slots and cache follow from the device, the model and the tokens that a row is expected to have.
-A person's `max_num_seqs` always wins; what is worked out here is what is taken when nobody says.
+The user's `max_num_seqs` always wins; the numbers here are for when it is not set.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def is_short(rows: int | None, row_tokens: int = TURN_TOKENS) -> bool:
 def default_slots(
     source: ModelSource, options: EngineOptions, device: Device, row_tokens: int = TURN_TOKENS
 ) -> int:
-    """Returns how many sequences are decoded at once when nobody says.
+    """Returns how many sequences are decoded at once when `max_num_seqs` is not set.
 
     As many as fill the device, within what its cache holds. Counted is a whole row for each: at a
     random moment a running sequence has seen half of its tokens, but long ones are met more often,
@@ -67,7 +67,7 @@ def default_slots(
 
     Args:
         source: The model.
-        options: What the person set. `max_num_seqs` is not looked at.
+        options: What the user set. `max_num_seqs` is not looked at.
         device: What there is.
         row_tokens: Tokens that a row has when it is finished, on average.
     """

@@ -122,7 +122,7 @@ def check_complete(folder: Path, name: str, *, weights: bool = True) -> None:
 
     Args:
         folder: Where the files are.
-        name: What the person calls the model, for the message.
+        name: What the user calls the model, for the message.
         weights: Whether weights are wanted too, or a tokenizer is enough.
 
     Raises:

@@ -1,6 +1,6 @@
 """The Hugging Face Hub: pinning a repository to a commit, and downloading what is needed of it.
 
-Every way in which that fails for a reason that a person can mend ends in one line.
+Every way in which that fails for a reason that a user can mend ends in one line.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _unreachable(error: BaseException) -> bool:
 
 @contextmanager
 def _spoken(name: str, revision: str | None) -> Iterator[None]:
-    """Turns the Hub client's errors into one line for the person."""
+    """Turns the Hub client's errors into one line for the user."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         EntryNotFoundError,

@@ -38,7 +38,7 @@ class ModelSource:
     """A model at a pinned revision.
 
     Attributes:
-        name: As the person wrote it.
+        name: As the user wrote it.
         revision: A Hub commit, a package and its version, or "local-" and a hash.
         kind: Where it comes from.
         path: Folder with its files; None until fetched.

@@ -2,7 +2,7 @@
 
 A fine-tune may change a single tensor, anywhere, and leave the size as it was. So the whole file
 counts. What it was hashed to is kept in the platform's cache folder (`~/.cache/magpie-hub/weights`
-on Linux) beside its inode, size and times, all of which a write changes; whoever empties that
+on Linux) beside its inode, size and times, all of which a write changes; a user who empties that
 folder pays for another reading, at the disk's speed, and nothing else.
 """
 

@@ -1,7 +1,7 @@
 """One name for one override: recipe field, command-line option, builder keyword, MAGPIE_* variable.
 
 The nearest wins: keyword or option over environment over recipe. The environment is read here and
-only here, at the door, by whoever opens a recipe.
+only here, at the door, when a recipe is opened.
 """
 
 from __future__ import annotations

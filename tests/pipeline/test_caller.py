@@ -56,10 +56,11 @@ print(json.dumps([changed, same, {k: v for k, v in process().items() if v != bef
 def test_a_build_leaves_the_callers_process_alone(tmp_path: Path) -> None:
     recipe = write_tiny_recipe(tmp_path / "tiny.magpie.yaml", write_tiny_model(tmp_path / "model"))
     (tmp_path / "program.py").write_text(SCRIPT)
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run(
         [sys.executable, "program.py", str(recipe)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         timeout=300,

@@ -169,7 +169,7 @@ class ServerEngine:
         probe = Sampling(
             max_tokens=0, temperature=0, loop=LoopDetection(min_pattern=1, max_pattern=1, count=2)
         )
-        vocabulary = None if source.path is None else _vocabulary(source)
+        vocabulary = _vocabulary(source)
         for detects in (True, False):
             engine = cls(client, served.id, info, detects, vocabulary)
             try:
@@ -359,7 +359,8 @@ def _key() -> str:
 
 def _vocabulary(source: ModelSource) -> int | None:
     """How many ids the model knows, if its configuration says."""
-    assert source.path is not None  # its tokenizer was loaded from there
+    if source.path is None:
+        return None
     return read_as(Config, source.path / "config.json").language.vocab_size
 
 

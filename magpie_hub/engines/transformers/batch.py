@@ -47,7 +47,7 @@ class Row:
 
     @property
     def ids(self) -> list[int]:
-        """The prompt and what is decoded so far."""
+        """Prompt and completion so far."""
         return [*self.prompt, *self.out]
 
     def uniform(self) -> float:
@@ -57,24 +57,23 @@ class Row:
         return self.drawn
 
     def finish(self, reason: FinishReason, stop_id: int | None = None) -> None:
-        """Ends the request with what is decoded."""
-        self.done = True
-        self._tell(Completion(tuple(self.out), reason, stop_id), None)
+        """Hands the completion to the caller."""
+        self._tell(Completion(tuple(self.out), reason, stop_id))
 
     def fail(self, error: Exception) -> None:
-        """Ends the request with an error."""
-        self.done = True
-        self._tell(None, error)
+        """Hands an error to the caller."""
+        self._tell(error)
 
-    def _tell(self, completion: Completion | None, error: Exception | None) -> None:
+    def _tell(self, outcome: Completion | Exception) -> None:
+        self.done = True
+
         def resolve() -> None:
             if self.future.done():
                 return
-            if error is None:
-                assert completion is not None
-                self.future.set_result(completion)
+            if isinstance(outcome, Exception):
+                self.future.set_exception(outcome)
             else:
-                self.future.set_exception(error)
+                self.future.set_result(outcome)
 
         try:
             self.loop.call_soon_threadsafe(resolve)

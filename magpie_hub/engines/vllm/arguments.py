@@ -1,6 +1,6 @@
 """What vLLM is started with: arguments, environment and defaults, chosen from model and device.
 
-A person's setting always wins. What is left open is chosen for throughput over many short rows,
+The user's setting always wins. What is left open is chosen for throughput over many short rows,
 and reported in `EngineInfo.settings`.
 
 Tokens a step (`max_num_batched_tokens`) are left to vLLM, which is told that its work is offline:
@@ -52,10 +52,10 @@ def plan_arguments(
 
     Args:
         source: A fetched model.
-        options: What the person set.
+        options: What the user set.
         device: What there is.
         known: Field names that the installed vLLM's EngineArgs has. What it lacks is left out of
-            our choices, and refused where the person asks for it.
+            our choices, and refused where the user asks for it.
         short_job: Whether to favour a quick start over speed, where that pays (on a CPU).
         constrained: Whether requests may have a pattern.
 

@@ -96,7 +96,7 @@ class VllmEngine:
 
         Args:
             source: A fetched model.
-            options: What the person set.
+            options: What the user set.
             short_job: Favour a quick start: on a CPU, skip compilation unless `enforce_eager`
                 says otherwise.
             main_guarded: Whether the main module may be imported again without harm, as when the

@@ -144,7 +144,7 @@ class OwnThread:
                 torch.set_num_threads(threads)  # holds for the thread that calls it
             engine = _make_engine(engine_args, self._stats)
             self.config = engine.vllm_config
-        except BaseException as error:  # noqa: BLE001 - it is handed to whoever starts the engine
+        except BaseException as error:  # noqa: BLE001 - it is handed to the caller of `start`
             self._die(error)
             forget(error)
             _call(loop, _settle, [(ready, error)])
@@ -213,7 +213,7 @@ class OwnThread:
             _call(loop, _settle, settled)
 
     def _die(self, error: BaseException) -> None:
-        """Hands an error to everybody who waits or will come."""
+        """Fails the requests that wait, and those to come."""
         with self._lock:
             self._error = error
             while True:

@@ -99,7 +99,7 @@ class OwnProcess:
             raise failure(text, error, _errors(self._heard)) from error
 
     async def close(self) -> None:
-        """Ends the core; whoever waits is told. Twice is harmless."""
+        """Ends the core; requests that wait fail. Twice is harmless."""
         engine, self._engine = self._engine, None
         for task in self._pending:
             task.cancel()
