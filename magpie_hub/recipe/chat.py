@@ -44,10 +44,20 @@ class ChatOptions(Section):
         default_factory=dict,
         description="Variables for the chat template, as plain JSON values.",
     )
-    pre_query: Words | None = None
-    post_query: Words | None = None
-    next_query: Words | None = None
-    stop: tuple[Words, ...] = ()
+    pre_query: Words | None = Field(
+        None,
+        description="Text in place of the derived pre-query template; a system prompt is put "
+        "between it and the first words.",
+    )
+    post_query: Words | None = Field(
+        None, description="Text between the user's words and the answer, in place of the derived."
+    )
+    next_query: Words | None = Field(
+        None, description="Text between an answer and the next user turn, in place of the derived."
+    )
+    stop: tuple[Words, ...] = Field(
+        (), description="Tokens, by their text, that end a completion besides the derived ones."
+    )
 
     @field_validator("template_kwargs", mode="before")
     @classmethod
