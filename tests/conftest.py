@@ -14,6 +14,9 @@ from hypothesis import settings
 
 from magpie_hub.torch_env import torch_settings
 
+# Asserts of the tests' helpers hold under python -O, too.
+pytest.register_assert_rewrite("tests")
+
 # Read by huggingface_hub and datasets when they are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
