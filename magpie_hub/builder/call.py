@@ -1,7 +1,7 @@
-"""What is asked in a call of `load_dataset`: keywords of ours, and those that never reach us.
+"""Checks the keywords of a call of `load_dataset`: ours, and those that never reach the builder.
 
-`datasets` takes some keywords for itself and says nothing of those that mean nothing for a local
-folder; and what it says of a config that is not named is of no help when keywords are given.
+`datasets` keeps some keywords for itself, even if they have no effect on a local folder; and if no
+config is named, its message does not help when keywords are given.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _THEIRS = set(inspect.signature(datasets.DatasetBuilder.__init__).parameters)
 
 
 def check_call(keywords: Mapping[str, Any], configs: Sequence[str]) -> None:
-    """Refuses what would be ignored, and asks for a config where there are several.
+    """Refuses keywords that would be ignored, and a call without a config if there are several.
 
     Args:
-        keywords: What the builder is made with.
+        keywords: The builder's keywords.
         configs: Names of the builder folder's configs.
 
     Raises:
@@ -69,9 +69,9 @@ def check_call(keywords: Mapping[str, Any], configs: Sequence[str]) -> None:
 
 
 def _swallowed(name: str) -> Any:
-    """What a keyword was given that `load_dataset` keeps to itself.
+    """The value of a keyword that `load_dataset` keeps for itself.
 
-    It hands these to nobody, so they are looked for where it stands in the stack.
+    `load_dataset` does not pass it on, so it is read from its frame on the stack.
     """
     frame = sys._getframe()
     found = None

@@ -1,4 +1,4 @@
-"""The ``magpie://`` file system: empty, and there to be imported.
+"""The ``magpie://`` file system: it is empty, and exists to be imported.
 
 `datasets` has no plug-in hook; fsspec's entry points are the only code of an installed package
 that ``load_dataset`` runs on its way to a local folder. Importing this module registers the

@@ -1,8 +1,8 @@
-"""The `datasets` builder: a recipe file in, rows out; what the journals lack is generated.
+"""The `datasets` builder: reads a recipe file and yields rows; generates those the journals lack.
 
-Kept thin on purpose: `datasets` patches `open`, `os.path` and `pathlib.Path` inside a builder's
-module. The work is done in `magpie_hub.pipeline.run` and `magpie_hub.release.stream`, which
-are imported when rows are asked for: what is cached loads without them.
+It is thin on purpose: `datasets` patches `open`, `os.path` and `pathlib.Path` inside a builder's
+module. `magpie_hub.pipeline.run` and `magpie_hub.release.stream` do the work; they are imported
+when rows are needed, so a cached dataset loads without them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _Overrides = make_dataclass(
 class MagpieConfig(_Overrides):  # type: ignore[misc, valid-type]
     """One config of a builder folder. Its keywords are the recipe's overrides."""
 
-    _recipe = None  # Read once; no field, so that it counts for nothing in a comparison.
+    _recipe = None  # Read once; not a field, so that comparisons ignore it.
 
     def recipe(self) -> Recipe:
         """The config's recipe file with keywords and MAGPIE_* variables applied.
@@ -84,7 +84,7 @@ class Magpie(datasets.GeneratorBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(description=recipe.description, features=features)
 
     def download_and_prepare(self, *args: Any, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Prepares the dataset; errors of ours come through as they are.
+        """Prepares the dataset; the package's own errors are raised unchanged.
 
         Raises:
             MagpieError: See `magpie_hub.pipeline.loop.complete`.

@@ -12,10 +12,9 @@ from magpie_hub.recipe.fingerprint import fingerprint, recipe_fingerprint
 def rows_fingerprint(recipe: Recipe) -> str:
     """16 hexadecimal digits of everything that determines a recipe's rows here.
 
-    A folder, or a package, may have changed in place. A model on the Hub is not asked for: what
-    is cached loads without the network, and a recipe without a revision keeps, on one machine, the
-    commit that its rows were begun with, whatever is committed since. Who wants the newest commit
-    names it (`model_revision`), and that is in the recipe.
+    A folder or a package may have changed in place. The Hub is not asked about a model: a cached
+    dataset loads without the network, and a recipe without a revision keeps, on one machine, the
+    commit that its first rows were generated with. To use a newer commit, set `model_revision`.
 
     Raises:
         ModelError: A folder holds no whole model.

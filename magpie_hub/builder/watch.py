@@ -1,6 +1,6 @@
-"""What the user sees while `load_dataset` generates: the live line of the command, on stderr.
+"""What the user sees while `load_dataset` generates: the command's progress line, on stderr.
 
-Nothing of it where the bars of `datasets` are switched off.
+It is not shown if the progress bars of `datasets` are switched off.
 """
 
 from __future__ import annotations
@@ -42,5 +42,5 @@ def complete_in_sight(run: Run) -> Delivery:
         return delivery
     with watching() as (say, watch):
         there = run.progress().passed
-        say(f"{run.recipe.name}: {there:,} of {run.wanted:,} rows are there; making the others")
+        say(f"{run.recipe.name}: {there:,} of {run.wanted:,} rows are there; generating the others")
         return complete(run, say=say, watch=watch)

@@ -1,4 +1,4 @@
-"""Chat format: the token ids around a user's and an assistant's words, derived by rendering.
+"""Chat format: the token ids around the text of a user and an assistant, derived by rendering.
 
-`derive(tokenizer)` gives a `ChatFormat`; everything after it speaks token ids.
+`derive(tokenizer)` returns a `ChatFormat`; from there on, everything is token ids.
 """

@@ -1,10 +1,9 @@
-"""One tokenizer, seen through the few questions that a chat format asks of it.
+"""A tokenizer, as a chat format uses it.
 
-A prompt is encoded whole, special tokens recognised by their text, and holds what the tokenizer
-itself puts before any text (its BOS) exactly once before the first words: a template that writes
-the BOS, at its very start or after something else, and a template that leaves it to the tokenizer
-come out the same. Nothing here imports a library; the
-tokenizer is handed in.
+A prompt is encoded as a whole, and special tokens are recognised by their text. What the tokenizer
+itself puts before any text (its BOS) is there exactly once before the first words: a template that
+writes the BOS, at its start or later, and a template that leaves it to the tokenizer give the same
+ids. Nothing here imports a library; the tokenizer is an argument.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ class Codec:
     lead: Ids
     special_ids: frozenset[int]
     added_ids: frozenset[int]
-    # The Rust tokenizer, where the Python one decodes by it alone: what Python adds to a call takes
+    # The Rust tokenizer, if the Python one decodes by it alone: Python's part of a call takes
     # longer than the call.
     _backend: Any = field(default=None, repr=False, compare=False)
-    # Every completion is asked about its last tokens, and few tokens are ever last.
+    # The last tokens of every completion are looked up, and there are few different ones.
     _spaces: dict[int, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
     _controls: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, tokenizer: Any) -> Codec:
-        """Reads off a tokenizer what the rules need."""
+        """Reads what the rules need from a tokenizer."""
         added = dict(getattr(tokenizer, "added_tokens_decoder", None) or {})
         special = set(tokenizer.all_special_ids)
         special.update(i for i, token in added.items() if getattr(token, "special", False))

@@ -1,14 +1,14 @@
 """Derives the chat format of any tokenizer from its own chat template.
 
-There is no table of models. Conversations of probe words are rendered and tokenised whole, as
-the model saw them in training; then the words of one slot are varied while the others stay, and
-what all variants share before and after that slot belongs to the template. The probes begin and
-end in different scripts, so a space or newline that fuses with a word's first token counts as
-the word's, not the template's.
+There is no table of models. Conversations of probe words are rendered and tokenised as a whole, as
+the model saw them in training. Then the words of one slot are varied and the others kept: what all
+variants share before and after that slot belongs to the template. The probes begin and end in
+different scripts, so a space or newline that fuses with a word's first token counts as part of the
+word, not of the template.
 
-What is found is checked on fresh words before anybody uses it: the parts joined are the whole,
-token for token; the ids decode to the rendered text; the beginning-of-sequence token is there
-exactly once. What does not hold is refused with the reason and the way out.
+The result is checked on other words before it is used: the joined parts equal the whole, token for
+token; the ids decode to the rendered text; the beginning-of-sequence token is there exactly once.
+If a check fails, the template is refused with the reason and what to do.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def derive(
 
     Args:
         tokenizer: A `transformers` tokenizer.
-        generation_eos: The `eos_token_id` of the model's generation config, as it stands there.
+        generation_eos: The `eos_token_id` of the model's generation config, unchanged.
         options: What the recipe says under `chat:`.
 
     Returns:
-        The format, checked for one, two and three turns without a system prompt; a template that
-        takes a single turn only is accepted, and refuses when more are asked of it.
+        The format, checked for one, two and three turns without a system prompt. A template that
+        takes a single turn only is accepted; it raises when more turns are needed.
 
     Raises:
         ChatFormatError: No usable pre-query template can be derived; one line with the reason
@@ -108,7 +108,7 @@ def derive(
 
 
 def _render_all(tokenizer: Any, codec: Codec, options: ChatOptions) -> None:
-    """Everything that the template is asked for."""
+    """Everything that is derived from the template."""
     source = SegmentSource(codec, _renderer(tokenizer, options))
     source(0, None)
     _further_turns(source)
@@ -116,7 +116,7 @@ def _render_all(tokenizer: Any, codec: Codec, options: ChatOptions) -> None:
 
 
 class SegmentSource:
-    """Number of finished turns and system prompt to segments: derived once each, then kept."""
+    """Segments by the number of finished turns and the system prompt: derived once, then cached."""
 
     def __init__(self, codec: Codec, renderer: Renderer) -> None:
         self._codec = codec
@@ -124,7 +124,7 @@ class SegmentSource:
         self._known: dict[tuple[int, str | None], Segments] = {}
 
     def __call__(self, turns: int, system: str | None) -> Segments:
-        """Returns the segments of a conversation of so many turns."""
+        """Returns the segments of a conversation of this many turns."""
         key = (turns, system)
         if key not in self._known:
             found = self._repeated(turns, system) or self._probed(turns, system)
@@ -274,9 +274,9 @@ def _check_beginning(codec: Codec, found: Segments) -> None:
 
 
 def _check_told(codec: Codec, one: Segments, further: Sequence[Segments]) -> None:
-    """Refuses a format in which nothing says that a user speaks.
+    """Refuses a format in which nothing marks the user's turn.
 
-    A mark that opens the user's turn may be the BOS token itself: the next user's turn shows it.
+    The mark that opens it may be the BOS token itself: the next user's turn shows that.
     """
     bos = codec.lead or (codec.tokenizer.bos_token_id,)
     rest = _bare(one.texts[0])
@@ -316,10 +316,10 @@ def _join(found: Segments, words: Sequence[Ids]) -> Ids:
 
 
 def _chained(found: Segments) -> Segments:
-    """Keeps the generation prompt in finished turns where history differs in white space only.
+    """Keeps the generation prompt in finished turns if they differ from it in white space only.
 
-    What a model wrote brings its own white space, and the prompt of the next turn then extends
-    the one before it token for token, so that the engine's prefix cache holds.
+    The model's text has its own white space. The prompt of the next turn then extends the one
+    before it token for token, so that the engine's prefix cache can be used.
     """
     last, text = found.ids[-1], found.texts[-1]
     same = [i % 2 == 1 and _bare(found.texts[i]) == _bare(text) for i in range(len(found.ids))]

@@ -1,12 +1,11 @@
-"""The chat format: prompts in token ids, and what to do with the ids that come back.
+"""The chat format: builds prompts in token ids, and reads the ids that an engine returns.
 
-A `ChatFormat` is what `derive` found out about one tokenizer. It joins finished turns and the
-template's own ids into prompts, and cuts and trims what a model wrote. Nothing is tokenised again
-on the way: the words of a turn stay the ids that the model wrote, so a prompt extends the one
-before it wherever the model's template lets it.
+`derive` makes a `ChatFormat` from a tokenizer. It joins finished turns and the template's ids into
+prompts, and cuts and trims what a model wrote. Nothing is tokenised again in between: a turn keeps
+the ids that the model wrote, so a prompt extends the one before it if the template allows that.
 
-Words: in `s0 q1 s1 a1 s2 q2 s3 …` the `q` and `a` are the user's and the assistant's words; the
-segments `s` are the template's. A prompt for `n` finished turns has segments s0 … s(2n+1).
+Notation: in `s0 q1 s1 a1 s2 q2 s3 …` the `q` and `a` are the words of the user and the assistant,
+and the segments `s` are the template's. A prompt for `n` finished turns has segments s0 … s(2n+1).
 White space that fuses with the first token of the words belongs to the words, not the template.
 """
 
@@ -23,9 +22,8 @@ from magpie_hub.errors import ChatFormatError
 from magpie_hub.recipe.chat import ChatOptions
 
 SystemStyle = Literal["role", "in_first_user", "in_last_user", "prefixed"]
-"""Where a system prompt stands: a turn of its own, inside the first or the last user turn by the
-template's own doing, or put by us before the first user words of a template that has no place
-for it."""
+"""Where a system prompt is: in a turn of its own; in the first or the last user turn, written by
+the template; or before the first user words, added by us if the template has no place for it."""
 
 Turn = tuple[Sequence[int], Sequence[int]]
 """A finished turn: ids of the user's words, ids of the assistant's words."""
@@ -48,12 +46,12 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What of a completion is a turn's words.
+    """The words of a turn, read from a completion.
 
     Attributes:
-        ids: The words; of an answer without its thinking.
-        fault: Why they are nobody's: "thinking" where none is wanted or again in the answer,
-            "unfinished_thinking", "empty" after a thought. None if nothing is wrong.
+        ids: The words; for an answer, without its thinking.
+        fault: Why the completion is rejected: "thinking" where none is wanted or again in the
+            answer, "unfinished_thinking", "empty" after a thought. None if nothing is wrong.
         ended: Whether an end of turn was found in the completion, so that nothing is cut off.
     """
 
@@ -72,7 +70,7 @@ class ChatFormat:
         stop_ids: Tokens that end a user's turn, sorted; without thinking, an answer too.
         answer_stop_ids: Tokens that end an answer, sorted: with thinking, none that stands
             between the thought and the answer.
-        special_ids: Tokens that never belong in anybody's words.
+        special_ids: Tokens that never belong in the words of a turn.
         markers: Role headers as text ("<|im_start|>assistant", "### Response:", "ASSISTANT:").
         thinking: How thinking shows.
         cuts: Header of plain text that ends a user's turn, and one that ends an assistant's, where
@@ -80,8 +78,8 @@ class ChatFormat:
         suffix: Text that the template puts between the user's words and the end of their turn.
         switch: Variables, found by trying, that the template is given to think or not to.
         codec: The tokenizer.
-        segments: Number of finished turns and system prompt to `Segments`; derives what is new
-            and raises `ChatFormatError` for what the template cannot say.
+        segments: Returns the `Segments` for a number of finished turns and a system prompt; raises
+            `ChatFormatError` if the template cannot write them.
     """
 
     options: ChatOptions
@@ -109,7 +107,7 @@ class ChatFormat:
 
     @property
     def post_query(self) -> Ids:
-        """Ids between the user's words and an answer that is about to be written."""
+        """Ids between the user's words and an answer that the model writes next."""
         return self.segments(0, None).ids[1]
 
     @property
@@ -201,7 +199,7 @@ class ChatFormat:
         return tuple(ids) if said.fault else said.ids
 
     def said(self, role: str, ids: Sequence[int], text: str | None = None) -> Said:
-        """Reads a turn's words again: a pure function of them and of the format.
+        """Reads the words of a turn again: a pure function of them and of the format.
 
         Args:
             role: "user" or "assistant".
@@ -216,8 +214,8 @@ class ChatFormat:
     def read_answer(self, ids: Sequence[int]) -> Said:
         """Finds the words of an answer that may begin with a thought.
 
-        Nothing half comes out of it: a thought without an end, an answer that falls back into
-        thinking or ends a thought that it never began, and a thought without an answer are faults.
+        These are faults: a thought without an end, an answer that starts to think again or ends a
+        thought that it never began, and a thought without an answer.
         """
         ids = tuple(ids)
         if not self.options.thinking:
@@ -289,7 +287,7 @@ class ChatFormat:
         return self._cut(ids, self.cuts[1])
 
     def to_json(self) -> dict[str, object]:
-        """The format as plain data, for the journal and for display."""
+        """The format as plain data, for the journal and for the user."""
 
         def part(ids: Ids, text: str) -> dict[str, object]:
             return {"ids": list(ids), "text": self.decode(ids), "rendered": text}

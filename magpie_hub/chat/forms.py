@@ -1,8 +1,8 @@
-"""The forms of a template: one turn in every state, and what that says of answers and thoughts.
+"""The forms of a template: one turn in every state, and what they show about answers and thoughts.
 
-Unless thinking is wanted, a template's own switch for it is looked for, a thinking block that is
-open all the same is closed empty, and what the template writes before a finished answer beyond its
-generation prompt is found: the header of an answer is not left to the model.
+Unless thinking is wanted, the template's own switch for it is looked for. A thinking block that is
+open all the same is closed at once, without text. If a finished answer has a longer header than the
+generation prompt writes, the rest is added to the prompt, so that the model need not write it.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _SWITCHES: Mapping[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "thinking_budget": ((0,), ()),
     "reasoning_budget": ((0,), ()),
 }
-"""Variables by which templates are told to think or not, beside `enable_thinking` and `thinking`:
-what switches it off, and what on. One is tried only where the template names it, and of the words
-those that the template names too, or the first of a variable that has words alone."""
+"""Variables that switch a template's thinking off and on, beside `enable_thinking` and `thinking`.
+A variable is tried only if the template names it. Of its words those are tried that the template
+names too, or the first if the variable has words only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Forms:
         opened: Whether the generation prompt leaves a thinking block open.
         marks: What opens a thinking block and what closes it, if the template shows that.
         switch: Variables, found by trying, that switch thinking as wanted.
-        close: What is put behind the generation prompt to end a block that it leaves open.
-        rest: What is put behind that, the rest of an answer's header.
+        close: What is added to the generation prompt to end a block that it leaves open.
+        rest: What is added after that, the rest of an answer's header.
     """
 
     posts: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class Forms:
 
 
 def find_forms(template: Template) -> Forms:
-    """Tries a template in every state; what switches thinking is told to it from then on."""
+    """Tries a template in every state; from then on it gets the variable that switches thinking."""
     return _Finder(template).find()
 
 
@@ -139,7 +139,7 @@ class _Finder:
         return (pieces[1], pieces[2]) if pieces else (None, None)
 
     def _last(self) -> tuple[str | None, str | None]:
-        """The same where the answer is the last thing that was said."""
+        """The same where the answer is the last message."""
         words = WORDS[:2]
         pieces = self._template.pieces(self._template.messages(words, None), words, ask=False)
         return (pieces[1], pieces[2]) if pieces else (None, None)
@@ -157,7 +157,7 @@ class _Finder:
             for variables in (self._template.told(True), {**self._options.template_kwargs}):
                 messages = [user, {**answer, **way}]
                 pieces = self._template.pieces(messages, words, variables, ask=False)
-                # A template that takes text alone prints the parts as Python spells them.
+                # A template that takes only text prints the parts in Python's notation.
                 if pieces and "'type'" not in pieces[1]:
                     return Thought(pieces[1], pieces[2])
         return None

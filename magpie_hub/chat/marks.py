@@ -1,8 +1,8 @@
 """Which tokens and which pieces of text mark the turns of a chat template.
 
-The derived segments say where the template's text is; this file says what in it ends a turn (stop
-ids), what never belongs in anybody's words (special ids, role headers as text), and what ends a
-thinking block.
+The derived segments show where the template's text is. This module finds what in it ends a turn
+(stop ids), what never belongs in the words of a turn (special ids, role headers as text), and what
+ends a thinking block.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def find_answer_stop_ids(
     options: ChatOptions,
     user: str,
 ) -> Ids:
-    """Tokens that end an answer: with thinking, none of those that stand behind the thought.
+    """Tokens that end an answer: with thinking, none of those that follow the thought.
 
-    What then stops an answer is the next mark behind it; an answer without any is cut where it
-    ends when it is read.
+    The next mark after the answer then stops it. An answer without such a mark is cut at its end
+    when it is read.
     """
     if not options.thinking:
         return stop_ids
@@ -92,16 +92,16 @@ def find_answer_stop_ids(
 
 
 def find_ending(codec: Codec, piece: str, header: str) -> tuple[str, str]:
-    """How a turn ends that no single token ends, and what stands before the token that does.
+    """How a turn ends if no single token ends it, and the text before the token that does.
 
     Args:
         codec: The tokenizer.
-        piece: What stands between one turn's words and the next.
+        piece: The template's text between the words of two turns.
         header: The header of the next turn.
 
     Returns:
-        The text to cut at, "" where a token ends the turn; and the template's own text before
-        that token, "" mostly.
+        The text to cut at, "" if a token ends the turn; and the template's own text before that
+        token, usually "".
     """
     controls = codec.controls()
     first = next(iter(_places(controls, piece)), None)
@@ -132,7 +132,7 @@ def _found(controls: Mapping[str, int], text: str) -> list[int]:
 
 
 def _ends(controls: Mapping[str, int], piece: str, header: str) -> list[int]:
-    """Marks behind a turn's words, in order, up to the one that opens the next turn."""
+    """Marks after the words of a turn, in order, up to the one that opens the next turn."""
     cut = piece.rfind(header) if header else -1
     if cut < 0:
         # No header to end at: a mark counts where it is the first thing after the words.
@@ -230,7 +230,7 @@ def _header(text: str, marks: Sequence[str], ends: set[str]) -> str:
             return _header("".join(pieces[:-1]), marks, ends)
         return "" if last in ends and before else last
     line = last.strip().splitlines()[-1].strip()
-    if not re.search(r"\w", line):  # ">>>" names nobody
+    if not re.search(r"\w", line):  # ">>>" names no role
         return _header("".join(pieces[:-1]) + last[: last.rindex(line)], marks, ends)
     if re.fullmatch(r"\w+", line):
         glued = before in known and before not in ends and not last[0].isspace()

@@ -1,7 +1,8 @@
-"""Conversations to text: a template and its forms, or a recipe's pieces of text around it.
+"""Renders conversations to text: with a template and its forms, or with the recipe's own texts.
 
-A renderer takes the words of a conversation that ends with the user's (u1, a1, u2, …) and gives
-the whole text up to where the assistant begins to write, its header and thinking as wanted.
+A renderer takes the words of a conversation that ends with the user's (u1, a1, u2, …). It returns
+the text up to where the assistant begins to write, with the assistant's header and with thinking as
+the recipe sets it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from magpie_hub.recipe.chat import ChatOptions
 
 
 class Renderer(Protocol):
-    """Words of a conversation to its text."""
+    """Renders the words of a conversation to its text."""
 
     style: SystemStyle
     forms: Forms
@@ -87,10 +88,10 @@ class TemplateRenderer:
 
 
 class PieceRenderer:
-    """Renders with the recipe's own pieces of text, the rest taken from a template if need be."""
+    """Renders with the recipe's own pieces of text; missing ones come from a template."""
 
     def __init__(self, options: ChatOptions, base: TemplateRenderer | None) -> None:
-        """Takes the pieces; `base` may be None when a template is not to be had."""
+        """Takes the pieces; `base` may be None if there is no template."""
         self._options = options
         self._base = base
         own = options.pre_query is not None or base is None

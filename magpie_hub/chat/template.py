@@ -1,7 +1,7 @@
 """A chat template, rendered: the tokenizer's own, or the recipe's in its place.
 
-Knows how the template wants to be asked and what it is told, and nothing of what comes out. What
-it renders never depends on the day.
+It knows how the template is called and with which variables, and nothing of what it renders. The
+result never depends on the day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OVERRIDE = (
     "set chat.template, or chat.pre_query and chat.post_query (and chat.next_query for several "
     "turns), in the recipe"
 )
-"""The way out of every refusal."""
+"""What the user can do about every refusal."""
 
 SYSTEM_PROBE = "Keep to 7v7 the plan"
 WORDS = ("first 1v1 user", "second 2v2 answer", "third 3v3 user")
@@ -49,11 +49,11 @@ class Template:
     Attributes:
         options: What the recipe says under `chat:`.
         source: The template's text.
-        variables: What the template is told.
+        variables: The variables that the template gets.
     """
 
     def __init__(self, tokenizer: Any, options: ChatOptions) -> None:
-        """Finds out how the template wants to be asked.
+        """Finds out how the template must be called.
 
         Raises:
             ChatFormatError: There is no template.
@@ -94,8 +94,8 @@ class Template:
 
         Args:
             messages: The conversation.
-            variables: What the template is told; `self.variables` by default.
-            ask: Whether the assistant is to write next.
+            variables: The variables that the template gets; `self.variables` by default.
+            ask: Whether the assistant writes next.
 
         Raises:
             ChatFormatError: The template refuses.
@@ -133,22 +133,22 @@ class Template:
         *,
         ask: bool = True,
     ) -> tuple[str, ...] | None:
-        """What stands around the words of a conversation; None where it cannot be told."""
+        """The text around the words of a conversation; None if it cannot be found."""
         try:
             return locate(self.render(messages, variables, ask=ask), words)
         except ChatFormatError:
             return None
 
     def told(self, thinking: bool) -> dict[str, Any]:
-        """What a template is told first; the recipe's own variables stand above it."""
+        """The default variables of a template; the recipe's own override them."""
         both = {"enable_thinking": thinking, "thinking": thinking}
         return {**both, **self.options.template_kwargs}
 
     def _find_manner(self) -> None:
-        """How the template wants to be asked: words as parts of a message, a list of no tools.
+        """How the template must be called: words as parts of a message, an empty list of tools.
 
-        Plain text and no list come first; where a template drops the words of a role, or refuses,
-        the others are tried, and what changes nothing is left as it is.
+        Plain text and no list are tried first. If a template drops the words of a role, or refuses,
+        the other forms are tried; one that changes nothing is not used.
         """
         plain: frozenset[str] = frozenset()
         every = frozenset(("user", "assistant", "system"))
@@ -167,12 +167,12 @@ class Template:
                     self._in_parts = kept
 
     def _takes(self, words: Sequence[str], system: str | None) -> bool:
-        """Whether the template writes all of a conversation as it was said."""
+        """Whether the template writes all words of a conversation."""
         try:
             text = self.render(self.messages(words, system))
         except ChatFormatError:
             return False
-        # A template that takes text alone prints parts as Python spells them.
+        # A template that takes only text prints the parts in Python's notation.
         return "{'type': 'text'" not in text and all(
             said in text for said in (*words, *([system] if system else []))
         )

@@ -1,9 +1,9 @@
-"""Thinking: where a template opens and closes it, and what of an answer a reader sees.
+"""Thinking: where a template opens and closes it, and which part of a completion is the answer.
 
-The two marks are never looked up in a table of models. A finished turn that holds a thought shows
-both; where a template does not render thoughts, the generation prompts with and without thinking
-differ by them, or a finished turn that drops what stands between two known tags gives them away.
-Only a template that shows none of this is searched for a closing tag in its own text.
+The two marks are not taken from a table of models. A finished turn that holds a thought shows both.
+If a template does not render thoughts, the generation prompts with and without thinking differ by
+the marks, or a finished turn that drops the text between two known tags shows them. Only if none of
+this works is the template's own text searched for a closing tag.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SPLIT = re.compile(r"""split\(\s*['"]([^'"]+)['"]""")
 _MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\n]+\]")
 
 DEFAULT = ("<think>", "</think>")
-"""The marks of a model whose template shows none."""
+"""The marks that are assumed if the template shows none."""
 
 
 def closing(text: str) -> str | None:

@@ -1,9 +1,9 @@
-"""A template's trial: rendered in a process of its own first, with bounds, then here.
+"""A template's trial: it is rendered first in a process of its own, with limits, then here.
 
-A chat template is a program that somebody else wrote. The sandbox that it runs in keeps it from
-files, and from nothing else: it may loop for ever, or write gigabytes. Some of that cannot even be
-interrupted (one multiplication of a string is one step), so only another process can be ended.
-What comes to an end there does so here, since it does the same.
+A chat template is a program from a third party. Its sandbox keeps it from files and from nothing
+else: it may loop for ever, or write gigabytes. Some of that cannot be interrupted (one
+multiplication of a string is one step), so only another process can be ended. A template that ends
+there ends here too, since it does the same.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from contextlib import suppress
 from magpie_hub.errors import ChatFormatError
 
 SECONDS = 20.0
-"""A template that is none too odd takes a tenth of one."""
+"""A usual template takes a tenth of a second."""
 
 MEMORY = 2**30
-"""Bytes that it may take beside what this process has."""
+"""Bytes that it may take beyond what this process has."""
 
 _TOO_LARGE = 77
 _running: set[int] = set()
@@ -31,13 +31,13 @@ _lock = threading.Lock()
 
 
 def try_out(work: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Does something in a fork of this process, to see whether it comes to an end.
+    """Does something in a fork of this process, to see whether it ends.
 
-    Other errors than being endless are left for when it is done in earnest. Only on Linux: where
-    forking is not safe, nothing is tried.
+    Other errors are raised later, when the work is done in this process. Only on Linux: where a
+    fork is not safe, nothing is tried.
 
     Args:
-        work: What is to be tried; what it returns or changes is lost.
+        work: The work to try; what it returns or changes is lost.
         seconds: How long it may take.
 
     Raises:
@@ -85,7 +85,7 @@ def try_out(work: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 def give_up() -> None:
-    """Ends the trials of all threads: each caller that waits gets an error."""
+    """Ends the trials of all threads; the waiting calls raise `ChatFormatError`."""
     with _lock:
         for child in _running:
             with suppress(ProcessLookupError):
@@ -103,13 +103,13 @@ def _as_child(work: Callable[[], object]) -> None:
         with open("/proc/self/statm") as sizes:
             most = int(sizes.read().split()[0]) * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        # If nobody is left to end it.
+        # In case the parent is gone and cannot end it.
         resource.setrlimit(resource.RLIMIT_CPU, (2 * int(SECONDS), 2 * int(SECONDS) + 1))
         work()
         status = 0
     except MemoryError:
         status = _TOO_LARGE
-    except Exception:  # noqa: BLE001 - it is raised again in earnest, where it can be told
+    except Exception:  # noqa: BLE001 - the real call raises it again, with a message
         status = 1
     finally:
         os._exit(status)

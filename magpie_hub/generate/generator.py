@@ -1,4 +1,4 @@
-"""The generator of a recipe: how its engine is set up, its chat format, and if it fits here."""
+"""The generator of a recipe: its engine's settings, its chat format, and whether it fits here."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
     """Derives the generator's chat format, with the recipe's overrides.
 
     Raises:
-        ModelError: There is no tokenizer to be had.
-        ChatFormatError: Its template cannot be taken apart.
+        ModelError: There is no tokenizer.
+        ChatFormatError: The chat format cannot be derived from its template.
     """
     from magpie_hub.chat.derive import derive
     from magpie_hub.models.source import fetch_tokenizer, generation_eos, load_tokenizer
@@ -45,7 +45,7 @@ def load_chat(recipe: Recipe, source: ModelSource, home: Path) -> ChatFormat:
 
 
 def check_memory(recipe: Recipe) -> None:
-    """Refuses a generator too large for this machine before the Hub is even asked for it."""
+    """Refuses a generator that is too large for this machine, before the Hub is asked for it."""
     if recipe.memory_gib is None or recipe.base_url is not None:
         return
     from magpie_hub.engines.device import GIB, find_device, usable_bytes

@@ -1,9 +1,9 @@
-"""The plan: from a row id to everything that is drawn before any token is.
+"""The plan: from a row id to everything that is drawn before the first token.
 
-A pure function of the recipe. Seeds depend on the row alone, so resuming, the order of finishing
-and the number of workers never change which sample is drawn. Row ids are spread over the sampling
-grid and the weighted system prompts so that every prefix of the rows has the recipe's mix: a
-small run is a small model of the big one, and growing a set keeps its proportions.
+It is a pure function of the recipe. Seeds depend on the row only, so resuming, the order of
+finishing and the number of workers never change which sample is drawn. Row ids are spread over the
+sampling grid and the weighted system prompts so that every prefix of the rows has the recipe's mix:
+a small run has the proportions of a large one, and a set that grows keeps them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PERIOD = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """What is known of a row before it is generated.
+    """What is known about a row before it is generated.
 
     Attributes:
         row_id: Global index, from 0.
@@ -59,7 +59,7 @@ class Plan:
         return PlannedRow(row_id, row_seed(self.recipe.seed, row_id), point, system)
 
     def instruct(self, row: PlannedRow, turn: int, stop_ids: tuple[int, ...]) -> Sampling:
-        """How the user's words of a turn (from 1) are drawn."""
+        """How the user's words of a turn (from 1) are sampled."""
         how = self.recipe.instruct if turn == 1 else self.recipe.later_turns
         point = row.point if turn == 1 else self.recipe.later_turns
         return Sampling(
@@ -74,7 +74,7 @@ class Plan:
         )
 
     def respond(self, row: PlannedRow, turn: int, stop_ids: tuple[int, ...]) -> Sampling:
-        """How the response of a turn (from 1) is drawn."""
+        """How the response of a turn (from 1) is sampled."""
         how = self.recipe.respond
         return Sampling(
             max_tokens=how.max_tokens,
@@ -124,8 +124,8 @@ def interleave(weights: Sequence[int]) -> list[int]:
         weights: Positive integers.
 
     Returns:
-        A list in which index i stands in proportion to weights[i]; at most `PERIOD` long unless
-        there are more weights than that.
+        A list in which index i occurs in proportion to weights[i]; its length is at most `PERIOD`,
+        unless there are more weights.
     """
     divisor = math.gcd(*weights)
     reduced = [weight // divisor for weight in weights]

@@ -5,8 +5,8 @@ instruct → gates → respond → gates → (next user turn → …). Each fini
 taken from there, so a rollout continues wherever an earlier run, or a recipe with fewer turns, left
 the row.
 
-Prompts are chained as token ids: what the model wrote stands in the next prompt exactly as it
-wrote it, so the engine finds later turns' history in its cache.
+Prompts are chained as token ids: the next prompt holds exactly the ids that the model wrote, so the
+engine finds the history of later turns in its cache.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Tag = Callable[[int, str], Awaitable[Label]]
 
 
 class TurnStore(Protocol):
-    """What rollouts know of the turns that are finished, and where they hand over new ones."""
+    """Where rollouts read finished turns, and put new ones."""
 
     @property
     def turns(self) -> int:
@@ -64,7 +64,7 @@ def read_instruction(chat: ChatFormat, turn: int, completion: Completion) -> Mes
     """Reads a completion of a pre-query or next-query template."""
     ids, wrote_end = chat.cut_query(completion.ids)
     ids = tuple(chat.trim(ids))
-    # Where the template has no single token that ends a user's turn, the model ends it in words.
+    # If the template has no single token that ends a user's turn, the model ends it in text.
     reason: FinishReason = "stop" if wrote_end else completion.finish_reason
     text = chat.decode(ids).strip()
     return _message(chat, "user", turn, text, ids, reason, chat.said("user", ids, text))
@@ -136,11 +136,11 @@ def journaled_response(chat: ChatFormat, record: TurnRecord) -> Message | None:
 
 @dataclass(frozen=True, slots=True)
 class GateJudge:
-    """What a recipe's gates say of words: a function of the words alone.
+    """The verdict of a recipe's gates: a function of the text only.
 
     Attributes:
         chat: The generator's chat format.
-        gates: Gates for either side; the first that objects names the reason.
+        gates: Gates for either side; the first that rejects gives the reason.
         settings: The recipe's `gates` section.
     """
 
@@ -158,14 +158,14 @@ class GateJudge:
         return f"{side}{turn_suffix(message.turn)}.{reason}"
 
     def wants_answer(self, query: Message, reason: str | None) -> bool:
-        """Whether a response is paid for, with this reason against the user's words."""
+        """Whether a response is generated if the instruction is rejected for this reason."""
         return reason is None or (not self.settings.before_responding and bool(query.ids))
 
     def again(self, record: TurnRecord) -> TurnRecord:
         """A journaled turn with the verdict of these gates.
 
-        Whether another row has the same words, and whether they are worth a response, is no gate's
-        business: a turn that lacks its response is open, unless it was put off.
+        Gates do not look for duplicates or at the quality threshold: a turn that lacks its response
+        is open, unless it was deferred.
         """
         query = journaled_instruction(self.chat, record)
         answer = journaled_response(self.chat, record)
@@ -185,7 +185,7 @@ REJUDGED = 500
 
 
 def judge_again(journals: Iterable[Journal], judge: GateJudge, say: Callable[[str], None]) -> None:
-    """Finds what verdicts journals lack for their list of gates, from the words; by their writer.
+    """Finds, from the texts, the verdicts that journals lack for their list of gates.
 
     Args:
         journals: The journals.
@@ -207,9 +207,9 @@ class Rollouts:
         plan: The recipe's plan.
         chat: The generator's chat format.
         engine: The generator.
-        gates: Gates for either side; the first that objects names the reason.
-        store: What is known of finished turns, and where new ones go.
-        tag: Tags first instructions, if the store has a threshold that they must reach.
+        gates: Gates for either side; the first that rejects gives the reason.
+        store: Where finished turns are read, and new ones put.
+        tag: Tags first instructions, if the store has a threshold.
 
     Attributes:
         finished: Rows finished, passed or rejected.
@@ -255,7 +255,7 @@ class Rollouts:
             fresh = record is None or self._store.is_deferred(record.reason)
             if record is None or fresh:
                 record = await self._turn(row, turn, history, record)
-            # A lower row may have come to the same words meanwhile: no further turn is paid for.
+            # A lower row may have the same instruction by now: no further turn is generated.
             last = fresh and turn == self._store.turns
             mark = None if last else record.digest
             repeated = mark is not None and self._store.repeats(row_id, mark)
@@ -345,8 +345,8 @@ class Rollouts:
 
     async def _complete(self, prompt: Sequence[int], sampling: Sampling) -> Completion:
         room = self._engine.info.max_model_len - len(prompt)
-        # A conversation that fills the context is no failure of the engine: if no token fits, the
-        # completion is cut off before it begins.
+        # A full context is no failure of the engine: if no token fits, the completion is cut off
+        # before it begins.
         fits = room > 0
         done = await self._engine.generate(prompt, sampling) if fits else Completion((), "length")
         self.no_room += done.finish_reason == "length" and room < sampling.max_tokens

@@ -1,9 +1,8 @@
 """The scheduler: rollouts kept in flight near the engine's slots until enough rows pass.
 
-No barrier between rows, stages or turns. Rows start in the order of their ids; as many are
-started as are expected to be needed, and the run ends when the wanted number of rows passes among
-row ids that are all finished, so that which rows are delivered follows from their words, and not
-from what was finished first.
+There is no barrier between rows, stages or turns. Rows start in the order of their ids, as many as
+are probably needed. The run ends when the wanted number of rows passes among row ids that are all
+finished. So which rows are delivered depends on their texts, not on the order of finishing.
 """
 
 from __future__ import annotations
@@ -21,29 +20,29 @@ from magpie_hub.generate.tracker import PrefixTracker
 from magpie_hub.store.pending import PendingTurns
 
 WINDOW = 200
-"""Rows by which the yield is judged."""
+"""Number of last rows that the yield is measured on."""
 
 COMMIT_SECONDS = 0.1
-"""Longest that finished turns wait for others before they are committed together."""
+"""Longest time in seconds that finished turns wait to be committed with others."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         wanted: Rows that must pass.
         passed: Rows that pass so far, those above unfinished rows included.
         settled: Row ids below which all are finished.
         in_flight: Rows being generated.
-        started: Rows given out so far, in this run and before.
+        started: Rows started so far, in this run and before.
         finished: Rows finished by this run.
         reasons: Rejected rows by reason, this run and before.
         slots: Slots of the engine.
         engine: The engine's counters.
         seconds: Since the run began.
-        stage: "rows" while they are generated, else the judge that labels them; then `wanted` and
-            `passed` count the rows to be labelled and those that are.
+        stage: "rows" while rows are generated, else the name of the judge at work; then `wanted`
+            counts the rows to label, and `passed` the labelled ones.
     """
 
     wanted: int
@@ -87,12 +86,12 @@ async def run_rollouts(
         rollouts: Generate one row each; they hand their turns over to `pending`.
         pending: The turns that are not committed yet.
         engine: The engine that they use, for its slots and counters.
-        min_yield: Give up when fewer than this share of the last `WINDOW` finished rows passed.
+        min_yield: Stop when fewer than this share of the last `WINDOW` finished rows passed.
         watch: Called every `every` seconds, and at the end.
         every: Seconds.
 
     Returns:
-        Where the run stood at its end.
+        The run's progress at its end.
 
     Raises:
         YieldError: Too few rows pass. Nothing is lost.

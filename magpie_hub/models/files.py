@@ -1,7 +1,8 @@
 """A model's files, read strictly: JSON files, and the headers of its weights.
 
-Anybody may have written them, a broken download among others. What is not as transformers writes
-it ends in one line that names the file; what is not read may be anything.
+The files may come from anywhere, a broken download included. A field that is not as transformers
+writes it raises an error of one line that names the file; fields that are not read may hold
+anything.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from pydantic_core import from_json
 from magpie_hub.errors import ModelError
 
 MOST_JSON = 256 * 2**20
-"""Bytes of a JSON file that is read at all; the largest index of weights has 20 million."""
+"""Largest JSON file that is read, in bytes; the largest index of weights has 20 million."""
 
 MOST_HEADER = 100_000_000
-"""Bytes of a safetensors file's header; the format's own bound."""
+"""Largest header of a safetensors file, in bytes; the format's own bound."""
 
 Count = Annotated[int, Field(ge=0, lt=2**40)]
 _ByLayer = Count | list[Count | None] | None
 
 
 class _Read(BaseModel):
-    """Types as they stand; fields that are not read may be anything."""
+    """Strict types; fields that are not read may hold anything."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -72,13 +73,13 @@ class Eos(_Read):
 
     @property
     def ids(self) -> tuple[int, ...] | None:
-        """The ids; None where nothing is said."""
+        """The ids; None if the file names none."""
         eos = self.eos_token_id
         return tuple(eos) if isinstance(eos, list) else None if eos is None else (eos,)
 
 
 class WithEos(Eos):
-    """`config.json`, for the ids that end a text; they may stand in the language model's part."""
+    """`config.json`, for the ids that end a text; they may be in the language model's part."""
 
     text_config: Eos | None = None
 
@@ -100,7 +101,7 @@ class Tensor(_Read):
 
     Attributes:
         shape: Its sizes.
-        data_offsets: First byte, and first byte behind it, counted from the header's end.
+        data_offsets: First byte, and first byte after it, counted from the header's end.
     """
 
     shape: list[Count]
@@ -134,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_as(kind: type[Kind], path: Path) -> Kind:
-    """Reads a JSON file, `{}` if there is none, as what it should hold.
+    """Reads a JSON file (`{}` if there is none) and validates it against a schema.
 
     Raises:
         ModelError: Something in it has another type; the line names it.
@@ -143,7 +144,7 @@ def read_as(kind: type[Kind], path: Path) -> Kind:
 
 
 def as_kind(kind: type[Kind], value: dict[str, Any], what: str) -> Kind:
-    """Takes a JSON object as what it should hold; see `read_as`."""
+    """Validates a JSON object against a schema; see `read_as`."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -190,7 +191,7 @@ def _no_weights(path: Path, begin: bytes) -> str:
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    # Behind the field stand the kinds that were tried.
+    # After the field come the types that were tried.
     place = ".".join(str(part) for part in first["loc"] if str(part).isidentifier())
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place}: {message}" if place else message

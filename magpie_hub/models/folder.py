@@ -1,7 +1,7 @@
-"""A model's folder: what its files say of the model, without loading a weight.
+"""A model's folder: what its files say about the model, without loading a weight.
 
-All but `folder_fingerprint` reads `config.json` and the headers of safetensors files, nothing more,
-and so answers at once for a model of any size.
+Everything but `folder_fingerprint` reads only `config.json` and the headers of safetensors files,
+and so is fast for a model of any size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FINGERPRINTED = (".json", ".jinja", ".model", ".txt", ".tiktoken", ".py")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a model's `config.json` says of its size at run time.
+    """What a model's `config.json` says about its size at run time.
 
     Attributes:
         context_length: Tokens that the model was made for.
@@ -105,7 +105,7 @@ def license_of(folder: Path) -> str | None:
 
     try:
         metadata = metadata_load(readme)
-    except Exception:  # noqa: BLE001 - whatever is wrong with a README, the model can be used
+    except Exception:  # noqa: BLE001 - a broken README does not make the model unusable
         return None
     if not isinstance(metadata, dict):
         return None
@@ -122,8 +122,8 @@ def check_complete(folder: Path, name: str, *, weights: bool = True) -> None:
 
     Args:
         folder: Where the files are.
-        name: What the user calls the model, for the message.
-        weights: Whether weights are wanted too, or a tokenizer is enough.
+        name: The model's name as the user wrote it, for the message.
+        weights: Whether weights are needed too, or only a tokenizer.
 
     Raises:
         ModelError: `config.json`, the tokenizer or a weight file is missing, or weights are cut
@@ -188,8 +188,8 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
 def folder_fingerprint(folder: Path) -> str:
     """Returns "local-" and 12 hex digits that change when the model in the folder changes.
 
-    Every byte counts, of weights too; those are read once and their hash is remembered
-    (`magpie_hub.models.weights`), so that the next look at a folder of any size answers at once.
+    Every byte counts, those of weights too. Weights are read once and their hash is cached
+    (`magpie_hub.models.weights`), so that the next call is fast for a folder of any size.
 
     Raises:
         ModelError: A file cannot be read.

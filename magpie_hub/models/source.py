@@ -63,15 +63,15 @@ class ModelSource:
 
     @property
     def identity(self) -> str:
-        """What its rows are told from others' by: its name, or of a folder the hash of its files.
+        """What identifies its rows: its name, or the hash of a folder's files.
 
-        So rows keep their ids when a folder is moved, or given a public name.
+        So rows keep their ids when a folder is moved or gets a public name.
         """
         return self.revision if self.kind == "local" else self.name
 
 
 def is_folder(name: str) -> bool:
-    """Whether a model or set is named by a folder of this machine, be it there or not."""
+    """Whether the name of a model or set is a local path, whether it exists or not."""
     package = packaged.PACKAGES.get(name)
     if package is not None and package.path is not None:
         return False
@@ -86,11 +86,11 @@ def is_remote(name: str) -> bool:
 
 
 def pin(name: str, revision: str | None = None) -> ModelSource:
-    """Says which model a name means, without fetching its weights.
+    """Finds the model that a name means, without downloading its weights.
 
     Args:
-        name: A Hub id ("owner/name"), or a folder. An id that an installed package carries
-            resolves to that package, unless a revision of the Hub's is asked for.
+        name: A Hub id ("owner/name"), or a folder. The id of a packaged model means the installed
+            package, unless `revision` is one of the Hub's.
         revision: Branch, tag or commit; None for the newest. A commit that is cached, a folder
             and a package need no network.
 
@@ -137,7 +137,7 @@ def pin(name: str, revision: str | None = None) -> ModelSource:
 
 
 def fetch(source: ModelSource, home: Path, *, trust_remote_code: bool = False) -> ModelSource:
-    """Brings a model's files here: config, tokenizer and weights.
+    """Downloads or converts a model's files: config, tokenizer and weights.
 
     Args:
         source: What `pin` returned.
@@ -164,7 +164,7 @@ def fetch(source: ModelSource, home: Path, *, trust_remote_code: bool = False) -
 def fetch_tokenizer(
     source: ModelSource, home: Path, *, trust_remote_code: bool = False
 ) -> ModelSource:
-    """Brings config and tokenizer only, to check a chat format before the weights are paid for.
+    """Downloads config and tokenizer only, to check a chat format before the weights are needed.
 
     Args:
         source: What `pin` returned.
@@ -210,11 +210,11 @@ def load_tokenizer(source: ModelSource, trust_remote_code: bool = False) -> PreT
 def generation_eos(source: ModelSource) -> tuple[int, ...]:
     """Returns the token ids that end an answer, by the fetched model's own configuration.
 
-    `generation_config.json` has the last word, for it names all of them (Llama 3 ends a turn with
-    another token than a text); `config.json` serves where it is silent.
+    `generation_config.json` counts first, since it names all of them (Llama 3 ends a turn with
+    another token than a text); `config.json` is used if the other names none.
 
     Raises:
-        ModelError: They say something else than ids.
+        ModelError: The files hold something else than ids.
     """
     path = _fetched(source)
     generation = read_as(Eos, path / "generation_config.json")
@@ -249,7 +249,7 @@ def _fetched(source: ModelSource) -> Path:
 
 
 def _described(source: ModelSource, folder: Path) -> ModelSource:
-    """Adds what the files in a folder say; what is known already stays."""
+    """Adds what the files in a folder say; known values stay."""
     shape = shape_of(read_json(folder / "config.json"))
     known: dict[str, Any] = {
         "context_length": shape.context_length,

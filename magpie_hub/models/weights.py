@@ -1,9 +1,9 @@
-"""Hashes of weight files: of every byte, and remembered, so that a large file is read once.
+"""Hashes of weight files: of every byte, and cached, so that a large file is read once.
 
-A fine-tune may change a single tensor, anywhere, and leave the size as it was. So the whole file
-counts. What it was hashed to is kept in the platform's cache folder (`~/.cache/magpie-hub/weights`
-on Linux) beside its inode, size and times, all of which a write changes; a user who empties that
-folder pays for another reading, at the disk's speed, and nothing else.
+A fine-tune may change a single tensor, anywhere, without a change of size. So the whole file is
+hashed. The hash is kept in the platform's cache folder (`~/.cache/magpie-hub/weights` on Linux)
+with the file's inode, size and times, which a write changes. If that folder is emptied, the files
+are read once more.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from magpie_hub.files import write_file
 from magpie_hub.paths import NAME
 
 REMEMBERED = 64 * 2**20
-"""Bytes from which on a file's hash is remembered; a smaller one is read in a moment."""
+"""Size in bytes from which on a file's hash is cached; a smaller file is read quickly."""
 
 SETTLED = 2.0
-"""Seconds without a write after which a file's times can tell the next one. File systems stamp
-writes by a clock that stands still for some milliseconds; some, for two seconds."""
+"""Seconds without a write after which a file's times will show the next one. File systems stamp
+writes by a clock with steps of some milliseconds; some, of two seconds."""
 
 
 def hash_file(path: Path) -> str:
     """32 hexadecimal digits of a file's content (XXH3, 128 bit).
 
-    It tells files apart, and does not withstand somebody who wants two to look alike.
+    It tells files apart. It does not protect against files that are made to have equal hashes.
 
     Raises:
         ModelError: The file cannot be read.
@@ -55,7 +55,7 @@ def hash_file(path: Path) -> str:
 
 
 def _kept(path: Path) -> Path | None:
-    """Where the hash of a file is kept; None if this user has no such place."""
+    """Where the hash of a file is cached; None if this user has no cache folder."""
     try:
         folder = Path(platformdirs.user_cache_dir(NAME, appauthor=False))
     except RuntimeError:
@@ -75,6 +75,6 @@ def _recall(kept: Path, stamp: list[int]) -> str | None:
 
 
 def _remember(kept: Path, stamp: list[int], found: str) -> None:
-    # A cache that cannot be written costs the next look its time.
+    # If the cache cannot be written, the next call reads the file again.
     with contextlib.suppress(OSError):
         write_file(kept, json.dumps({"stamp": stamp, "xxh3": found}))

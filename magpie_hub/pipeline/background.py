@@ -1,4 +1,4 @@
-"""Work on a thread of its own, so that a plain iterator or a command can follow it.
+"""Runs work on its own thread, so that a plain iterator or a command can follow it.
 
 Callers may have an event loop already (a notebook has), so the work gets its own.
 """
@@ -38,8 +38,8 @@ class Background(Generic[Done]):
         self._thread = threading.Thread(target=self._main, name="magpie-run", daemon=True)
 
     def __enter__(self) -> Self:
-        # A streaming iterator may be left alone half-way; the interpreter must not end under a
-        # running engine.
+        # A streaming iterator may be dropped half-way; the interpreter must not end while an
+        # engine runs.
         atexit.register(self.stop)
         self._thread.start()
         return self
@@ -77,10 +77,10 @@ class Background(Generic[Done]):
             timeout: Seconds after which None is yielded if there is no news.
 
         Yields:
-            Where the work stands, as often as it says so; ends with the work.
+            The work's progress, whenever the work reports it; ends with the work.
 
         Raises:
-            MagpieError: What ended the work before its time.
+            MagpieError: The work failed.
         """
         while True:
             try:

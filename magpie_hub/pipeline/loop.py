@@ -3,8 +3,8 @@
 The first round generates as many rows as are wanted; each further one as many more as it takes, by
 the share that the selection has kept so far. The generator is loaded once for all of them.
 
-When the device's memory runs out in the middle of a round, it is begun anew with fewer slots: what
-is finished is in the journal, and rows that were in flight are drawn again from their seeds.
+If the device's memory runs out during a round, the round starts again with fewer slots: finished
+turns are in the journal, and rows that were in flight are generated again from their seeds.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def complete(
 
     Args:
         run: The run.
-        say: Told what is going on, a line each; called on the thread.
-        watch: Told how far it is, twice a second.
-        main_guarded: Whether the main module may be imported again without harm, as the command's
-            may: then an engine may have a process of its own.
+        say: Takes lines for the user; called on the thread.
+        watch: Takes the progress, twice a second.
+        main_guarded: Whether the main module can be imported again without side effects, as the
+            command's can: then an engine may have a process of its own.
 
     Returns:
         The dataset's rows.
@@ -71,9 +71,9 @@ def complete(
 async def generate(
     run: Run, say: Say, watch: Watcher | None = None, *, main_guarded: bool = False
 ) -> Delivery:
-    """Generates and judges what a run lacks: the one function that makes rows.
+    """Generates and judges what a run lacks: the only function that generates rows.
 
-    Waits while another process works on the same rows, and then goes on from where it ended.
+    Waits while another process works on the same rows, then continues where that one ended.
     Arguments, result and errors are those of `complete`.
     """
     from magpie_hub.engines.factory import plan_engine
@@ -82,7 +82,7 @@ async def generate(
     if (delivery := run.delivery()) is not None:
         return delivery
     if left_out := recipe.judges.left_out_text:
-        say(f"left out, with what would be selected by them: {left_out}")
+        say(f"left out, with the selection rules that need them: {left_out}")
     chat: ChatFormat | None = None
     if _unjudged(run):
         # Takes no engine, and may be all that there is to do.
@@ -93,7 +93,7 @@ async def generate(
             return delivery
     if orphans := run.left_behind():
         say(f"warning: {orphans}")
-    # What may be refused is asked for before anything is written.
+    # Everything that may be refused is checked before anything is written.
     plan_engine(run.source, engine_options(recipe), constrained=tags_itself(recipe))
     chat = chat or load_chat(recipe, run.source, run.home)
     if recipe.turns > 1:
@@ -110,7 +110,7 @@ async def generate(
         loop = BuildLoop(run, row_store, chat, run.judges(revisions), say, watch)
         enough = run.wanted
         if begun := min(PrefixTracker(row_store, enough).kept, enough):
-            say(f"{begun} of {enough} rows are in the journal; going on from there")
+            say(f"{begun} of {enough} rows are in the journal; continuing from there")
         async with loop.engines(main_guarded) as engines:
             while True:
                 try:
@@ -135,8 +135,8 @@ class BuildLoop:
         row_store: Its rows, open for writing.
         chat: The generator's chat format.
         judges: The recipe's judges.
-        say: Told what is going on, a line each.
-        watch: Told how far it is, twice a second.
+        say: Takes lines for the user.
+        watch: Takes the progress, twice a second.
     """
 
     run: Run
@@ -200,7 +200,7 @@ class BuildLoop:
         return found
 
     def more(self, found: SelectionProgress) -> int:
-        """Rows that must pass the gates so that enough of them will be kept, a few to spare.
+        """Rows that must pass the gates so that the selection keeps enough, and a few more.
 
         Raises:
             YieldError: The selection keeps too few.
@@ -212,7 +212,7 @@ class BuildLoop:
             raise YieldError(
                 f"only {passed} of {found.planned} rows pass, under the recipe's min_yield of "
                 f"{least:g} ({worst}); loosen the selection, change the sampling "
-                "or the model, or lower min_yield; what is generated and labelled stays"
+                "or the model, or lower min_yield; generated rows and labels are kept"
             )
         share = (passed + 1) / (pool + 2)
         more = found.missing / share
@@ -220,7 +220,7 @@ class BuildLoop:
 
 
 def _unjudged(run: Run) -> bool:
-    """Whether these gates have not been asked about some journaled turn."""
+    """Whether some journaled turn has no verdict of these gates."""
     if not run.begun:
         return False
     with run.row_store() as row_store:
@@ -232,9 +232,9 @@ def _judge_again(run: Run, row_store: RowStore, chat: ChatFormat, say: Say) -> N
 
 
 def _describe(run: Run, row_store: RowStore, chat: ChatFormat) -> None:
-    """Writes down what the journals hold, so that they can be found again and explained.
+    """Records what the journals hold, so that they can be found again and explained.
 
-    The rows of one journal are drawn with one chat format.
+    The rows of one journal are generated with one chat format.
     """
     derived = json.loads(json.dumps(chat.to_json()))
     known = row_store.first.meta("chat") or (run.baseline.chat if run.baseline else None)
@@ -251,7 +251,7 @@ def _describe(run: Run, row_store: RowStore, chat: ChatFormat) -> None:
         later_turn_settings(run.recipe),
     ]
     for journal, said in zip(row_store.journals, settings, strict=False):
-        # Recipes that draw the same go on with each other's rows.
+        # Recipes with the same settings continue each other's rows.
         names = {run.recipe.name, *(journal.meta(NAMES) or ())}
         journal.set_meta(NAMES, sorted(names))
         journal.set_meta("settings", said)
@@ -267,7 +267,7 @@ def _pin_judges(run: Run) -> dict[str, str]:
 
 
 def _begin_session(row_store: RowStore, engine: Engine) -> None:
-    """Writes down which engine the turns that follow are drawn with."""
+    """Records which engine generates the turns that follow."""
     info = engine.info
     session = {
         "engine": info.name,
@@ -283,7 +283,7 @@ def _begin_session(row_store: RowStore, engine: Engine) -> None:
 
 
 def _stages(watch: Watcher | None) -> Callable[[str, int, int], None] | None:
-    """Tells a watcher of rows how far the judges are."""
+    """Reports the judges' progress to a watcher of rows."""
     if watch is None:
         return None
     begun: dict[str, float] = {}

@@ -1,7 +1,7 @@
-"""The recipe of one run: found by name, its keys set, its overrides applied, all of it checked.
+"""Opens the recipe of one run: finds it by name, applies settings and overrides, checks all of it.
 
-Apart from `magpie_hub.pipeline.run`: a builder whose rows are cached reads the recipe and imports
-nothing that generates rows.
+It is separate from `magpie_hub.pipeline.run`: a builder whose rows are cached reads the recipe and
+imports nothing that generates rows.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def set_up(
 def _without(
     settings: Iterable[Setting], read: Callable[[Sequence[Setting]], Recipe], recipe: Recipe
 ) -> Recipe:
-    """The recipe as it is written, where a setting has changed what its words speak of."""
+    """The recipe without this run's settings, if one of them changed what its texts describe."""
     if not any(one.key.partition(".")[0] in SPOKEN_OF for one in settings):
         return recipe
     try:
@@ -102,7 +102,7 @@ def _without(
 
 
 def _gate_faults(recipe: Recipe) -> Iterator[str]:
-    """What is wrong with a recipe's gates, each by itself, so that all of it is said."""
+    """What is wrong with a recipe's gates: all faults, not only the first."""
     if not recipe.gates.rules:
         return
     from magpie_hub.gates.registry import build_gates
@@ -115,7 +115,7 @@ def _gate_faults(recipe: Recipe) -> Iterator[str]:
 
 
 def _fit(run: Recipe, kept: set[str]) -> Recipe:
-    """Limits that fit another model, and a line that says what was changed."""
+    """Lowers limits to fit another model, and prints a line with the changes."""
     from magpie_hub.judges.fit import pinned
     from magpie_hub.recipe.limits import fit_limits
 
@@ -137,11 +137,11 @@ def _fit(run: Recipe, kept: set[str]) -> Recipe:
 
 @functools.cache
 def _tell(line: str) -> None:
-    """Says it once: one call of a user opens a recipe several times."""
+    """Prints a line once: one call of a user opens a recipe several times."""
     log.warning("%s", line)
 
 
 def _insist(recipe: Recipe, settings: Iterable[Setting]) -> Recipe:
-    """Descriptions that were set for this run are kept as they are."""
+    """Descriptions that were set for this run are kept."""
     words = [one for one in settings if one.key.partition(".")[0] in ("description", "card")]
     return apply(recipe, words) if words else recipe

@@ -1,8 +1,7 @@
 """Probing a model: its derived chat format, and what it writes when given nothing else.
 
 Shows in a minute whether a model can be used: how many of a few instructions pass the gates, how
-many leak the template or hold their own answer, how long they are, and what becomes of two
-responses.
+many leak the template or hold their own answer, how long they are, and two responses.
 """
 
 from __future__ import annotations
@@ -191,16 +190,16 @@ def choose_model(
 
 
 def probe_model(recipe: Recipe, source: ModelSource, *, samples: int, say: Say) -> Probe:
-    """Derives a model's chat format, draws instructions and answers two of them.
+    """Derives a model's chat format, generates instructions and two responses.
 
     Args:
-        recipe: How they are drawn.
+        recipe: How they are sampled.
         source: The model.
         samples: How many instructions.
-        say: Told what is going on.
+        say: Takes lines for the user.
 
     Raises:
-        UserError: The model, its template or the device will not do.
+        UserError: The model, its template or the device cannot be used.
         EngineError: The engine failed.
     """
     return asyncio.run(_probe(recipe, source, samples, say))
@@ -232,7 +231,7 @@ async def _probe(recipe: Recipe, source: ModelSource, samples: int, say: Say) ->
     try:
         queries = await asyncio.gather(*(draw(row_id) for row_id in range(samples)))
         drawn = [sample(gates.instruction, query) for query in queries]
-        # What a run would answer comes first; what it would not still shows how the model answers.
+        # Instructions that pass come first; the others still show how the model responds.
         order = sorted(range(samples), key=lambda row_id: drawn[row_id].reason is not None)
         asked = [row_id for row_id in order if queries[row_id].ids][:RESPONSES]
         answers = await asyncio.gather(*(answer(row_id, queries[row_id]) for row_id in asked))

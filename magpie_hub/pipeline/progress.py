@@ -1,4 +1,4 @@
-"""The live line: rows, rejects by reason, tokens per second, busy slots, time to go.
+"""The progress line: rows, rejects by reason, tokens per second, busy slots, remaining time.
 
 Each judge gets a line of its own: rows labelled.
 """
@@ -30,7 +30,7 @@ class LiveLine:
         self._pace = 0.0
 
     def say(self, text: str) -> None:
-        """Writes a line of its own, above the live one."""
+        """Writes a line above the progress line."""
         with tqdm.external_write_mode(file=self._terminal):
             print(text, file=self._terminal, flush=True)
 
@@ -61,7 +61,7 @@ class LiveLine:
         seconds = progress.seconds - self._seconds
         if seconds > 0:
             pace = (progress.engine.decoded_tokens - self._tokens) / seconds
-            # A little inertia, so that the figure can be read.
+            # Smoothed, so that the figure can be read.
             self._pace = pace if not self._pace else 0.7 * self._pace + 0.3 * pace
             self._tokens, self._seconds = progress.engine.decoded_tokens, progress.seconds
         busy = progress.engine.running

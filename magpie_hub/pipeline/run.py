@@ -1,8 +1,8 @@
 """A run: one recipe with its generator pinned and its journals found.
 
 The command line, the Python API, the `datasets` builder and a schedule all open a `Run`, complete
-it, and read its rows and labels. What is there already is never generated or judged again; when
-enough rows pass, neither model nor engine is loaded.
+it, and read its rows and labels. Existing rows and labels are never made again. If enough rows
+pass already, no model and no engine is loaded.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Run:
         source: The generator at a pinned revision.
         home: The folder of all journals and packaged models.
         gates: The recipe's gates.
-        baseline: What is published already, for an increment; None for a dataset of its own.
+        baseline: The published dataset, for an increment; None for a first release.
     """
 
     recipe: Recipe
@@ -75,16 +75,16 @@ class Run:
     ) -> Run:
         """Pins the generator and finds the journals. Loads nothing heavy, writes nothing.
 
-        A recipe that names no revision goes on with the revision that its rows were begun with,
-        so that a commit to the model's repository does not orphan them.
+        A recipe without a revision keeps the one that its first rows were generated with, so that a
+        commit to the model's repository does not orphan the rows.
 
         Args:
             recipe: With this run's overrides; its rows are the increment's, if there is a baseline.
             home: The folder of all journals; the environment's by default.
-            baseline: What is published already, if these rows are to be added to it.
+            baseline: The published dataset, if these rows are added to it.
 
         Raises:
-            DeviceError: The generator cannot run here, by what the recipe says it needs.
+            DeviceError: The generator needs more memory, by the recipe, than this machine has.
             ModelError: The generator cannot be found or reached.
         """
         home = home or default_home()
@@ -129,7 +129,7 @@ class Run:
         """The rows, read from (or opened for writing in) their journals.
 
         Raises:
-            OutputError: The journals cannot be opened; to be read they must be begun.
+            OutputError: The journals cannot be opened, or do not exist yet and are only read.
         """
         with contextlib.ExitStack() as stack:
             gates = self.gate_list
@@ -164,7 +164,7 @@ class Run:
         """The judges that have labelled this journal's rows, at the revisions it names.
 
         Returns:
-            None if one of the recipe's judges is not pinned there, so that it has judged nothing.
+            None if one of the recipe's judges is not pinned there, and so has judged nothing.
         """
         revisions = row_store.first.meta(REVISIONS) or {}
         if not judges_pinned(self.recipe, revisions):
@@ -183,18 +183,18 @@ class Run:
 
     @property
     def baseline_judges(self) -> dict[str, str]:
-        """Revisions that published rows were judged with, which an increment keeps to."""
+        """Revisions that published rows were judged with; an increment uses the same."""
         return dict(self.baseline.judges) if self.baseline else {}
 
     def delivery(self) -> Delivery | None:
-        """The dataset's rows, if all that it takes is in the journals and labelled."""
+        """The dataset's rows, if the journals and labels hold all of them."""
         if not self.begun:
             return None
         with self.row_store() as row_store:
             judge_runner = self.judge_runner(row_store)
             if judge_runner is None:
                 return None
-            # Only neighbours ask for the pool, which takes a look at every row to find.
+            # Only the neighbours judge needs the pool, which takes a look at every row.
             pool = passing(row_store) if judge_runner.neighbor_index is not None else ()
             with judge_runner.labels(pool) as labels:
                 return deliver(row_store, self.recipe, labels)
@@ -217,10 +217,7 @@ class Run:
 
 
 def pre_queries(recipe: Recipe, chat: ChatFormat) -> dict[str, str]:
-    """What the generator is given for a first instruction, as text, by the system prompt's name.
-
-    The name of no system prompt is "".
-    """
+    """The prompts of first instructions, as text, by the system prompt's name ("" for none)."""
     systems: dict[str, str | None] = {one.name: one.text for one in recipe.instruct.systems}
     systems = systems or {"": None}
     return {name: chat.decode(chat.query_prompt((), text)) for name, text in systems.items()}
@@ -243,14 +240,14 @@ def model_slug(model: str) -> str:
 
 
 class JournalFolder(NamedTuple):
-    """A journal folder, and the generator's revision that its rows were drawn with."""
+    """A journal folder, and the generator's revision of its rows."""
 
     folder: Path
     revision: str
 
 
 def find_journal(recipe: Recipe, home: Path) -> JournalFolder | None:
-    """The newest journal that holds just what this recipe draws, at whatever revision."""
+    """The newest journal with the settings of this recipe, at any revision."""
     found: list[tuple[float, JournalFolder]] = []
     for path in journals(home).glob(f"{model_slug(recipe.model)}-*/{FIRST}"):
         settings = journaled_settings(path)
@@ -260,7 +257,7 @@ def find_journal(recipe: Recipe, home: Path) -> JournalFolder | None:
 
 
 def journaled_settings(path: Path) -> dict[str, Any] | None:
-    """The settings that a journal of first turns was begun with; None if it cannot be read."""
+    """The settings of a journal of first turns; None if it cannot be read."""
     try:
         with Journal(path, readonly=True) as journal:
             settings: dict[str, Any] | None = journal.meta("settings")

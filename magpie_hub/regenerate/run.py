@@ -262,7 +262,7 @@ class _Regeneration:
             return
         start = run.baseline.start if run.baseline else 0
         if found := state.restore(run.folder, tick, start):
-            self.say(f"{found:,} rows of this tick were made elsewhere; going on from there")
+            self.say(f"{found:,} rows of this tick were made elsewhere; continuing from there")
         every = self.recipe.regenerate.checkpoint_seconds
         with state.keeping(run.folder, tick, start, every=every, say=self.say):
             yield

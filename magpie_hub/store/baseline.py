@@ -1,8 +1,8 @@
-"""The baseline of an increment: what is published already.
+"""The baseline of an increment: the dataset as it is published.
 
-An increment has row ids of its own, which begin where the published ones end. What it generates
-depends on the recipe and these ids; which of its rows are kept depends on the published
-instructions too, and on nothing else that this or another machine has done before.
+An increment's row ids begin where the published ones end. What it generates depends on the recipe
+and these ids only. Which of its rows are kept depends on the published instructions too, and on
+nothing else that any machine did before.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from magpie_hub.store.shards import CachedShard, Digests
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is published of a dataset.
+    """The published part of a dataset.
 
     Attributes:
         start: First row id of the increment.
         shards: The published shards of the config `default`, in order.
         judges: Revisions that judges were pinned to, by what the recipe says.
-        chat: The chat format that the published rows were drawn with.
+        chat: The chat format of the published rows.
     """
 
     start: int

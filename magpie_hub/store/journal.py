@@ -4,16 +4,15 @@ One SQLite file, in write-ahead mode. Turns are committed as they finish, many i
 killing the process loses what was not committed, and a turn cannot be there twice. Any number of
 readers may look while one writer writes.
 
-A turn's words are final: `put_many` refuses to change them. What a changed recipe would draw
-belongs to another fingerprint and so to another file. The one exception is a turn without a
-response: it may get its response later.
+A turn's text is final: `put_many` refuses to change it. A changed recipe has another fingerprint
+and so another file. There is one exception: a turn without a response may get one later.
 
-What gates say of the words stands beside them, once for each list of gates that has been asked.
-A journal is opened for one list, and shows that list's verdicts alone; a turn that the list has not
-been asked about is `OPEN`. So another list of gates costs no word that is there.
+The gates' verdicts are stored beside the text, once for each list of gates. A journal is opened for
+one list, and shows only that list's verdicts; a turn without a verdict of the list is `OPEN`. So
+another list of gates generates no text again.
 
-SQLite's rowids only rise, also when a response is added: whatever words were committed since a look
-at the file have a rowid that was not there then.
+SQLite's rowids only rise, also when a response is added: text that is committed after a reader
+looked at the file has a rowid that did not exist then.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ FORMAT = 3
 """Version of the file's layout."""
 
 OPEN = "open"
-"""The reason of a turn that lacks its response, or its verdict, under this list of gates."""
+"""The reason of a turn that lacks its response, or its verdict by this list of gates."""
 
 FIRST = "first.db"
 """File name of the journal of first turns."""
@@ -78,11 +77,11 @@ class TurnRecord:
     Attributes:
         row_id: Global index of the row.
         turn: 1 for the first.
-        reason: Why the row is rejected here; None when the turn passed every gate; `OPEN` when
-            that is not known.
+        reason: Why the row is rejected here; None if the turn passed every gate; `OPEN` if that is
+            not known.
         digest: Hash of the instruction, if this turn takes part in the search for duplicates.
         instruction: The user's words.
-        response: The assistant's words; None when none was paid for.
+        response: The assistant's words; None if none was generated.
         instruction_finish: Why the instruction ended.
         response_finish: Why the response ended.
         instruction_ids: The user's words as the model wrote them.
@@ -102,9 +101,9 @@ class TurnRecord:
 
 
 class TurnText(NamedTuple):
-    """What is published of a turn: its words, and how many tokens they were.
+    """The published part of a turn: its text, and its numbers of tokens.
 
-    The token ids themselves, half of what a record takes to read, are left where they are.
+    The token ids, which take half of the time to read a record, are not read.
     """
 
     row_id: int
@@ -117,7 +116,7 @@ class TurnText(NamedTuple):
 
 
 class TurnIndex(NamedTuple):
-    """What is known of a turn without reading its text.
+    """What is known about a turn without reading its text.
 
     `holder` is the lowest row with the same digest, for a turn that has one.
     """
@@ -134,8 +133,8 @@ class Journal(Database):
     """An open journal file.
 
     Args:
-        path: The file; made, with its folder, unless `readonly`.
-        gates: Names the list of gates whose verdicts are written and read.
+        path: The file; created with its folder, unless `readonly`.
+        gates: The name of the list of gates whose verdicts are written and read.
         readonly: Open an existing file for reading.
 
     Raises:
@@ -154,7 +153,7 @@ class Journal(Database):
 
     @property
     def _gates(self) -> int:
-        """The number of the list of gates in this file; 0 while nobody has written with it."""
+        """The number of the list of gates in this file; 0 if it has not been written yet."""
         if not self._known:
             with self._guard():
                 found = self._db.execute(
@@ -164,7 +163,7 @@ class Journal(Database):
         return self._known
 
     def begin_session(self, info: dict[str, Any]) -> int:
-        """Records which engine the turns that follow are drawn with."""
+        """Records which engine generates the turns that follow."""
         with self._guard():
             cursor = self._db.execute(
                 "INSERT INTO sessions (info) VALUES (?)", (json.dumps(info, ensure_ascii=False),)
@@ -187,11 +186,11 @@ class Journal(Database):
 
         Args:
             records: Turns that the journal does not have.
-            answered: Turns that it has without a response or a verdict, and now both.
+            answered: Turns that the journal has without a response or a verdict, now with both.
 
         Raises:
-            JournalError: A turn is there already, one of `answered` has other words in the
-                journal, or they cannot be written.
+            JournalError: A turn exists already, one of `answered` has another text in the journal,
+                or the turns cannot be written.
         """
         records = list(records)
         with self._transaction():
@@ -209,7 +208,7 @@ class Journal(Database):
             self._db.execute(_ANSWER, (*self._values(record), *key))
 
     def judge(self, records: Iterable[TurnRecord]) -> None:
-        """Commits verdicts of turns that are there, all or none."""
+        """Commits verdicts of existing turns, all or none."""
         with self._transaction():
             self._db.executemany(_JUDGE, map(self._verdict, records))
 
@@ -223,7 +222,7 @@ class Journal(Database):
             return array("q", (place for (place,) in found))
 
     def at(self, places: Sequence[int]) -> list[TurnRecord]:
-        """The turns at some places; one that was put off tells so, whichever gates were asked."""
+        """The turns at some places; a deferred one shows that, whatever list of gates is used."""
         turn_index = ", ".join("?" * len(places))
         with self._guard():
             found = self._db.execute(
@@ -275,7 +274,7 @@ class Journal(Database):
         return None if found is None else _record(found)
 
     def texts(self, first: int, end: int) -> Iterator[TurnText]:
-        """Words of all turns of the rows from `first` on to before `end`, by row id and turn."""
+        """Texts of all turns of the rows from `first` on and below `end`, by row id and turn."""
         with self._guard():
             yield from map(TurnText._make, self._db.execute(_TEXTS, (first, end)))
 
@@ -390,11 +389,11 @@ WHERE t.row_id = ? AND t.turn = ?
 
 @contextmanager
 def writer_lock(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Makes this process the one that writes a folder of journals.
+    """Makes this process the only writer of a folder of journals.
 
     Args:
-        folder: Made if missing.
-        say: Told when another process has to be waited for.
+        folder: Created if missing.
+        say: Takes a line if another process must be waited for.
 
     Raises:
         OutputError: The folder cannot be made or written.
@@ -410,7 +409,7 @@ def _record(fields: tuple[Any, ...]) -> TurnRecord:
 
 
 def _pack(ids: tuple[int, ...]) -> bytes:
-    """Three bytes an id, the lowest first: no vocabulary comes near 2**24 tokens."""
+    """Three bytes per id, the lowest first: no vocabulary has close to 2**24 tokens."""
     packed = array("I", ids)
     if sys.byteorder == "big":
         packed.byteswap()

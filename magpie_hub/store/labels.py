@@ -1,7 +1,7 @@
-"""Labels: what one judge, as set, said of the rows of one journal.
+"""Labels: what one judge, with its settings, says about the rows of one journal.
 
-A file a judge's fingerprint, beside the journal, so a changed judge labels anew and nothing else
-does. Committed in the batches in which a judge hands labels over; a label is never changed.
+Each judge's fingerprint has a file, beside the journal, so a changed judge labels again and no
+other judge does. Labels are committed in the judge's batches; a label is never changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORMAT = 1
 """Version of the file's layout."""
 
 REMEMBERED = 2_000
-"""Parsed labels kept in memory: most are one of few, and parsing takes longest."""
+"""Parsed labels kept in memory: there are few different ones, and parsing takes longest."""
 
 _SCHEMA = """
 CREATE TABLE labels (row_id INTEGER PRIMARY KEY, failure TEXT, label TEXT NOT NULL);
@@ -32,7 +32,7 @@ _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a judge says of one row.
+    """What a judge says about one row.
 
     Attributes:
         row_id: The row.
@@ -62,7 +62,7 @@ class Labels(Database):
         super().__init__(path, _SCHEMA, FORMAT, readonly=readonly)
 
     def put(self, labels: Sequence[Label]) -> None:
-        """Commits labels, all or none; of a row that has one already the first stays.
+        """Commits labels, all or none; a row that has a label keeps it.
 
         Raises:
             JournalError: They cannot be written.
@@ -89,7 +89,7 @@ class Labels(Database):
         return None if found is None else _label(found)
 
     def missing(self, row_ids: Iterable[int]) -> list[int]:
-        """Those of the rows that have no label yet, in the order given."""
+        """The rows that have no label yet, in the order given."""
         with self._guard():
             known = {row_id for (row_id,) in self._db.execute("SELECT row_id FROM labels")}
         return [row_id for row_id in row_ids if row_id not in known]
@@ -120,6 +120,6 @@ def _label(found: tuple[int, str | None, str]) -> Label:
 
 @functools.lru_cache(REMEMBERED)
 def _values(label: str) -> Mapping[str, Any]:
-    # Nobody writes into it; a dict all the same, which others merge ten times as fast as a proxy.
+    # It is never written to, but it is a dict: merging one is ten times as fast as a proxy.
     values: dict[str, Any] = json.loads(label)
     return values

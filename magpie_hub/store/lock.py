@@ -1,4 +1,4 @@
-"""A lock between processes of one machine: who comes second waits, and says why."""
+"""A lock between processes of one machine: the second one waits, and prints why."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from magpie_hub.errors import OutputError
 
 @contextmanager
 def locked(path: Path, busy: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds a lock that dies with its process.
+    """Holds a lock that ends with its process.
 
     Args:
-        path: The lock's file; made, with its folder, if missing.
-        busy: Said once if another process holds it.
-        say: Takes that line.
+        path: The lock's file; created with its folder if missing.
+        busy: The line for the user if another process holds the lock.
+        say: Takes that line, once.
 
     Raises:
-        OutputError: The file cannot be made.
+        OutputError: The file cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

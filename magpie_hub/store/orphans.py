@@ -1,4 +1,4 @@
-"""Orphans: rows that a recipe has made with other settings, and that a run would not go on with."""
+"""Orphans: rows that a recipe made with other settings, and that a run would not continue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from magpie_hub.store.journal import Journal
 from magpie_hub.store.usage import usage_of
 
 NAMES = "names"
-"""A journal's meta key of the recipes that have drawn its rows."""
+"""A journal's meta key of the recipes that made its rows."""
 
 SHOWN = 5
-"""Settings that are named; a line stays a line."""
+"""Most settings that a message names, so that it stays one line."""
 
 _KEYS = {"revision": "model_revision"}
-"""What a recipe calls a setting, where a journal has another name for it."""
+"""A recipe's name of a setting, if the journal has another name for it."""
 
 _WIDTH = 40
 _ABSENT = object()
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """Turns that stay behind.
+    """Turns that a run would leave behind.
 
     Attributes:
         name: The recipe.
@@ -54,7 +54,7 @@ class Orphans:
         tokens: Tokens that they are made of.
         seconds: Time of generating them, engine start included; 0.0 if it was not counted.
         changes: The settings that differ; of several journals, this one has the fewest.
-        later: Whether they are later turns, whose first turns are gone on with.
+        later: Whether they are later turns, whose first turns the run continues.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Orphans:
 
     @property
     def before(self) -> str:
-        """The settings that would go on with these rows, in words."""
+        """The settings that would continue these rows, in words."""
         return self._listed([f"{one.key}: {_shown(one.before)}" for one in self.changes])
 
     @staticmethod
@@ -97,13 +97,13 @@ def find_orphans(
     start: int = 0,
     later: bool = False,
 ) -> Orphans | None:
-    """The turns among some journals that are closest to what is asked for.
+    """The turns of the journal whose settings are closest to those of a run.
 
     Args:
         paths: The journals.
-        settings: What is asked for.
-        name: The recipe; journals of other recipes alone are not looked at.
-        start: First row id that is asked for.
+        settings: The run's settings.
+        name: The recipe; journals of other recipes only are ignored.
+        start: The run's first row id.
         later: Whether they are journals of later turns, beside the first ones.
     """
     wanted, found = _flat(settings), list[tuple[int, float, Orphans]]()

@@ -1,4 +1,4 @@
-"""Finished turns on their way into the journals: many of them become one transaction."""
+"""Finished turns that wait for their commit: many of them are committed in one transaction."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class PendingTurns:
 
     Args:
         row_store: The rows, open for writing.
-        labels: Where the labels go that are found before a response; None if there are none.
+        labels: The store of labels that are found before a response; None if there are none.
     """
 
     def __init__(self, row_store: RowStore, labels: Labels | None = None) -> None:
         self._row_store = row_store
-        # Rows above it are new, which need not be asked of the journals.
+        # Rows above it are new and need no look-up in the journals.
         self._last = row_store.last
         self._labels = labels
         self._new: list[TurnRecord] = []
@@ -66,7 +66,7 @@ class PendingTurns:
         Args:
             record: The turn.
             answered: Whether the journal has it without its response or its verdict.
-            label: What was found of its instruction before it was answered.
+            label: The label of its instruction, found before the response.
         """
         (self._answered if answered else self._new).append(record)
         if label is not None:
@@ -79,7 +79,7 @@ class PendingTurns:
         """Writes what waits: labels, then turns.
 
         Raises:
-            JournalError: They cannot be written; they wait on.
+            JournalError: They cannot be written; they stay waiting.
         """
         if self._labels is not None and self._labelled:
             self._labels.put(self._labelled)

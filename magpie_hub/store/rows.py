@@ -9,8 +9,8 @@ are joined, and each row id gets its status by one pure rule:
 * a duplicate, if a lower row id has the same first instruction (also if that row is rejected);
 * passed, otherwise.
 
-The status of a row is final once all lower row ids are finished. So what is delivered (the first
-rows that pass) never depends on the order in which rows happened to finish.
+The status of a row is final once all lower row ids are finished. So the delivered rows (the first
+that pass) never depend on the order in which rows finish.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class RowStore:
         first: Journal of first turns.
         later: Journal of later turns; needed when `turns` > 1.
         turns: Turns of a whole conversation.
-        threshold: What first instructions must reach before they are answered; None for nothing.
+        threshold: What first instructions must reach to get a response; None for no threshold.
         start: First row. Rows below it are published already and are not counted.
         taken: Digests of published first instructions, which no row may repeat.
     """
@@ -196,15 +196,15 @@ class RowStore:
         return RowStatus(row_id, True, None, chars)
 
     def begin(self) -> None:
-        """Records what the journals' rows have cost before the first row of an increment.
+        """Records the cost of the journals' rows before the first row of an increment.
 
-        What is used from then on is the cost of the increment's own rows.
+        The cost after that is the cost of the increment's own rows.
         """
         if self.start and self.first.meta(self._before) is None:
             self.first.set_meta(self._before, [cost.to_json() for cost in self._spent()])
 
     def usage(self) -> list[Usage]:
-        """What the rows have cost, without those below the first row."""
+        """The cost of the rows, without those below the first row."""
         before = self.first.meta(self._before) if self.start else None
         return since(self._spent(), [Usage(**cost) for cost in before or ()])
 
@@ -229,7 +229,7 @@ class RowStore:
         found: list[list[TurnText]] = [[] for _ in row_ids]
         for journal in self.journals if self.turns > 1 else (self.first,):
             for words in journal.texts(row_ids.start, row_ids.stop):
-                # Other recipes may have gone on with these rows.
+                # Other recipes may have continued these rows.
                 if words.turn <= self.turns:
                     found[words.row_id - row_ids.start].append(words)
         return found
@@ -277,6 +277,6 @@ def _name(reason: str) -> str:
 
 
 def digest(instruction: str) -> bytes:
-    """Hash by which two first instructions are the same: their words, but for case and spacing."""
+    """Hash of a first instruction, without case and spacing: equal hashes are duplicates."""
     words = " ".join(instruction.split()).casefold()
     return hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,8 +1,8 @@
-"""The shard cache: what is kept on this machine of published shards, to add rows to them.
+"""The shard cache: the parts of published shards that this machine needs to add rows to them.
 
-A published dataset is not downloaded again to add to it. Of each shard the columns that statistics
-are counted in, and the first instructions, are kept in a Parquet file named after the shard's
-SHA-256, so a shard is read once a machine, and one that was written here is never fetched.
+A published dataset is not downloaded to add rows to it. The first instructions of each shard, and
+the columns that statistics are counted in, are kept in a Parquet file named after the shard's
+SHA-256. So each machine reads a shard once, and never downloads one that it wrote itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 NAMES = ("uuid", "instruction")
-"""Columns by which published rows are known."""
+"""Columns that identify published rows."""
 
 BATCH = 10_000
 
@@ -69,11 +69,11 @@ class ShardCache:
 
         Args:
             sha256: Its hash.
-            columns: Columns that are wanted of it, a struct's field after a dot.
+            columns: The columns that are needed, a struct's field after a dot.
             rows: Rows that it should have; None for any number.
 
         Returns:
-            None if it is not here, or was spoilt by a disk, or is another: it can be had again.
+            None if it is not here, is damaged, or is another shard: it can be read again.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -101,7 +101,7 @@ class ShardCache:
         return self.folder / f"{sha256}.parquet"
 
     def put(self, sha256: str, shard: Any, columns: Iterable[str]) -> CachedShard:
-        """Takes what is wanted of a shard.
+        """Stores the needed columns of a shard.
 
         Args:
             sha256: Its hash.
@@ -114,7 +114,7 @@ class ShardCache:
         with new_file(path) as partial, pq.ParquetFile(shard, pre_buffer=True) as file:
             leaves = [file.schema.column(n).path for n in range(len(file.schema.names))]
             kept = [leaf for leaf in leaves if _within(leaf, wanted)]
-            # Reading no group tells the columns of a shard without rows.
+            # Reading no row group gives the columns of a shard without rows.
             with pq.ParquetWriter(
                 partial, file.read_row_groups([], kept).schema, compression="zstd"
             ) as writer:

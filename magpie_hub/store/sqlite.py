@@ -1,7 +1,7 @@
-"""One SQLite file in write-ahead mode: what the journal and the labels stand on.
+"""One SQLite file in write-ahead mode: the base of the journal and the labels.
 
-Commits survive the process that made them; any number of readers may look while one writer
-writes. A file is made whole: no reader sees half a layout. Errors come as ours, in one line.
+Commits survive the process that made them. Any number of readers can read while one writer writes.
+No reader sees an incomplete layout. Errors are the package's own, in one line.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from magpie_hub.errors import JournalError, OutputError
 from magpie_hub.files import new_file
 
 IN_MEMORY = Path(":memory:")
-"""Path of a database that is gone with the process."""
+"""Path of a database in memory, which ends with the process."""
 
 _META = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
 
 
 class Database:
-    """An open file; what it holds is its subclass's business.
+    """An open file; its subclass defines what it holds.
 
     Args:
         path: The file; made, with its folder, unless `readonly`.
@@ -68,13 +68,13 @@ class Database:
             raise JournalError(f"{path}: the journal has layout {version}, not {layout}")
 
     def _mend(self, schema: str) -> None:
-        """Makes indexes that are missing; a file that lacks a table, or a column, is refused."""
+        """Creates missing indexes; a file that lacks a table or a column is refused."""
         wanted, found = _layout(schema), _said(self._db)
         for name, (kind, sql) in wanted.items():
             if kind == "table" and found.get(name) != (kind, sql):
                 raise JournalError(
                     f"{self.path}: the table {name} is missing or has been changed; bring back a "
-                    "copy of the file, or remove it to make its rows anew"
+                    "copy of the file, or remove it to generate its rows again"
                 )
         lacking = {name: sql for name, (_, sql) in wanted.items() if name not in found}
         changed = [name for name in wanted if name in found and found[name] != wanted[name]]
@@ -94,8 +94,8 @@ class Database:
                 self._db.execute("ROLLBACK")
             named = ", ".join(lacking)
             raise JournalError(
-                f"{self.path}: it has lost its index {named}, which cannot be made anew ({error}); "
-                "bring back a copy of the file, or remove it to make its rows anew"
+                f"{self.path}: its index {named} is missing and cannot be rebuilt ({error}); bring "
+                "back a copy of the file, or remove it to generate its rows again"
             ) from error
         finally:
             self._db.execute(f"PRAGMA query_only = {int(self._readonly)}")
@@ -156,14 +156,14 @@ def _create(path: Path, schema: str, layout: int) -> None:
 
 @functools.cache
 def _layout(schema: str) -> dict[str, tuple[str, str]]:
-    """What a schema makes: name to kind and SQL."""
+    """The tables and indexes of a schema: name to kind and SQL."""
     with contextlib.closing(sqlite3.connect(IN_MEMORY)) as db:
         db.executescript(_META + schema)
         return _said(db)
 
 
 def _said(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
-    """What a file has: name to kind and SQL, those aside that SQLite made by itself."""
+    """The tables and indexes of a file: name to kind and SQL, without those of SQLite itself."""
     rows = db.execute("SELECT name, type, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     return {name: (kind, sql) for name, kind, sql in rows}
 

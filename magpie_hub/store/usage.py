@@ -1,7 +1,7 @@
-"""What a set has cost: rows, seconds and tokens by stage and model, kept in its journal.
+"""The cost of a dataset: rows, seconds and tokens by stage and model, kept in its journal.
 
-Sums over all runs that worked on the journal's rows, those that failed or were interrupted among
-them. A killed process loses the figures of the stage that it was in, and nothing else.
+The figures are sums over all runs that worked on the journal's rows, failed and interrupted runs
+included. A killed process loses only the figures of its current stage.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _KEY = "spent"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one stage has cost with one model.
+    """The cost of one stage with one model.
 
     Attributes:
         stage: "generate", or the judge's name.
-        model: The model at work; "" for a judge without one.
+        model: The stage's model; "" for a judge without one.
         rows: Rows finished by it.
         seconds: Its loading included.
         decoded_tokens: New tokens; 0 for a model that writes none.
@@ -56,7 +56,7 @@ class Usage:
 
 
 class UsageMeter:
-    """Adds up what stages cost in a journal that is open for writing."""
+    """Adds up the cost of stages in a journal that is open for writing."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -106,12 +106,12 @@ class Use:
 
 
 def usage_of(journal: Journal) -> list[Usage]:
-    """What a journal's rows have cost."""
+    """The cost of a journal's rows."""
     return [Usage(**one) for one in journal.meta(_KEY) or ()]
 
 
 def since(costs: Iterable[Usage], before: Iterable[Usage]) -> list[Usage]:
-    """What has been spent since it stood otherwise, by stage and model."""
+    """The cost since an earlier state, by stage and model."""
     then = {(cost.stage, cost.model): cost for cost in before}
     fresh = []
     for cost in costs:
@@ -130,7 +130,7 @@ def since(costs: Iterable[Usage], before: Iterable[Usage]) -> list[Usage]:
 
 
 def total(costs: Iterable[Usage]) -> list[Usage]:
-    """Sums by stage and model, in the order in which they first come."""
+    """Sums by stage and model, in the order of their first appearance."""
     sums: dict[tuple[str, str], Usage] = {}
     for cost in costs:
         key = (cost.stage, cost.model)

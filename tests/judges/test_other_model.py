@@ -76,7 +76,7 @@ def test_judges_that_can_work_do_and_run_and_card_say_which_cannot(
         "guard (the model cannot be had here)"
     )
     assert [line for line in said if line.startswith("left out")] == [
-        f"left out, with what would be selected by them: {left_out}"
+        f"left out, with the selection rules that need them: {left_out}"
     ]
     rows = pq.read_table(release.path / "data" / "default").to_pylist()
     assert len(rows) == 6
