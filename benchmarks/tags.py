@@ -27,11 +27,12 @@ from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.engines.factory import start_engine
 from magpie_hub.generate.generator import engine_options, load_chat
-from magpie_hub.judges.base import JudgeInput, each
+from magpie_hub.judges.base import each
 from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Mode, Tagger
 from magpie_hub.models.source import pin
 from magpie_hub.paths import home
 from magpie_hub.pipeline.run import open_recipe
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 PASSES: dict[str, tuple[str, str, Mapping[Any, str]]] = {
@@ -80,7 +81,7 @@ class Tokens:
 
 
 async def three_passes(
-    engine: Engine, chat: ChatFormat, items: Sequence[JudgeInput]
+    engine: Engine, chat: ChatFormat, items: Sequence[TurnText]
 ) -> dict[str, Any]:
     """The usual way; also how many of its labels can be read."""
     codec = chat.codec
@@ -103,7 +104,7 @@ class Asking(NamedTuple):
     stop: tuple[int, ...]
     read: list[bool]
 
-    async def one(self, item: JudgeInput) -> None:
+    async def one(self, item: TurnText) -> None:
         """Asks about one instruction, and notes whether the label can be read."""
         codec = self.chat.codec
         prompt = (
@@ -135,7 +136,7 @@ def engine_vocabulary(codec: Any) -> int:
 
 
 async def ours(
-    engine: Engine, chat: ChatFormat, items: Sequence[JudgeInput], mode: Mode
+    engine: Engine, chat: ChatFormat, items: Sequence[TurnText], mode: Mode
 ) -> tuple[dict[str, Any], dict[int, Label]]:
     """One constrained call a row."""
     tagger, labels, tokens = (
@@ -144,7 +145,7 @@ async def ours(
         Tokens(engine),
     )
 
-    async def one(item: JudgeInput) -> None:
+    async def one(item: TurnText) -> None:
         labels[item.row_id] = await tagger.label_of(item)
 
     await each(items, one, engine)
@@ -172,7 +173,7 @@ async def measure(rows: int, slots: int) -> dict[str, Any]:
             )
         )
         texts = [chat.decode(one.ids).strip() for one in drawn if one.finish_reason == "stop"]
-        items = [JudgeInput(row_id, text) for row_id, text in enumerate(texts[:rows])]
+        items = [TurnText(row_id, text) for row_id, text in enumerate(texts[:rows])]
         free = await three_passes(engine, chat, items)
         compact, short = await ours(engine, chat, items, "compact")
         explained, long = await ours(engine, chat, items, "explained")

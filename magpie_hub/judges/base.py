@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 if TYPE_CHECKING:
@@ -28,22 +29,6 @@ if TYPE_CHECKING:
 
 SPARE = 4
 """Requests in flight beyond the engine's slots, so that a freed slot finds one waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeInput:
-    """What a judge looks at: the texts of one row.
-
-    Attributes:
-        row_id: Global index of the row.
-        instruction: The first user turn. Any text at all: empty, 100,000 characters, lone
-            surrogates, words that speak to the judge.
-        response: The answer to it; "" where none was generated.
-    """
-
-    row_id: int
-    instruction: str
-    response: str = ""
 
 
 Save = Callable[[Sequence[Label]], None]
@@ -136,7 +121,7 @@ class Judge(JudgeInfo, ABC):
         """
 
     @abstractmethod
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Labels every input.
 
         Args:
@@ -150,7 +135,7 @@ class Judge(JudgeInfo, ABC):
 
 
 async def each(
-    items: Sequence[JudgeInput], do: Callable[[JudgeInput], Awaitable[None]], engine: Engine
+    items: Sequence[TurnText], do: Callable[[TurnText], Awaitable[None]], engine: Engine
 ) -> None:
     """Does something for every input, as many at once as an engine has slots.
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from magpie_hub.chat.codec import Codec, Ids
 from magpie_hub.engines.base import Engine, Sampling
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.base import Judge, JudgeContext, Save, each
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.judges.sanitize import escape_special_tokens, special_marks
 from magpie_hub.models.source import ModelSource, generation_eos, load_tokenizer
 from magpie_hub.recipe.sampling import LoopDetection
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 if TYPE_CHECKING:
@@ -104,13 +105,13 @@ class BaseAnswerJudge(Judge):
         self._open()
         self.model.check_engine()
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Has every instruction answered, as many at once as the engine has slots."""
         source, codec = await asyncio.to_thread(self._open)
         marks, eos = special_marks(codec), generation_eos(source)
         async with context.start() as engine:
 
-            async def one(item: JudgeInput) -> None:
+            async def one(item: TurnText) -> None:
                 prompt = codec.encode_prompt(
                     base_prompt(escape_special_tokens(item.instruction, marks))
                 )

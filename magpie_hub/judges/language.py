@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, Save
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeSetup
 from magpie_hub.models.langid import DETECTOR, MISSING, detect, is_installed, prose, two_letters
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 READING = 1
@@ -74,11 +75,11 @@ class LanguageJudge(Judge):
         if not is_installed():
             raise UserError(f"the judge language needs {MISSING}, or set judges.language: false")
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Labels every input; asks for no model."""
         for start in range(0, len(items), BATCH):
             save(await asyncio.to_thread(_labels, items[start : start + BATCH]))
 
 
-def _labels(items: Sequence[JudgeInput]) -> list[Label]:
+def _labels(items: Sequence[TurnText]) -> list[Label]:
     return [Label(one.row_id, {"language": language_of(one.instruction)}) for one in items]

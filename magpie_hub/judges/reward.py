@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from magpie_hub.chat.codec import Ids
 from magpie_hub.errors import ChatFormatError, one_line
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, Save
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
@@ -27,6 +27,7 @@ from magpie_hub.judges.scorers.base import (
     open_scorer,
     own_thread,
 )
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 MAX_TOKENS = 16_384
@@ -122,7 +123,7 @@ class RewardJudge(Judge):
         check_scorer(source, self.model.options)
         Conversations.of(source, trust_remote_code=self.model.trust_remote_code)
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Scores every input and saves batch by batch."""
         source = await asyncio.to_thread(self.model.whole)
         trust = self.model.trust_remote_code
@@ -149,7 +150,7 @@ class RewardJudge(Judge):
         limit = self.model.options.max_model_len or MAX_TOKENS
         return min(self.model.pinned.context_length or limit, limit)
 
-    def _answer(self, item: JudgeInput, context: JudgeContext) -> str | None:
+    def _answer(self, item: TurnText, context: JudgeContext) -> str | None:
         """The base model's answer, if there is one."""
         label = context.label_of("base", item.row_id) if self._base_answers else None
         return None if label is None else label.values.get("base_output")
@@ -157,7 +158,7 @@ class RewardJudge(Judge):
     def _prepare(
         self,
         conversations: Conversations,
-        items: Sequence[JudgeInput],
+        items: Sequence[TurnText],
         answers: Sequence[str | None],
     ) -> tuple[list[_Request], list[Label]]:
         """The requests of some inputs, and the labels of those that cannot be scored."""
@@ -175,16 +176,16 @@ class RewardJudge(Judge):
                 continue
             row.rewards["base_reward"] = None
             if answer is not None:
-                found = self._encode(conversations, replace(item, response=answer))
+                found = self._encode(conversations, item._replace(response=answer))
                 if not isinstance(found, str):
                     requests.append(_Request(row, "base_reward", found))
                     row.due = 2
         return requests, failed
 
-    def _encode(self, conversations: Conversations, item: JudgeInput) -> Ids | str:
+    def _encode(self, conversations: Conversations, item: TurnText) -> Ids | str:
         """Token ids of a row, or why it has none."""
         try:
-            ids = conversations.encode(item.instruction, item.response)
+            ids = conversations.encode(item.instruction, item.response or "")
         except ChatFormatError as error:
             return f"unrenderable:{one_line(error, 80)}"
         return ids if len(ids) <= self._max_tokens else "too_long"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from magpie_hub.dedup.index import NeighborIndex
 from magpie_hub.generate.plan import Plan, row_uuid
 from magpie_hub.generate.rollout import Tag
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput
+from magpie_hub.judges.base import Judge, JudgeContext
 from magpie_hub.judges.join import JoinedLabels, open_labels
 from magpie_hub.judges.models import JudgeSetup, model_key
 from magpie_hub.judges.registry import JUDGES
@@ -24,6 +24,7 @@ from magpie_hub.judges.tags import Tagger
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label, Labels
 from magpie_hub.store.rows import RowStore
 from magpie_hub.store.shards import CachedShard
@@ -215,7 +216,7 @@ class JudgeRunner:
         tagger = Tagger(engine, chat, self._generator.name, tags.mode)
 
         async def tag(row_id: int, instruction: str) -> Label:
-            return await tagger.label_of(JudgeInput(row_id, instruction))
+            return await tagger.label_of(TurnText(row_id, instruction))
 
         with Labels(self.paths["tags"]) as store:
             yield tag, store
@@ -246,7 +247,7 @@ class _Work:
     watch: Watch | None
 
 
-class _Inputs(Sequence[JudgeInput]):
+class _Inputs(Sequence[TurnText]):
     """Rows as inputs, each read from the journal when it is looked at."""
 
     def __init__(self, row_store: RowStore, rows: Sequence[int]) -> None:
@@ -262,8 +263,8 @@ class _Inputs(Sequence[JudgeInput]):
         return _input(self._row_store, self._rows[place])
 
 
-def _input(row_store: RowStore, row_id: int) -> JudgeInput:
-    record = row_store.get(row_id, 1)
-    if record is None:
+def _input(row_store: RowStore, row_id: int) -> TurnText:
+    text = next(row_store.first.texts(row_id, row_id + 1), None)
+    if text is None:
         raise KeyError(row_id)
-    return JudgeInput(row_id, record.instruction, record.response or "")
+    return text

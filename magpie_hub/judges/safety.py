@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, Self
 
 from magpie_hub.engines.base import Engine, Sampling
 from magpie_hub.errors import ChatFormatError, one_line
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.base import Judge, JudgeContext, Save, each
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.models import JudgeModel, JudgeSetup
 from magpie_hub.models.source import generation_eos
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 
 MAX_TOKENS = 64
@@ -107,13 +108,13 @@ class SafetyJudge(Judge):
         self._open()
         self.model.check_engine()
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Asks about every input, as many at once as the engine has slots."""
         conversations, eos = await asyncio.to_thread(self._open)
         sampling = Sampling(max_tokens=MAX_TOKENS, temperature=0.0, stop_ids=eos)
         async with context.start() as engine:
 
-            async def one(item: JudgeInput) -> None:
+            async def one(item: TurnText) -> None:
                 save([await _ask(engine, conversations, sampling, item)])
 
             await each(items, one, engine)
@@ -125,10 +126,10 @@ class SafetyJudge(Judge):
 
 
 async def _ask(
-    engine: Engine, conversations: Conversations, sampling: Sampling, item: JudgeInput
+    engine: Engine, conversations: Conversations, sampling: Sampling, item: TurnText
 ) -> Label:
     try:
-        prompt = conversations.encode(item.instruction, item.response, ask=True)
+        prompt = conversations.encode(item.instruction, item.response or "", ask=True)
     except ChatFormatError as error:
         return Label(item.row_id, failure=f"unrenderable:{one_line(error, 80)}")
     if len(prompt) + sampling.max_tokens > engine.info.max_model_len:

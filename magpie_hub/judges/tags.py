@@ -21,7 +21,7 @@ from typing import Any, Literal, Self
 
 from magpie_hub.chat.format import ChatFormat
 from magpie_hub.engines.base import Completion, Engine, Sampling
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save, each
+from magpie_hub.judges.base import Judge, JudgeContext, Save, each
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.explanation import explanation_failure
 from magpie_hub.judges.models import JudgeModel, JudgeSetup, tags_itself
@@ -30,6 +30,7 @@ from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.config import Recipe
 from magpie_hub.recipe.fingerprint import fingerprint
 from magpie_hub.recipe.selection import Difficulty, Quality
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from magpie_hub.store.rows import QualityThreshold
 
@@ -167,12 +168,12 @@ class TagsJudge(Judge):
         if self.model is not None:
             self.model.check_engine(constrained=True)
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         """Tags every input, as many at once as the engine has slots."""
         async with context.start() as engine:
             tagger = Tagger(engine, context.chat(), self.model_name, self._mode)
 
-            async def one(item: JudgeInput) -> None:
+            async def one(item: TurnText) -> None:
                 save([await tagger.label_of(item)])
 
             await each(items, one, engine)
@@ -221,7 +222,7 @@ class Tagger:
         self._around_ids = [chat.codec.encode(text) for text in self._around]
         self._marks = special_marks(chat.codec)
 
-    async def label_of(self, item: JudgeInput) -> Label:
+    async def label_of(self, item: TurnText) -> Label:
         """A row's tags, or why there are none.
 
         Raises:
@@ -245,7 +246,7 @@ class Tagger:
         words = self._chat.codec.encode(escape_special_tokens(instruction, self._marks))
         return self._chat.answer_prompt((), (*head, *words, *tail))
 
-    def _read(self, item: JudgeInput, completion: Completion) -> Label:
+    def _read(self, item: TurnText, completion: Completion) -> Label:
         row_id = item.row_id
         if completion.finish_reason != "stop":
             return Label(row_id, failure="cut_off")

@@ -101,18 +101,26 @@ class TurnRecord:
 
 
 class TurnText(NamedTuple):
-    """The published part of a turn: its text, and its numbers of tokens.
+    """The text of a turn, without its token ids: what is published, and what judges read.
 
-    The token ids, which take half of the time to read a record, are not read.
+    Attributes:
+        row_id: Global index of the row.
+        instruction: The user's text. Any text at all: empty, 100,000 characters, lone surrogates,
+            text that addresses the judge.
+        response: The assistant's text; None when none was generated.
+        turn: 1 for the first.
+        response_finish: Why the response ended.
+        instruction_tokens: How many tokens the instruction has.
+        response_tokens: How many tokens the response has.
     """
 
     row_id: int
-    turn: int
     instruction: str
-    response: str | None
-    response_finish: FinishReason | None
-    instruction_tokens: int
-    response_tokens: int | None
+    response: str | None = None
+    turn: int = 1
+    response_finish: FinishReason | None = None
+    instruction_tokens: int = 0
+    response_tokens: int | None = None
 
 
 class TurnIndex(NamedTuple):

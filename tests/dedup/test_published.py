@@ -24,9 +24,9 @@ SHARD = "data/train-00000-of-00001.parquet"
 READ = """
 import sys, json
 from magpie_hub.errors import UserError
-from magpie_hub.dedup.external import read_published
+from magpie_hub.dedup.external import read_instructions
 try:
-    print(json.dumps(list(read_published(sys.argv[1]))))
+    print(json.dumps(list(read_instructions(sys.argv[1]))))
 except UserError as error:
     print(json.dumps(str(error)))
 """

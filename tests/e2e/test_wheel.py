@@ -79,7 +79,9 @@ def test_the_wheel_alone(installed: Path, tmp_path: Path, small_model: ModelSour
     where = run("python", "-c", "import magpie_hub; print(magpie_hub.__file__)")
     assert str(installed.parent) in where
     assert "smol-mt" in run("magpie-hub", "variants")
-    prompts = "from magpie_hub.judges.tags import render; print(render('compact', 'Why?'))"
+    prompts = (
+        "from magpie_hub.judges.tags import tagger_prompt; print(tagger_prompt('compact', 'Why?'))"
+    )
     assert "Why?" in run("python", "-c", prompts)
     assert "1 rows delivered" in run("magpie-hub", "build", "smol", "--rows", "1")
     run("magpie-hub", "init", "mine", "--rows", "2")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from magpie_hub.errors import ModelError
-from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.base_answer import BaseAnswerJudge, base_prompt, cut_at_next
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.models.source import pin
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
@@ -44,7 +44,7 @@ def saying(model: Path, whole: str, **more: int) -> ScriptedEngine:
 
 
 def answer(model: Path, engine: ScriptedEngine, max_tokens: int = 1024) -> Label:
-    item = JudgeInput(7, "Why is the sky blue?", "never seen")
+    item = TurnText(7, "Why is the sky blue?", "never seen")
     label = run(judge(model, max_tokens), [item], engine.context())[7]
     assert engine.closed
     return label
@@ -98,7 +98,7 @@ def test_the_prompt_is_the_instruction_after_some_exchanges(model: Path) -> None
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
     engine = saying(model, "Light.")
-    long = JudgeInput(90, "word " * 30_000)
+    long = TurnText(90, "word " * 30_000)
     found = run(judge(model), [*HOSTILE, long], engine.context())
     assert found.pop(90).failure == "too_long"
     assert {label.failure for label in found.values()} == {None}

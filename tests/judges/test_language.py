@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from magpie_hub.errors import UserError
-from magpie_hub.judges.base import JudgeContext, JudgeInput
+from magpie_hub.judges.base import JudgeContext
 from magpie_hub.judges.language import LanguageJudge, language_of
 from magpie_hub.models.langid import two_letters
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, run
 
@@ -49,7 +50,7 @@ def test_three_letters_become_their_macrolanguages_two_or_nothing(
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it() -> None:
-    long = JudgeInput(90, "This is a very long instruction. " * 5_000)
+    long = TurnText(90, "This is a very long instruction. " * 5_000)
     found = run(LanguageJudge(), [*HOSTILE, long])
     assert {label.failure for label in found.values()} == {None}
     assert found[90].values == {"language": "EN"}
@@ -57,13 +58,13 @@ def test_every_row_gets_one_label_whatever_stands_in_it() -> None:
 
 
 def test_the_response_does_not_count() -> None:
-    item = JudgeInput(1, "Translate this sentence into French, please.", "Traduisez cette phrase.")
+    item = TurnText(1, "Translate this sentence into French, please.", "Traduisez cette phrase.")
     assert run(LanguageJudge(), [item])[1].values == {"language": "EN"}
 
 
 def test_labels_are_saved_as_they_come() -> None:
     saved: list[int] = []
-    items = [JudgeInput(row_id, "What is the moon?") for row_id in range(2500)]
+    items = [TurnText(row_id, "What is the moon?") for row_id in range(2500)]
 
     def save(labels: list[Label]) -> None:
         saved.append(len(labels))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow.parquet as pq
 import pytest
 
-from magpie_hub.judges.base import Judge, JudgeContext, JudgeInput, Save
+from magpie_hub.judges.base import Judge, JudgeContext, Save
 from magpie_hub.judges.columns import Column
 from magpie_hub.judges.models import JudgeSetup
 from magpie_hub.judges.registry import JUDGES
@@ -22,6 +22,7 @@ from magpie_hub.regenerate.drift.examine import examine
 from magpie_hub.release.card import tables
 from magpie_hub.release.folder import Release, write_release
 from magpie_hub.release.schema import arrow_schema
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.toy_release import toy_job
 
@@ -55,7 +56,7 @@ class MoodJudge(Judge):
 
     def check(self) -> None: ...
 
-    async def label(self, items: Sequence[JudgeInput], save: Save, context: JudgeContext) -> None:
+    async def label(self, items: Sequence[TurnText], save: Save, context: JudgeContext) -> None:
         for item in items:
             if item.row_id % 7 == 0:
                 save([Label(item.row_id, failure="speechless")])

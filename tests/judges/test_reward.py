@@ -7,7 +7,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import numpy as np
 import pytest
 
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError
-from magpie_hub.judges.base import JudgeContext, JudgeInput
+from magpie_hub.judges.base import JudgeContext
 from magpie_hub.judges.conversation import Conversations
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.reward import RewardJudge
 from magpie_hub.models.source import pin
 from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
@@ -34,7 +34,7 @@ from tests.tiny import write_tiny_model
 
 pytestmark = pytest.mark.engine
 
-LONG = JudgeInput(90, "word " * 30_000, "Fine.")
+LONG = TurnText(90, "word " * 30_000, "Fine.")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def items() -> list[JudgeInput]:
+def items() -> list[TurnText]:
     return some_rows()
 
 
@@ -70,7 +70,7 @@ def answering(answers: dict[int, str]) -> JudgeContext:
     return JudgeContext(label_of=label_of)
 
 
-def reference(model: Path, items: Sequence[JudgeInput]) -> list[float]:
+def reference(model: Path, items: Sequence[TurnText]) -> list[float]:
     """What transformers itself says of conversations, one by one."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -96,7 +96,7 @@ def rewards(labels: dict[int, Label]) -> list[float]:
 # ---- the number ----
 
 
-def test_the_reward_is_the_models_raw_logit(model: Path, items: list[JudgeInput]) -> None:
+def test_the_reward_is_the_models_raw_logit(model: Path, items: list[TurnText]) -> None:
     found = run(judge_of(model), items)
     np.testing.assert_allclose(rewards(found), reference(model, items), atol=1e-4)
     assert np.std(rewards(found)) > 0.01
@@ -105,7 +105,7 @@ def test_the_reward_is_the_models_raw_logit(model: Path, items: list[JudgeInput]
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
 def test_neither_order_nor_batches_change_it(
-    model: Path, items: list[JudgeInput], batch_tokens: int
+    model: Path, items: list[TurnText], batch_tokens: int
 ) -> None:
     whole = run(judge_of(model), items)
     shuffled = random.Random(batch_tokens).sample(items, len(items))
@@ -114,14 +114,14 @@ def test_neither_order_nor_batches_change_it(
 
 
 def test_a_model_without_a_padding_token_is_batched_too(
-    tmp_path: Path, items: list[JudgeInput]
+    tmp_path: Path, items: list[TurnText]
 ) -> None:
     bare, few = write_reward_model(tmp_path, pad=False), items[:4]
     found = run(judge_of(bare), few)
     np.testing.assert_allclose(rewards(found), reference(bare, few), atol=1e-4)
 
 
-def test_base_answers_are_scored_in_the_same_load(model: Path, items: list[JudgeInput]) -> None:
+def test_base_answers_are_scored_in_the_same_load(model: Path, items: list[TurnText]) -> None:
     few = items[:4]
     answers = {0: "A base model's answer.", 1: "", 3: "far too long " * 200}
     loads = []
@@ -136,14 +136,14 @@ def test_base_answers_are_scored_in_the_same_load(model: Path, items: list[Judge
     found = run(judge, few, answering(answers), SCORED)
     assert len(loads) == 1
     np.testing.assert_allclose(rewards(found), rewards(run(judge_of(model), few)), atol=1e-4)
-    swapped = [replace(item, response=answers[item.row_id]) for item in few[:2]]
+    swapped = [item._replace(response=answers[item.row_id]) for item in few[:2]]
     base = [found[row_id].values["base_reward"] for row_id in range(4)]
     np.testing.assert_allclose(base[:2], rewards(run(judge_of(model), swapped)), atol=1e-4)
     assert base[2:] == [None, None]
 
 
 def test_a_head_in_sixteen_bit_weights_keeps_its_resolution(
-    model: Path, items: list[JudgeInput]
+    model: Path, items: list[TurnText]
 ) -> None:
     import torch
 
@@ -167,15 +167,15 @@ def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
 def test_the_longest_row_that_fits_is_scored_and_one_token_more_is_not(model: Path) -> None:
     conversations = Conversations(tokenizer_of(model), "tiny")
     room = 512 - len(conversations.encode("", ""))
-    found = run(judge_of(model), [JudgeInput(1, "a" * room), JudgeInput(2, "a" * (room + 1))])
+    found = run(judge_of(model), [TurnText(1, "a" * room), TurnText(2, "a" * (room + 1))])
     assert [found[1].failure, found[2].failure] == [None, "too_long"]
     short = judge_of(model, EngineOptions(max_model_len=room))
-    assert run(short, [JudgeInput(1, "a" * room)])[1].failure == "too_long"
+    assert run(short, [TurnText(1, "a" * room)])[1].failure == "too_long"
 
 
 def test_a_reward_that_is_no_number_is_a_failure(model: Path) -> None:
     scorer = FakeScorer(lambda prompts: [float("nan")] * len(prompts))
-    found = run(judge_of(model, scorer=scorer.load), [JudgeInput(1, "Hi", "Hello")])
+    found = run(judge_of(model, scorer=scorer.load), [TurnText(1, "Hi", "Hello")])
     assert found[1].failure == "not_finite"
 
 
@@ -184,7 +184,7 @@ def test_words_that_the_template_refuses_fail_alone(tmp_path: Path) -> None:
     refuses = "{% if messages[0]['content'] == 'no' %}{{ raise_exception('not this') }}{% endif %}"
     template = tmp_path / "chat_template.jinja"
     template.write_text(refuses + template.read_text())
-    found = run(judge_of(tmp_path), [JudgeInput(1, "no"), JudgeInput(2, "yes")])
+    found = run(judge_of(tmp_path), [TurnText(1, "no"), TurnText(2, "yes")])
     assert found[2].failure is None
     assert (found[1].failure or "").startswith("unrenderable:")
 
@@ -245,7 +245,7 @@ class FakeScorer:
 
 
 def test_labels_are_saved_batch_by_batch_and_kept_when_a_later_batch_fails(
-    model: Path, items: list[JudgeInput]
+    model: Path, items: list[TurnText]
 ) -> None:
     def answer(prompts: Sequence[Sequence[int]]) -> list[float]:
         if scorer.calls == 3:
@@ -269,7 +269,7 @@ def test_the_loop_lives_while_one_other_thread_scores(model: Path) -> None:
 
     async def both() -> None:
         scoring = asyncio.create_task(
-            judge.label([JudgeInput(1, "Hi", "Hello")], saved.extend, JudgeContext())
+            judge.label([TurnText(1, "Hi", "Hello")], saved.extend, JudgeContext())
         )
         while not scorer.calls:
             await asyncio.sleep(0.001)
@@ -296,7 +296,7 @@ def test_a_cancelled_judge_frees_its_model(model: Path, moment: str) -> None:
 
     async def cancelled() -> None:
         task = asyncio.create_task(
-            judge.label([JudgeInput(1, "Hi", "Hello")], lambda _: None, JudgeContext())
+            judge.label([TurnText(1, "Hi", "Hello")], lambda _: None, JudgeContext())
         )
         while not entered.is_set():
             await asyncio.sleep(0.001)
@@ -373,4 +373,4 @@ def test_a_head_that_is_not_in_the_files_is_refused(tmp_path: Path) -> None:
     kept = {name: value for name, value in load_file(weights).items() if name != "score.weight"}
     save_file(kept, weights, metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks the weights of score\.weight"):
-        run(judge_of(tmp_path), [JudgeInput(1, "Hi", "Hello")])
+        run(judge_of(tmp_path), [TurnText(1, "Hi", "Hello")])

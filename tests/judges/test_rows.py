@@ -10,12 +10,11 @@ import pytest
 
 from magpie_hub.cli.make import funnel_text
 from magpie_hub.errors import ModelError
-from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.registry import JUDGES
 from magpie_hub.judges.tags import CATEGORIES, DIFFICULTIES, QUALITIES, Tagger, TagsJudge
 from magpie_hub.pipeline.loop import complete
 from magpie_hub.pipeline.run import Run, open_recipe
-from magpie_hub.store.journal import TurnRecord
+from magpie_hub.store.journal import TurnRecord, TurnText
 from magpie_hub.store.labels import Label
 from magpie_hub.store.rows import digest
 from tests.judges.runs import EMBEDDER, build, edit
@@ -120,7 +119,7 @@ def test_what_cannot_be_judged_passes_no_threshold_and_is_counted(
 def test_what_is_not_worth_a_response_keeps_its_labels_and_saves_tokens(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def label_of(self: Tagger, item: JudgeInput) -> Label:
+    async def label_of(self: Tagger, item: TurnText) -> Label:
         said: dict[str, Any] = {one.name: None for one in TagsJudge.columns}
         said["difficulty"] = "hard"
         quality = "poor" if item.row_id % 2 else "good"

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from magpie_hub.errors import EngineError, ModelError
-from magpie_hub.judges.base import JudgeContext, JudgeInput
+from magpie_hub.judges.base import JudgeContext
 from magpie_hub.judges.models import JudgeModel
 from magpie_hub.judges.safety import SafetyJudge, Verdict, read_verdict
 from magpie_hub.models.source import fetch, pin
 from magpie_hub.recipe.engine import EngineOptions
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import (
     HOSTILE,
@@ -37,7 +38,7 @@ def judge(model: Path | str) -> SafetyJudge:
     return SafetyJudge(JudgeModel(str(model)))
 
 
-def ask(model: Path, script: Script, *items: JudgeInput, **more: int) -> dict[int, Label]:
+def ask(model: Path, script: Script, *items: TurnText, **more: int) -> dict[int, Label]:
     engine = ScriptedEngine(tokenizer_of(model), script, **more)
     found = run(judge(model), items, engine.context())
     assert engine.closed
@@ -58,7 +59,7 @@ def ask(model: Path, script: Script, *items: JudgeInput, **more: int) -> dict[in
 def test_a_verdict_is_kept_as_written_and_read(
     model: Path, said: str, published: str, safe: bool, categories: list[str]
 ) -> None:
-    found = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))
+    found = ask(model, lambda prompt: said, TurnText(7, "How?", "So."))
     assert found[7].values == {
         "llama_guard_2": published,
         "safe": safe,
@@ -81,7 +82,7 @@ def test_a_verdict_is_kept_as_written_and_read(
     ],
 )
 def test_prose_is_no_verdict(model: Path, said: str) -> None:
-    label = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))[7]
+    label = ask(model, lambda prompt: said, TurnText(7, "How?", "So."))[7]
     assert label.failure is not None
     assert label.failure.startswith("unparsable:" + said.split("\n")[0][:20].strip())
     assert len(label.failure) < 80
@@ -89,7 +90,7 @@ def test_prose_is_no_verdict(model: Path, said: str) -> None:
 
 def test_a_verdict_that_ran_out_of_tokens_is_none(model: Path) -> None:
     said = "unsafe\n" + ",".join(["S1"] * 40)
-    label = ask(model, lambda prompt: said, JudgeInput(7, "How?", "So."))[7]
+    label = ask(model, lambda prompt: said, TurnText(7, "How?", "So."))[7]
     assert (label.failure or "").startswith("unparsable:unsafe S1,S1")
 
 
@@ -109,7 +110,7 @@ def test_categories_come_back_as_they_were_written(categories: list[str]) -> Non
 def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> None:
     tokenizer = tokenizer_of(model)
     engine = ScriptedEngine(tokenizer, lambda prompt: "safe")
-    run(judge(model), [JudgeInput(1, "a question", "an answer")], engine.context())
+    run(judge(model), [TurnText(1, "a question", "an answer")], engine.context())
     assert tokenizer.decode(engine.prompts[0]) == (
         "<|im_start|>user\na question<|im_end|>\n<|im_start|>assistant\nan answer<|im_end|>\n"
         "<|im_start|>assistant\n"
@@ -119,7 +120,7 @@ def test_the_guard_sees_both_sides_once_and_answers_greedily(model: Path) -> Non
 
 
 def test_every_row_gets_one_label_whatever_stands_in_it(model: Path) -> None:
-    long = JudgeInput(90, "word " * 30_000, "Fine.")
+    long = TurnText(90, "word " * 30_000, "Fine.")
     found = ask(model, lambda prompt: "safe", *HOSTILE, long)
     assert found.pop(90).failure == "too_long"
     assert {label.failure for label in found.values()} == {None}
@@ -140,7 +141,7 @@ def test_what_was_labelled_before_the_engine_failed_is_kept(model: Path) -> None
         return "safe"
 
     engine, saved = ScriptedEngine(tokenizer_of(model), script), list[Label]()
-    items = [JudgeInput(row_id, "How?", "So.") for row_id in range(40)]
+    items = [TurnText(row_id, "How?", "So.") for row_id in range(40)]
     with pytest.raises(EngineError, match="the guard is gone"):
         asyncio.run(judge(model).label(items, saved.extend, engine.context()))
     assert len(saved) == 5

@@ -77,7 +77,7 @@ def test_vllm_scores_as_transformers_does(tmp_path: Path, model: Path) -> None:
     assert serves(source)
     options = EngineOptions(engine="vllm", dtype="float32", enforce_eager=True)
     conversations = Conversations(tokenizer_of(model), "tiny")
-    prompts = [conversations.encode(one.instruction, one.response) for one in some_rows()]
+    prompts = [conversations.encode(one.instruction, one.response or "") for one in some_rows()]
     # One that ends with the padding token, before which a score is read, and one that fills the
     # context.
     prompts.append((*prompts[0], tokenizer_of(model).pad_token_id))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from magpie_hub.chat.derive import derive
 from magpie_hub.engines.regex import portable
 from magpie_hub.judges import tags
-from magpie_hub.judges.base import JudgeInput
 from magpie_hub.judges.tags import (
     CATEGORIES,
     DIFFICULTIES,
@@ -24,6 +23,7 @@ from magpie_hub.judges.tags import (
 )
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.selection import Difficulty, Quality
+from magpie_hub.store.journal import TurnText
 from magpie_hub.store.labels import Label
 from tests.judges.tiny_judges import HOSTILE, Script, ScriptedEngine, run, tokenizer_of
 from tests.tiny import write_tiny_model
@@ -41,7 +41,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def tag(
-    tokenizer: Any, said: str | Script, *items: JudgeInput, mode: Mode = "compact", **more: int
+    tokenizer: Any, said: str | Script, *items: TurnText, mode: Mode = "compact", **more: int
 ) -> tuple[dict[int, Label], ScriptedEngine]:
     script = said if callable(said) else lambda prompt: said
     engine = ScriptedEngine(tokenizer, script, **more)
@@ -50,7 +50,7 @@ def tag(
 
 
 def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
-    found, engine = tag(tokenizer, COMPACT, JudgeInput(3, "Write a sort."))
+    found, engine = tag(tokenizer, COMPACT, TurnText(3, "Write a sort."))
     assert found[3].values == {
         **{column.name: None for column in TagsJudge.columns},
         "difficulty": "hard",
@@ -67,7 +67,7 @@ def test_compact_gives_the_labels_and_no_more(tokenizer: Any) -> None:
 
 
 def test_explained_fills_every_published_column(tokenizer: Any) -> None:
-    found, engine = tag(tokenizer, EXPLAINED, JudgeInput(0, "Write a sort."), mode="explained")
+    found, engine = tag(tokenizer, EXPLAINED, TurnText(0, "Write a sort."), mode="explained")
     assert len(engine.samplings) == 1, "one call a row, as in compact mode"
     values = found[0].values
     assert None not in values.values()
@@ -109,7 +109,7 @@ SUM = "What is the sum of the first ten odd numbers?"
 def test_an_explanation_that_explains_nothing_is_a_failure(
     tokenizer: Any, said: tuple[str, str, str], failure: str
 ) -> None:
-    found, _ = tag(tokenizer, explained(*said), JudgeInput(0, SUM), mode="explained")
+    found, _ = tag(tokenizer, explained(*said), TurnText(0, SUM), mode="explained")
     assert (found[0].failure, dict(found[0].values)) == (failure, {})
 
 
@@ -125,7 +125,7 @@ def test_an_explanation_that_explains_nothing_is_a_failure(
 def test_an_explanation_in_words_of_its_own_is_a_label(
     tokenizer: Any, said: tuple[str, str, str]
 ) -> None:
-    found, _ = tag(tokenizer, explained(*said), JudgeInput(0, SUM), mode="explained")
+    found, _ = tag(tokenizer, explained(*said), TurnText(0, SUM), mode="explained")
     assert found[0].failure is None
     assert found[0].values["intent"] == said[0]
 
@@ -150,7 +150,7 @@ def test_every_label_can_be_said_and_no_other() -> None:
 
 
 def test_the_instruction_comes_last_and_everything_before_it_is_the_same(tokenizer: Any) -> None:
-    _, engine = tag(tokenizer, COMPACT, JudgeInput(0, "Why?"), JudgeInput(1, "Write a long poem."))
+    _, engine = tag(tokenizer, COMPACT, TurnText(0, "Why?"), TurnText(1, "Write a long poem."))
     one, two = engine.prompts
     head = len(tokenizer(tagger_prompt("compact", "").rsplit("BEGIN", 1)[0])["input_ids"])
     assert one[:head] == two[:head]
@@ -168,28 +168,28 @@ def test_words_that_speak_to_the_judge_stay_words(tokenizer: Any) -> None:
 
 
 def test_an_instruction_beyond_the_context_fails_and_the_others_do_not(tokenizer: Any) -> None:
-    rows = (JudgeInput(0, "word " * 30_000), JudgeInput(1, "Why?"))
+    rows = (TurnText(0, "word " * 30_000), TurnText(1, "Why?"))
     found, engine = tag(tokenizer, COMPACT, *rows)
     assert (found[0].failure, found[1].failure) == ("too_long", None)
     assert len(engine.prompts) == 1
 
 
 def test_an_engine_that_breaks_its_word_is_not_believed(tokenizer: Any) -> None:
-    found, _ = tag(tokenizer, "excellent!", JudgeInput(0, "Why?"))
+    found, _ = tag(tokenizer, "excellent!", TurnText(0, "Why?"))
     assert found[0].failure == "unparsable:'excellent!'"
-    found, _ = tag(tokenizer, "hard; " * 40, JudgeInput(0, "Why?"))
+    found, _ = tag(tokenizer, "hard; " * 40, TurnText(0, "Why?"))
     assert found[0].failure == "cut_off"
 
 
 @settings(max_examples=30, deadline=None)
 @given(text=st.text())
 def test_any_words_at_all_get_a_label(tokenizer: Any, text: str) -> None:
-    found, _ = tag(tokenizer, COMPACT, JudgeInput(0, text))
+    found, _ = tag(tokenizer, COMPACT, TurnText(0, text))
     assert found[0].failure is None
 
 
 def test_the_engine_is_kept_full(tokenizer: Any) -> None:
-    rows = [JudgeInput(row, f"Question {row}?") for row in range(12)]
+    rows = [TurnText(row, f"Question {row}?") for row in range(12)]
     _, engine = tag(tokenizer, COMPACT, *rows, slots=5)
     assert engine.most_at_once >= 5
 
