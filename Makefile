@@ -49,7 +49,7 @@ format: $(READY)  ## Put the code into shape
 coverage: $(READY)  ## Run every test and show what they reach
 	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
-docs: $(READY)  ## Write the generated parts of the docs anew
+docs: $(READY)  ## Write the generated parts of the docs
 	$(BIN)/python docs/generate.py
 
 bench: $(READY)  ## Measure everything, about an hour; writes benchmarks/README.md

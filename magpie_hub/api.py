@@ -25,7 +25,7 @@ log = logging.getLogger("magpie_hub")
 
 
 def to_log(line: str) -> None:
-    """Takes a run's lines where nobody else does; its warnings are seen without any set-up."""
+    """Logs a run's lines by default; its warnings are seen without any set-up."""
     log.log(logging.WARNING if line.startswith("warning: ") else logging.INFO, "%s", line)
 
 
@@ -40,19 +40,19 @@ def build(
     main_guarded: bool = False,
     **overrides: Any,
 ) -> Release:
-    """Builds the release folder of a variant or of a recipe of your own.
+    """Builds the release folder of a variant or of your own recipe.
 
-    Rows that the journal has are taken from there; the missing ones are generated. The folder
-    appears whole or not at all.
+    Rows in the journal are used; missing rows are generated. The folder is complete when it
+    appears.
 
     Args:
         name: A variant's name ("air") or a recipe's path.
-        out: The folder; ``./<recipe's name>`` by default, or ``./<recipe's name>-release`` where
-            that is the folder of the recipe. A release that is there is replaced.
-        say: Told what is going on, a line each.
-        watch: Told how far it is, twice a second.
+        out: The folder; by default ``./<recipe's name>``, or ``./<recipe's name>-release`` if the
+            former is the recipe's folder. An existing release is replaced.
+        say: Takes lines for the user.
+        watch: Takes the progress, twice a second.
         environment: For ``MAGPIE_*`` variables; this process's by default.
-        how: How the caller spells a setting in messages.
+        how: How the caller writes a setting, for messages.
         main_guarded: True from a script that works under `if __name__ == "__main__"`: an engine on
             a GPU may then have a process of its own, which is faster.
         **overrides: This run's settings by the recipe's names: ``rows=40, model="…"``; other keys
@@ -62,8 +62,8 @@ def build(
         The release, with its path, rows and funnel.
 
     Raises:
-        UserError: Something that was asked for cannot be; the message says what to do.
-        RunError: The run had to stop; run again to go on from there.
+        UserError: A setting or the recipe cannot be used; the message says what to do.
+        RunError: The run had to stop; the same call continues it.
 
     Example:
         >>> import magpie_hub
@@ -87,7 +87,7 @@ def prepare(
     how: str = "{name}",
     **overrides: Any,
 ) -> tuple[Run, Path]:
-    """What `build` does first: everything that can be refused without loading or writing.
+    """The first part of `build`: every check that loads and writes nothing.
 
     Returns:
         The run, and the folder that its release goes to.
@@ -118,18 +118,18 @@ def push(
     settings: Mapping[str, Any] | Iterable[str] | None = None,
     say: Say = log.info,
 ) -> Published:
-    """Publishes the release of a variant or of a recipe of your own: one commit, or nothing.
+    """Publishes the release of a variant or of your own recipe: one commit, or nothing.
 
     Args:
         name: A variant's name or a recipe's path.
-        folder: Its release; by default where `build` leaves it.
-        repo_id: NAMESPACE/NAME; the recipe's, or the token's owner's ``magpie-<name>`` by default.
-        private: Make the repository private if it is made now.
+        folder: Its release; by default the one that `build` writes.
+        repo_id: NAMESPACE/NAME; by default the recipe's, or ``magpie-<name>`` of the token's owner.
+        private: Make the repository private if this call creates it.
         pull_request: Propose the release as a pull request.
-        tag: A tag of your own, beside the one that names the data.
-        dry_run: Only say what would be done.
-        reviewed: Findings of the scan that were reviewed and may be published, beside the recipe's.
-        replace: Publish it even where a release of more rows stands.
+        tag: Another tag, beside the one that names the data.
+        dry_run: Only show what would be done.
+        reviewed: Reviewed findings of the scan, beside the recipe's.
+        replace: Publish it even if the published release has more rows.
         settings: Keys of the recipe that this run changes: ``{"hub.repo_id": "me/mine"}``.
         say: Told what is going on, a line each.
 

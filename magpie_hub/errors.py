@@ -1,11 +1,11 @@
-"""Every error that the package raises on purpose, by whose mistake it is.
+"""Every error that the package raises on purpose, by its cause.
 
-* What a **person** does wrong is a `UserError`: one line that names the thing and the way out.
-  The command exits 2; the Python API and the `datasets` builder raise it with the same text.
-* What the **world** does wrong (a server that stays down, a yield under the recipe's floor) is a
+* A mistake of the **user** is a `UserError`: one line that names the thing and what to do. The
+  command exits 2; the Python API and the `datasets` builder raise it with the same text.
+* A failure of the **environment** (a server that stays down, a yield below the recipe's floor) is a
   `RunError`: one line, exit 1, and every finished row is kept.
-* What a **row** does wrong is not an error at all: it is data, a reject with a reason.
-* What **we** do wrong is a traceback.
+* A bad **row** is not an error: it is data, a reject with a reason.
+* A bug of **ours** is a traceback.
 
 No message shows a credential, whatever address or answer it repeats (`magpie_hub.text`). None of
 these derives from `OSError`: `datasets` rewrites those while it prepares a split.
@@ -102,13 +102,13 @@ class YieldError(RunError):
 
 
 def one_line(text: object, most: int = 300) -> str:
-    """Somebody else's words as a part of a message: one line that a terminal can show.
+    """A foreign text as a part of a message: one line that a terminal can show.
 
-    White space is squashed, credentials are left out, and what cannot be printed is escaped.
+    White space is joined, credentials are removed, and what cannot be printed is escaped.
 
     Args:
-        text: The words, or an error; of an error that says nothing, its type is named.
-        most: Characters of the line; a longer one ends in "…".
+        text: The text, or an error; for an error without a message, its type.
+        most: Most characters of the line; a longer one ends in "…".
     """
     words = " ".join(redact(str(text)[: 32 * most]).split())
     if not words and isinstance(text, BaseException):

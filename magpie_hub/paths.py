@@ -56,14 +56,14 @@ def home(environment: Mapping[str, str] | None = None) -> Path:
 
 
 def expand(path: str) -> Path:
-    """A path with ``~`` spelt out, where there is such a home folder; else as it stands."""
+    """A path with ``~`` replaced by the home folder, if there is one; else unchanged."""
     return Path(os.path.expanduser(path))
 
 
 def missing_identity() -> dict[str, str]:
-    """HOME and USER for a user who lacks them; libraries ask for both.
+    """HOME and USER for a user without them; libraries need both.
 
-    MAGPIE_HOME stands in for the home folder; a library would make a folder "~" otherwise.
+    MAGPIE_HOME is used as the home folder; otherwise a library would create a folder "~".
 
     Returns:
         The environment variables to set; empty for most users.

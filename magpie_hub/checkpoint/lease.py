@@ -148,7 +148,7 @@ class Lease:
 
     def _main(self) -> None:
         while not self.lost and not self._ending.wait(self._ttl / 4):
-            # Who waits is patient for three more tries.
+            # The waiting runner waits for three more tries.
             with contextlib.suppress(OutputError):
                 self.renew()
 

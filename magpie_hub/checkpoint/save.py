@@ -272,5 +272,5 @@ def _number(name: str) -> int:
 def _refusal(shown: str, why: str) -> JournalError:
     return JournalError(
         f"{one_line(shown)}: a torn or foreign segment ({one_line(why)}); remove it, and what it "
-        "held is made anew"
+        "held is generated again"
     )

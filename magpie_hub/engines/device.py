@@ -159,7 +159,7 @@ def _slow_in_16_bit() -> bool:
 
 
 def default_context(source: ModelSource, device: Device) -> int:
-    """Returns the context length that is used when nobody sets one.
+    """Returns the context length that is used if the user sets none.
 
     Magpie's rows are short (the published sets allow 2,048 new tokens an answer): a longer
     context would only cost cache.

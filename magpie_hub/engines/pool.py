@@ -164,12 +164,12 @@ class EnginePool:
         if not left.step_down(slots, engine.info.settings.get("max_num_batched_tokens")):
             tried = ", ".join(map(str, left.tried))
             raise EngineError(
-                f"{source.name}: out of memory with {tried} slots ({said}); what is finished is "
-                "kept, and the same command goes on from there: with fewer slots (max_num_seqs), "
+                f"{source.name}: out of memory with {tried} slots ({said}); finished turns are "
+                "kept, and the same command continues from there: with fewer slots (max_num_seqs), "
                 "a shorter max_model_len, or less of a GPU for the cache (gpu_memory_utilization)"
             ) from error
         self._say(
-            f"{source.name} ran out of memory with {slots} slots ({said}); what is finished is "
+            f"{source.name} ran out of memory with {slots} slots ({said}); finished turns are "
             f"kept, and it starts again with {left.slots}"
         )
 
@@ -197,6 +197,6 @@ class EnginePool:
             if left is None:
                 raise
             raise EngineError(
-                f"{source.name} does not start again after it ran out of memory: {error} What is "
-                "finished is kept, and the same command goes on from there."
+                f"{source.name} does not start again after it ran out of memory: {error} Finished "
+                "turns are kept, and the same command continues from there."
             ) from error

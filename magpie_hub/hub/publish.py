@@ -279,7 +279,7 @@ class _Publisher:
             if file.has_changed:
                 raise UserError(
                     f"{self.local.folder / file.path}: changed while it was being published, so "
-                    "nothing was; push again once nobody writes there"
+                    "nothing was; push again when no process writes to it"
                 )
 
     def _read_back(self, target: Mapping[str, LocalFile], commit: str) -> None:

@@ -1,7 +1,7 @@
-"""A recipe's own words, and what of them holds for a run that has changed it.
+"""A recipe's own texts (description and card), for a run that has changed the recipe.
 
-`description` and what `card` says were written for the recipe as it stands. Where a run has
-changed what they speak of, words that are computed from the run take their place.
+`description` and `card` were written for the recipe in its file. If a run changes what they
+describe, texts that are computed from the run replace them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any
 from magpie_hub.recipe.config import Recipe
 
 SPOKEN_OF = ("model", "turns", "judges", "selection")
-"""Fields that a description speaks of."""
+"""Fields that a description is about."""
 
 
 def in_true_words(written: Recipe, run: Recipe) -> Recipe:
-    """The run's recipe, with words that hold for it.
+    """The run's recipe, with texts that are true for it.
 
     Args:
-        written: As it stands in its file.
-        run: With the run's overrides.
+        written: The recipe as in its file.
+        run: The recipe with the run's overrides.
     """
     changed = {key for key in SPOKEN_OF if getattr(written, key) != getattr(run, key)}
     if not changed:
@@ -29,7 +29,7 @@ def in_true_words(written: Recipe, run: Recipe) -> Recipe:
     if changed & {"model", "turns"} and run.card.pretty_name is not None:
         card["pretty_name"] = _title(run)
     if "model" in changed:
-        # They belong to the words of the recipe's own model.
+        # They describe the recipe's own model.
         card |= {"license": None, "language": None, "tags": ()}
     return run.model_copy(
         update={"description": _describe(run), "card": run.card.model_copy(update=card)}
@@ -37,7 +37,7 @@ def in_true_words(written: Recipe, run: Recipe) -> Recipe:
 
 
 def _called(run: Recipe) -> str:
-    """The generator's name; of a folder, its own."""
+    """The generator's name; for a folder, the folder's name."""
     return PurePath(run.model_name or run.model).name
 
 

@@ -90,7 +90,7 @@ def _fault(text: str, known: _Known) -> str | None:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     if re.search(r"^<!-- magpie:(?:begin|end) -->\s*$", text, re.MULTILINE):
-        return "the marks of the card's own part stand in it; leave them out"
+        return "it holds the marks of the card's own part; leave them out"
     parent = "{% block it %}{% endblock %}"
     environment = ImmutableSandboxedEnvironment(loader=DictLoader({"parent": parent}))
     # A loop in a loop is not waited for.

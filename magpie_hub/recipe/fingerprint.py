@@ -1,10 +1,10 @@
 """Fingerprints by stage: what a change costs is what it touches.
 
 The first turns depend on the generator, how it computes, its chat format, the sampling and the
-seed; each further turn on those and on the later-turn settings. Gates change no word, only what is
-said of the words: verdicts have a fingerprint of their own, and another list of gates judges what
-is there. Rows, turns, the card and everything that only says *where* to run are in no fingerprint:
-more rows, more turns or another engine continue what is there.
+seed; later turns also on the later-turn settings. Gates change no text, only its verdicts: these
+have a fingerprint of their own, and another list of gates judges the existing texts. Rows, turns,
+the card and everything that only says *where* to run are in no fingerprint: more rows, more turns
+or another engine continue the existing rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from magpie_hub.recipe.config import Recipe
 
 METHOD = 1
-"""Version of the method as coded here; raised when the same recipe would draw other rows."""
+"""Version of the method; raised when the same recipe would generate other rows."""
 
 CAPACITY = frozenset(
     {
@@ -32,8 +32,8 @@ CAPACITY = frozenset(
         *("kv_cache_metrics", "cudagraph_metrics", "enable_mfu_metrics", "stream_interval"),
     }
 )
-"""Fields of vLLM's EngineArgs that change no token but by rounding, as the number of rows in a step
-does. Whatever else `engine_args` names belongs to what is drawn."""
+"""Fields of vLLM's EngineArgs that change tokens by rounding at most, as the number of rows in a
+step does. All other fields in `engine_args` are part of the fingerprint."""
 
 
 def first_turn_settings(recipe: Recipe, revision: str) -> dict[str, Any]:

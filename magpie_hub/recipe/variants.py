@@ -1,6 +1,6 @@
-"""Variants: the recipes shipped with the project, by name; and anybody's own, by path.
+"""Variants: the recipes that come with the package, by name; and the user's own, by path.
 
-Recipes live in the checkout's `builders/magpie/` and travel inside the wheel, so that the
+The package's recipes are in the checkout's `builders/magpie/` and in the wheel, so that the
 installed command works from any folder.
 """
 
@@ -67,9 +67,8 @@ def find_recipe(name: str | Path) -> Path:
     """The recipe file of a variant's name or of a path.
 
     Args:
-        name: "air", or a path to anybody's own recipe, or to a folder with one in it, as
-            `load_dataset` takes it; what ends in ``.yaml`` or ``.yml``, or holds a path separator,
-            is a path.
+        name: "air", or the path of a recipe, or of a folder with one in it, as `load_dataset` takes
+            it. A name that ends in ``.yaml`` or ``.yml``, or holds a path separator, is a path.
 
     Raises:
         UserError: No such variant (the nearest name is given), or no such file.

@@ -77,27 +77,27 @@ class PublishedRelease:
         if ours != theirs:
             raise UserError(
                 f"{repo_id}: its rows are of {theirs}, the recipe's generator is {ours}; --refresh "
-                "makes all rows anew"
+                "generates all rows again"
             )
         asked, revision = recipe.model_revision, manifest["model"]["revision"]
         if asked not in (None, revision) and is_remote(recipe.model):
             raise UserError(
                 f"{repo_id}: its rows are of revision {revision}, the recipe asks for {asked}; "
-                "--refresh makes all rows anew"
+                "--refresh generates all rows again"
             )
         if "conversations" in manifest["columns"]:
             raise UserError(
                 f"{repo_id}: its rows have the column conversations, which makes trainers read the "
                 "wrong roles and which rows no longer have; publish the whole set once more from "
-                f"its journal ({command('push', '--variant', name, '--build')}), or make all rows "
-                "anew (--refresh)"
+                f"its journal ({command('push', '--variant', name, '--build')}), or generate all "
+                "rows again (--refresh)"
             )
         columns = arrow_schema(recipe.turns, recipe.judges.names).names
         if columns != manifest["columns"]:
             other = sorted(set(columns) ^ set(manifest["columns"])) or ["their order"]
             raise UserError(
                 f"{repo_id}: its columns differ from the recipe's ({', '.join(other[:5])}); other "
-                "turns or judges want --refresh, which makes all rows anew"
+                "turns or judges need --refresh, which generates all rows again"
             )
 
 

@@ -33,7 +33,7 @@ class Tick:
         repo_id: NAMESPACE/NAME; None for the recipe's, or magpie-NAME of the token's owner.
         tick: Its name, by which it is done once; None for the day's date, in UTC.
         grow: Rows to add; None for as many as the recipe says.
-        refresh: Make all rows anew with the recipe as it is now (a full refresh).
+        refresh: Generate all rows again with the current recipe (a full refresh).
         push: Publish what passes; else it is left in the folder.
         out: The release folder; None for ``./<recipe's name>-next``.
         report: Where the drift report goes; None for ``./<recipe's name>-report.md``.
@@ -65,7 +65,7 @@ class Tick:
                 f"{self.tick!r} is not a tick's name: letters, digits, '.', '_' and '-', 64 at most"
             )
         if self.refresh and self.grow is not None:
-            raise UserError("grow adds rows and refresh makes all of them anew; choose one of them")
+            raise UserError("grow adds rows and refresh generates all rows again; choose one")
         if self.grow is not None and self.grow < 1:
             raise UserError(f"grow: {self.grow} rows cannot be added; 1 is the least")
 

@@ -271,10 +271,10 @@ def _recipe_text(run: Run, rows: int, public: PublicNames) -> str:
     data["model_revision"] = run.source.revision
     # Hashes of short numbers can be guessed back, so what was reviewed is not published.
     data.get("hub", {}).pop("reviewed", None)
-    # A server's address is nobody's business, and without it there is no engine server.
+    # A server's address is private, and without it there is no engine server.
     if data.pop("base_url", None) is not None:
         data.pop("engine", None)
-    # Where a schedule keeps its state may be a private bucket, and is nobody's business.
+    # The state of a schedule may be in a private bucket.
     data.get("regenerate", {}).pop("state", None)
     header = "# The recipe that made this dataset, with this run's settings and the pinned model.\n"
     return header + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)

@@ -141,7 +141,7 @@ def next_release(
     older = [] if added.full_refresh else manifest["increments"]
     kept = [path for one in older for path in one["files"]]
     if added.full_refresh:
-        version, text = f"{major + 1}.0", f"All {rows:,} rows made anew."
+        version, text = f"{major + 1}.0", f"All {rows:,} rows generated again."
     else:
         version = f"{major}.{minor + 1}"
         text = f"{rows:,} rows added, {manifest['rows'] + rows:,} in all."

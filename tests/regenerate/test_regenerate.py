@@ -197,7 +197,10 @@ def test_rows_of_a_changed_recipe_are_added_with_a_word_of_it(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model": "other/model", "model_name": "other/model"}, "--refresh makes all rows anew"),
+        (
+            {"model": "other/model", "model_name": "other/model"},
+            "--refresh generates all rows again",
+        ),
         ({"turns": 2}, "its columns differ from the recipe's"),
         ({"name": "other"}, "it holds the release of tiny, not of other"),
     ],
@@ -251,7 +254,7 @@ def test_what_is_not_ours_or_half_there_is_refused(ticker: Ticker, hub_peer: Hub
     ("how", "says"),
     [
         ({"tick": "../x"}, "not a tick's name"),
-        ({"tick": "a", "grow": 5, "refresh": True}, "choose one of them"),
+        ({"tick": "a", "grow": 5, "refresh": True}, "choose one"),
         ({"tick": "a", "grow": 0}, "1 is the least"),
         ({"tick": "a", "report": Path("/nowhere/x.md")}, "the report cannot be written"),
         ({"tick": "a", "out": Path("tiny.magpie.yaml")}, "not a folder"),

@@ -349,7 +349,7 @@ def _key() -> str:
     """The key to ask with.
 
     Raises:
-        UserError: It cannot stand in a request; the message does not repeat it.
+        UserError: It cannot be part of a request; the message does not repeat it.
     """
     key = os.environ.get("OPENAI_API_KEY", "").strip() or "EMPTY"
     if not (key.isascii() and key.isprintable()):

@@ -2,7 +2,7 @@
 
 Rows are padded on the left to one length. How they come and go depends on the model's cache. Plain
 attention caches are cut and joined in place, new rows being prefilled on their own. For any other
-kind (sliding windows, recurrent states) the batch is built anew: the unfinished rows are prefilled
+kind (sliding windows, recurrent states) the batch is rebuilt: the unfinished rows are prefilled
 with all their tokens, which every model can do.
 """
 
@@ -78,7 +78,7 @@ class Row:
         try:
             self.loop.call_soon_threadsafe(resolve)
         except RuntimeError:
-            # The caller's event loop is closed; nobody waits any more.
+            # The caller's event loop is closed; no caller waits any more.
             self.cancelled = True
 
 

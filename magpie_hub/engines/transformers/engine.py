@@ -127,7 +127,7 @@ class TransformersEngine:
         grammars, matcher = self._grammars, None
         sampling = with_ends(sampling, None if grammars is None else grammars.ends)
         if grammars is not None and sampling.pattern is not None:
-            # Compiling a new pattern may take a while, and nobody else is to wait for it.
+            # Compiling a new pattern may take a while, and other requests must not wait for it.
             matcher = await asyncio.to_thread(grammars.matcher, sampling.pattern, sampling.stop_ids)
         loop = asyncio.get_running_loop()
         row = Row(tuple(prompt), sampling, loop, loop.create_future(), matcher)
@@ -234,7 +234,7 @@ class TransformersEngine:
         self._waiting.extendleft(reversed(rows))
         self.info = replace(self.info, slots=slots)
         if self._say is not None:
-            text = f"out of memory with {len(rows)} rows at once; going on with {slots}"
+            text = f"out of memory with {len(rows)} rows at once; continuing with {slots}"
             with contextlib.suppress(RuntimeError):  # the caller's event loop is closed
                 rows[0].loop.call_soon_threadsafe(self._say, text)
 

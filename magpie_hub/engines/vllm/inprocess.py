@@ -278,5 +278,5 @@ def _settle(answers: list[tuple[asyncio.Future[Any], Any]]) -> None:
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Any, *args: Any) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits in it any more
+    with contextlib.suppress(RuntimeError):  # the loop was closed: no caller waits in it any more
         loop.call_soon_threadsafe(function, *args)

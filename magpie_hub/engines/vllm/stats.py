@@ -51,6 +51,6 @@ def step_counter(stats: EngineStats) -> Any:
 
 
 def keep_only(counter: Any, engine: Any) -> None:
-    """Drops the loggers that vLLM adds: they take time each step, and nobody reads them."""
+    """Drops the loggers that vLLM adds: they take time each step, and are not read."""
     manager = engine.logger_manager
     manager.stat_loggers = [kept for kept in manager.stat_loggers if isinstance(kept, counter)]

@@ -1,7 +1,7 @@
 """Scheduled jobs of one namespace that are ours: found, made and removed.
 
 The Hub keeps a job's environment as it was made with, and shows it in lists. A schedule is known by
-the variables `MARK` and `CONTENT`, even if somebody has changed its labels.
+the variables `MARK` and `CONTENT`, even if a user has changed its labels.
 
 Of several with one mark the newest counts, and the older ones are removed. A schedule is removed
 only when there is a newer one, so that there is always one: after a lost answer, after a removal
