@@ -1,4 +1,4 @@
-"""What every section of a recipe is made of: strictness, and the types that several share."""
+"""The base class of a recipe's sections, and the types that several sections share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 MOST = 10**9
-"""The largest whole number that a key takes, seeds aside."""
+"""The largest whole number that a key may have, except seeds."""
 
 Line = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PublicName = Annotated[
@@ -32,7 +32,7 @@ def overridable(default: Any, help: str, **limits: Any) -> Any:
 
 
 def json_lists(value: Any) -> Any:
-    """A value with lists in place of tuples, as which a recipe's lists come."""
+    """A value with lists instead of the tuples that a recipe's lists are."""
     if isinstance(value, dict):
         return {key: json_lists(item) for key, item in value.items()}
     return [json_lists(item) for item in value] if isinstance(value, tuple) else value

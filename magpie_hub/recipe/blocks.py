@@ -1,8 +1,8 @@
-"""A recipe's own words in the card (`card.blocks`), checked when the recipe is read.
+"""Checks a recipe's own texts for the card (`card.blocks`) when the recipe is read.
 
-They are Jinja; a card is made when rows have been paid for, which is late to learn of a typo. Here
-each is parsed, held against what the card's templates know, and rendered in a sandbox with
-stand-ins for the data.
+The texts are Jinja. A card is rendered after the rows were generated, which is late to find a typo.
+So each text is parsed here, compared with what the card's templates know, and rendered in a sandbox
+with dummy data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ERRORS = (
 
 
 class _Known(NamedTuple):
-    """What the shipped templates say: their blocks, the variables and the filters they use."""
+    """The blocks of the package's templates, and the variables and filters that they use."""
 
     blocks: dict[str, set[str]]
     variables: set[str]
@@ -48,7 +48,7 @@ def _known() -> _Known:
 
 
 def block_faults(blocks: Mapping[str, str], turns: int) -> Iterator[str]:
-    """What is wrong with a recipe's blocks, a line each that begins with the key.
+    """What is wrong with a recipe's blocks: one line each, which begins with the key.
 
     Args:
         blocks: Texts by the name of the block that they replace.
@@ -69,13 +69,13 @@ def block_faults(blocks: Mapping[str, str], turns: int) -> Iterator[str]:
 
 
 def template_fault(text: str) -> str | None:
-    """Why a chat template is no Jinja; None if it is."""
+    """Why a chat template is not valid Jinja; None if it is."""
     from jinja2 import TemplateSyntaxError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
     try:
-        # transformers' own tag, which marks what an assistant says.
+        # A tag of transformers, which marks the assistant's text.
         environment.parse(re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", text))
     except TemplateSyntaxError as error:
         said = one_line(error.message)
@@ -93,7 +93,7 @@ def _fault(text: str, known: _Known) -> str | None:
         return "it holds the marks of the card's own part; leave them out"
     parent = "{% block it %}{% endblock %}"
     environment = ImmutableSandboxedEnvironment(loader=DictLoader({"parent": parent}))
-    # A loop in a loop is not waited for.
+    # Loops in loops are kept short.
     environment.globals["range"] = lambda *bounds: range(*bounds)[:2]
     environment.filters |= dict.fromkeys(known.filters, lambda *_, **__: "x")
     try:
@@ -107,7 +107,7 @@ def _fault(text: str, known: _Known) -> str | None:
         child = f'{{% extends "parent" %}}{{% block it %}}{text}{{% endblock %}}'
         template = environment.from_string(child)
         context = {name: _StandIn() for name in known.variables}
-        # What is rendered is cut off where it is long.
+        # A long result is cut off.
         for _ in itertools.islice(template.generate(context), 10_000):
             pass
     except TemplateSyntaxError as error:
@@ -119,7 +119,7 @@ def _fault(text: str, known: _Known) -> str | None:
 
 
 class _StandIn(str):
-    """Stands for any datum of a card: a text, a number, a mapping and a list of one at once."""
+    """Any value of a card: a text, a number, a mapping and a list of one item at once."""
 
     __slots__ = ()
 

@@ -1,8 +1,8 @@
-"""Limits and temperatures that fit another model than the one a recipe was written for.
+"""Limits and temperatures for another model than the one that a recipe was written for.
 
 The published settings are those of models of 8 and 70 billion parameters. A model with a shorter
-context cannot hold such conversations, and one of less than a billion parameters talks in circles
-in them.
+context cannot hold such conversations, and one of less than a billion parameters repeats itself in
+them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Any
 from magpie_hub.recipe.config import Recipe
 
 SMALL = 1_000_000_000
-"""Parameters under which a model is small, and seldom ends well what is longer or hotter:"""
+"""Below this number of parameters a model is small. It seldom ends texts well that are longer than
+the limits below, or sampled at a higher temperature."""
 SMALL_FIRST = 256
 SMALL_ANSWER = 512
 SMALL_HOTTEST = 1.0
 SMALL_ANSWERS_AT = 0.7
-"""Temperature of answers in the place of greedy ones, in which a small model repeats itself."""
+"""Temperature of responses instead of greedy decoding, in which a small model repeats itself."""
 
 TEMPLATE_TOKENS = 256
-"""Room for what the chat template and a system prompt take of a context."""
+"""Tokens of a context that are reserved for the chat template and a system prompt."""
 
 
 def fit_limits(
@@ -31,16 +32,16 @@ def fit_limits(
     parameters: int | None,
     kept: Collection[str] = (),
 ) -> tuple[Recipe, list[str]]:
-    """Lowers what is too much for a model.
+    """Lowers limits and temperatures that are too high for a model.
 
     Args:
-        recipe: For the run.
-        context: Tokens that the model was made for; None where unknown.
-        parameters: Number of its parameters; None where unknown.
-        kept: Keys with dots that were set for this very run, which stay.
+        recipe: The run's recipe.
+        context: Tokens that the model was made for; None if unknown.
+        parameters: Number of its parameters; None if unknown.
+        kept: Keys with dots that were set for this run; they do not change.
 
     Returns:
-        The recipe, and what was changed, as 'key: old → new'.
+        The recipe, and the changes, each as 'key: old → new'.
     """
     instruct, respond, later = (
         recipe.instruct.model_dump(),
@@ -50,7 +51,7 @@ def fit_limits(
     sections = {"instruct": instruct, "respond": respond, "later_turns": later}
     most: dict[str, int] = {}
     if context is not None:
-        # A whole conversation fits, a response twice as long as what it answers.
+        # A whole conversation fits, with responses twice as long as instructions.
         turn = max(48, min(context, recipe.max_model_len or context) - TEMPLATE_TOKENS)
         third = turn // (3 * recipe.turns)
         most = {"instruct": third, "respond": 2 * third, "later_turns": third}
@@ -80,7 +81,7 @@ def fit_limits(
             change(section, "max_tokens", min(sections[section]["max_tokens"], limit))
     update: dict[str, Any] = dict(sections)
     if small and recipe.oversample > 1 and "oversample" not in kept:
-        # The longest of a small model's responses are those in which it went astray.
+        # The longest responses of a small model are usually its worst.
         update["oversample"] = 1.0
         changes.append(f"oversample: {recipe.oversample:g} → 1")
     if not changes:

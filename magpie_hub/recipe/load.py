@@ -1,4 +1,4 @@
-"""From YAML text to a `Recipe`, or to one line that names file, line, key and what is allowed."""
+"""Reads YAML text as a `Recipe`; a mistake is one line with file, line, key and what is allowed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from magpie_hub.recipe.settings import Setting, put
 from magpie_hub.recipe.strict_yaml import MOST_CHARACTERS, NotYaml, read_yaml
 
 RENAMED = {"revision": "model_revision", "trust_remote_code": "trust_model_code"}
-"""Keys by the names that people expect; `load_dataset` takes those names for itself."""
+"""Keys by names that users may expect; `load_dataset` keeps those names for itself."""
 
 MOST_FINDINGS = 12
-"""Findings that are told in one line; a recipe with more is no recipe."""
+"""Most findings in one line; a file with more is no recipe."""
 
 
 def load_recipe(path: str | Path, settings: Iterable[Setting] = ()) -> Recipe:
@@ -51,7 +51,7 @@ def parse_recipe(text: str, origin: str, settings: Iterable[Setting] = ()) -> Re
 
     Args:
         text: The YAML.
-        origin: What to call it in messages, usually the file's path.
+        origin: Its name in messages, usually the file's path.
         settings: This run's settings, as if the recipe said so.
 
     Raises:
@@ -77,7 +77,7 @@ def parse_recipe(text: str, origin: str, settings: Iterable[Setting] = ()) -> Re
 
 
 def apply(recipe: Recipe, settings: Iterable[Setting]) -> Recipe:
-    """A recipe with settings that it has taken before."""
+    """A recipe with settings that are known to be valid for it."""
     data = _lists(recipe.model_dump())
     for setting in settings:
         put(data, setting)
@@ -93,8 +93,8 @@ def explain(
     """Puts all of pydantic's findings into one line.
 
     Args:
-        error: What pydantic found.
-        labels: How a key was given, where it was not in the file, by key with dots.
+        error: Pydantic's error.
+        labels: How a key was given if it is not in the file, by key with dots.
         line_of: The line of a key in the file.
         origin: The file.
 
@@ -123,7 +123,7 @@ def explain(
 
 
 def nearest_keys(key: str) -> list[str]:
-    """Keys of a recipe, with dots, that may be meant by one that is none."""
+    """Keys of a recipe, with dots, that the user may mean by an unknown one."""
     if key in RENAMED:
         return [RENAMED[key]]
     known = list(_all_keys(Recipe, ""))
@@ -163,7 +163,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _label(key: str, labels: Mapping[str, str]) -> str | None:
-    """How a key was given, or one above it, or else one below it."""
+    """How a key was given, or a key above it, or else one below it."""
     above = key
     while above:
         if above in labels:
@@ -181,7 +181,7 @@ def _key(location: Sequence[int | str]) -> str:
 
 
 def _said(error: ErrorDetails, *, brief: bool) -> str:
-    """What is wrong, and what is allowed; briefly where other findings stand beside it."""
+    """What is wrong, and what is allowed; shorter if there are other findings."""
     kind, value, hint = error["type"], error["input"], ""
     if kind == "extra_forbidden":
         name = str(error["loc"][-1])

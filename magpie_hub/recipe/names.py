@@ -1,4 +1,4 @@
-"""Names that the Hub takes: licences, languages, repositories. Refused here, before a push is."""
+"""Names that the Hub accepts: licences, languages, repositories; checked before a push."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ HUB_LICENSES = frozenset(
 """Identifiers that the Hub accepts (docs/hub/repositories-licenses); others are named "other"."""
 
 SPECIAL_LANGUAGES = frozenset({"code", "multilingual"})
-"""What the Hub takes beside codes of ISO 639."""
+"""What the Hub accepts beside codes of ISO 639."""
 
 
 def check_license(said: str) -> str:
-    """Refuses what is nearly a licence of the Hub's; any other name is a licence of one's own.
+    """Refuses a misspelt licence of the Hub; any other name is the user's own licence.
 
     Raises:
-        ValueError: Names the identifier that is meant.
+        ValueError: The licence is misspelt; the message names the right identifier.
     """
     if said.strip().lower() in HUB_LICENSES:
         return said.strip()
@@ -49,14 +49,14 @@ def _plain(license: str) -> str:
 
 
 def check_language(code: str, *, special: bool = True) -> str:
-    """Refuses what is no language of ISO 639.
+    """Refuses a code that is no language of ISO 639.
 
     Args:
         code: Two letters (ISO 639-1) or three (639-2, 639-3), in lower case.
-        special: Whether what the Hub takes beside codes is taken.
+        special: Whether the Hub's names beside the codes are allowed.
 
     Raises:
-        ValueError: Names the code that is meant, if that can be told.
+        ValueError: It is none; the message names the right code if there is a close one.
     """
     if special and code in SPECIAL_LANGUAGES:
         return code
@@ -81,10 +81,10 @@ def check_language(code: str, *, special: bool = True) -> str:
 
 
 def check_repo_id(repo_id: str) -> str:
-    """Refuses what is no name of a repository on the Hub.
+    """Refuses a name that cannot be a repository on the Hub.
 
     Raises:
-        ValueError: Says what is wrong with it.
+        ValueError: The name is invalid; the message says why.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id

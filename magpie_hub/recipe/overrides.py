@@ -1,7 +1,7 @@
 """One name for one override: recipe field, command-line option, builder keyword, MAGPIE_* variable.
 
-The nearest wins: keyword or option over environment over recipe. The environment is read here and
-only here, at the door, when a recipe is opened.
+Keywords and options override the environment, which overrides the recipe. The environment is read
+only here, when a recipe is opened.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def apply_overrides(
         given: Keywords or options by name; None means not given.
         environment: Usually `os.environ`; only ``MAGPIE_*`` names of overrides are read.
         how: How the caller writes a keyword, for messages: "{name}" or "{option}".
-        settings: The run's settings by key; those that are overrides count as such.
+        settings: The run's settings by key; overrides among them are applied too.
 
     Returns:
         The recipe with the changed fields, validated again.
@@ -126,13 +126,13 @@ def apply_overrides(
         data["judges"] = Judges().model_dump()
         data["selection"] = {"longest": recipe.selection.longest}
     if foreign:
-        # These belong to the recipe's own model: another model does not have them.
+        # These describe the recipe's own model, not another one.
         if "model_revision" not in labels:
             data["model_revision"] = None
         if "model_name" not in labels:
             data["model_name"] = None
         data["memory_gib"] = None
-        # What was set for this very run was meant for this model.
+        # A value that was set for this run is meant for this model.
         if "memory_gib" in settings:
             data["memory_gib"] = settings["memory_gib"].value
     try:
@@ -153,7 +153,7 @@ def _given(
     setting = settings.get(name)
     value = None
     if setting is not None:
-        # A text is taken as written, but for the words by which YAML says that there is none.
+        # A text is used as written, except YAML's words for null.
         written = setting.text if setting.value is not None else None
         value = setting.value if written is None else _parse(override, written)
         said = f"{setting.label} {name}"
@@ -180,7 +180,7 @@ KNOWN_VARIABLES = (
     # Of the tests, and of the jobs that a schedule starts.
     *("MAGPIE_TEST_MODELS", "MAGPIE_SCHEDULE", "MAGPIE_SCHEDULE_CONTENT"),
 )
-"""Every variable of ours."""
+"""Every environment variable that the package reads."""
 
 
 def warn_of_typos(environment: Mapping[str, str]) -> None:

@@ -1,9 +1,9 @@
 """Settings: any key of a recipe, changed for one run, as if the recipe said so.
 
 ``--set respond.max_tokens=512``, ``settings={"respond.max_tokens": 512}``, nested or with dots, or
-``MAGPIE_SET="respond.max_tokens=512, judges.reward=null"``. A mapping is merged into the section
-that is there; anything else takes the place of what is there. A list's entries are named by their
-place, from 0.
+``MAGPIE_SET="respond.max_tokens=512, judges.reward=null"``. A mapping is merged into the existing
+section; any other value replaces the existing one. The entries of a list are named by their index,
+from 0.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Setting:
     Attributes:
         key: With dots.
         value: As YAML reads it.
-        label: How a message names it: by the way in which it was given.
-        text: As it was written, where it was; None for a value from Python.
+        label: Its name in messages: how it was given.
+        text: The text as written; None for a value from Python.
         near: Whether it was given to the run itself, not by the environment.
     """
 
@@ -49,15 +49,15 @@ def read_settings(
     environment: Mapping[str, str],
     how: str = "{name}",
 ) -> dict[str, Setting]:
-    """The settings of one run by key; what is given wins over the environment.
+    """The settings of one run by key; given ones override the environment.
 
     Args:
         given: A mapping, nested or with dots; texts ``key=value``; or one text of several.
         environment: For ``MAGPIE_SET``.
-        how: How the caller spells a keyword, for messages.
+        how: How the caller writes a keyword, for messages.
 
     Raises:
-        UserError: Something that is no ``key=value``, or a key given twice.
+        UserError: A text is not ``key=value``, or a key is given twice.
     """
     found: dict[str, Setting] = {}
     _read_texts(_NEXT.split(environment.get(VARIABLE, "")), VARIABLE + ":", False, found)
@@ -75,10 +75,10 @@ def read_settings(
 
 
 def put(data: dict[str, Any], setting: Setting) -> None:
-    """Puts a setting into a recipe as it was read.
+    """Puts a setting into a recipe's data.
 
     Raises:
-        UserError: There is no such place.
+        UserError: The recipe has no such key.
     """
     *path, last = setting.key.split(".")
     place: Any = data

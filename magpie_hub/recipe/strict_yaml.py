@@ -1,7 +1,7 @@
-"""YAML as recipes are written in: PyYAML's safe loader, less what it lets through by mistake.
+"""The YAML of recipes: PyYAML's safe loader, with stricter checks.
 
-What `yaml.SafeLoader` reads is read the same here, merges (`<<`) included, or it is refused:
-whatever hangs, overflows, ends in a traceback, or means another thing to another reader. A date is
+A text has the same meaning here as for `yaml.SafeLoader`, merges (`<<`) included, or it is refused:
+if it would hang, overflow, end in a traceback, or mean another thing to another reader. A date is
 the text that was written.
 """
 
@@ -21,7 +21,7 @@ from magpie_hub.errors import one_line
 MOST_CHARACTERS = 200_000
 MOST_DEPTH = 50
 MOST_VALUES = 100_000
-"""With aliases counted as often as they are named."""
+"""Most values; an alias counts each time it is used."""
 
 _STR = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -30,14 +30,14 @@ _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class NotYaml(ValueError):
-    """What is no YAML, or none that a recipe may be written in; one line, the place first."""
+    """The text is no YAML, or not allowed in a recipe; one line, which begins with the place."""
 
 
 class Document:
-    """A text that was read.
+    """A parsed text.
 
     Attributes:
-        data: What it says; None if it says nothing.
+        data: Its content; None if it is empty.
     """
 
     def __init__(self, data: Any, root: Node | None) -> None:
@@ -45,7 +45,7 @@ class Document:
         self._root = root
 
     def line(self, path: Sequence[int | str]) -> int | None:
-        """The line, from 1, of a key, or of the nearest thing around it that was written.
+        """The line, from 1, of a key, or of the nearest key around it in the text.
 
         Args:
             path: Keys and indices from the top.
@@ -67,7 +67,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what is given twice, tags, and aliases that grow without end."""
+    """Refuses keys that are given twice, tags, and aliases that expand without end."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -108,7 +108,7 @@ class _Loader(yaml.SafeLoader):
         return size
 
     def _check_keys(self, node: MappingNode) -> None:
-        # Before merges are unfolded: a key of one's own beside a merged one is no second one.
+        # Before merges are expanded: a key beside a merged one of the same name is not given twice.
         seen = set()
         for key, _ in node.value:
             if key.tag == _MERGE:
@@ -170,7 +170,7 @@ def read_yaml(text: str) -> Document:
     """Reads one document.
 
     Raises:
-        NotYaml: One line that says where and what.
+        NotYaml: The text is refused; the message says where and why, in one line.
     """
     if len(text) > MOST_CHARACTERS:
         raise NotYaml(f"{len(text):,} characters are more than the {MOST_CHARACTERS:,} allowed")

@@ -14,7 +14,7 @@ BEARER = "runtime-token-of-a-job"
 
 @contextmanager
 def id_tokens(token: str, audience: str) -> Iterator[tuple[str, str]]:
-    """Serves one id token, to whoever shows the job's bearer token and asks for that audience.
+    """Serves one id token to requests with the job's bearer token and that audience.
 
     Yields:
         The address, and the bearer token.

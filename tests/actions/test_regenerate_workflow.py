@@ -160,7 +160,7 @@ RUN = "https://github.example/someone/project/actions/runs/4711"
 
 
 def refused(machine: Machine, report: str = REPORT, **more: str) -> int:
-    """The status of the step that tells people of a failed gate."""
+    """The status of the step that reports a failed gate."""
     (machine.work / "report.md").write_text(report)
     step = "Open an issue, or add to the open one"
     return machine.run("refused", step, **OWN, RUN=RUN, **more).status

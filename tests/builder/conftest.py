@@ -53,7 +53,7 @@ class Workshop:
         self.recipe.write_text(yaml.safe_dump({**data, **fields}, sort_keys=False))
 
     def run(self, script: str, **environment: str) -> Ran:
-        """Runs a script as a person would: a file, no main guard."""
+        """Runs a script as a user would: a file, no main guard."""
         path = self.folder / "script.py"
         path.write_text("import json\nfrom datasets import load_dataset\n" + script)
         done = subprocess.run(

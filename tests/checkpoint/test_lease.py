@@ -29,7 +29,7 @@ TTL = 100.0
 
 
 class World:
-    """A clock that goes on when somebody sleeps, and what happens at which second."""
+    """A clock that advances when the code sleeps, and what happens at which second."""
 
     def __init__(self) -> None:
         self.now = 5000.0

@@ -160,7 +160,7 @@ def test_credentials_never_appear(tmp_path: Path) -> None:
         said += uses(f"faulty-store://{login}@bucket/path", tmp_path)
         assert "no luck with" in said[-1]
         assert "today" in said[-1]
-    # Somebody else's, as of a proxy that the environment names.
+    # Another party's, as of a proxy that the environment names.
     FAULTS.plan(0, forever=True, error=OSError("no way by http://some:password@proxy:3128/"))
     said += uses("faulty-store://bucket", tmp_path)
     assert "proxy:3128" in said[-1]

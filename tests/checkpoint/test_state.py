@@ -1,4 +1,4 @@
-"""The state's door: what a run on one machine has made, a run on another goes on from."""
+"""Saved state: a run on one machine continues the work of a run on another."""
 
 from __future__ import annotations
 

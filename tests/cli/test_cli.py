@@ -1,4 +1,4 @@
-"""The command: quick to answer, one line for a mistake, JSON alone on stdout, and its log named."""
+"""The command: it starts quickly, prints one line for a mistake, and only JSON on stdout."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_an_interrupt_keeps_rows_and_says_how_to_go_on(recipe: Path, tmp_path: P
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        # Whoever runs these tests in the background of a shell has interrupts switched off.
+        # In the background of a shell, interrupts are switched off.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:

@@ -118,7 +118,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        # Whoever runs these tests in the background of a shell has interrupts switched off.
+        # In the background of a shell, interrupts are switched off.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 

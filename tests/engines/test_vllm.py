@@ -364,7 +364,7 @@ def test_in_process_a_plain_script_works_and_survives_a_failure(
     said, stderr = run_script(tmp_path, script(IN_PROCESS, small_model, prompt))
     assert said["no start"].startswith("vLLM did not start: Available memory")
     assert tuple(said["first"]) == answer.ids, "a failed start leaves nothing behind"
-    assert said["waiting"] == "vLLM stopped: no blocks left", "who waits is told"
+    assert said["waiting"] == "vLLM stopped: no blocks left", "waiting requests get the error"
     assert "no blocks left" in said["later"], "and so is who comes later"
     assert tuple(said["second engine"]) == answer.ids, "another engine may start after it"
     assert said["environment"] == {}, "programs that the caller starts get none of vLLM's"

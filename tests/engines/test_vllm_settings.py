@@ -127,7 +127,7 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
         random.seed(2)
         assert os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
         assert os.environ["VLLM_CONFIGURE_LOGGING"] == "0"
-        assert os.environ["OMP_NUM_THREADS"] == "3", "what the person set stays"
+        assert os.environ["OMP_NUM_THREADS"] == "3", "the user's setting stays"
         os.environ["LD_PRELOAD"] = "what vLLM leaves behind"
     assert dict(os.environ) == before
     assert random.random() == drawn.random(), "and so are the random number generators"

@@ -68,7 +68,7 @@ def _is_words(node: Any) -> bool:
 
 
 def write() -> None:
-    """Writes the table anew."""
+    """Writes the table."""
     lines = (f"  {json.dumps(name)}: {json.dumps(said)}" for name, said in now().items())
     TABLE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What a person keeps in a repository, and what somebody has put into a release to do harm."""
+"""The user's own files in a repository, and releases that were made to do harm."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_person_s_file_where_a_release_gets_a_new_one_stays(
     assert repo.files()["assets/lengths.png"] == b"mine"
 
 
-def test_a_manifest_of_ours_that_was_spoilt_gives_way_to_whoever_insists(
+def test_a_damaged_manifest_is_replaced_only_if_the_user_insists(
     push: Pusher, hub_peer: HubPeer, built: Path
 ) -> None:
     push(built)

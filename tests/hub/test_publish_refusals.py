@@ -75,7 +75,7 @@ def test_a_published_dataset_does_not_shrink_unasked(
     assert not hub_peer.repo(REPO).prs
 
 
-def test_it_shrinks_for_whoever_insists(
+def test_it_shrinks_only_if_the_user_insists(
     push: Pusher, hub_peer: HubPeer, built: Path, grown: Path
 ) -> None:
     push(grown)
@@ -186,7 +186,7 @@ def test_a_file_that_changes_after_it_was_looked_at_is_not_committed(
     shard = release / "data/default/train-00000-of-00001.parquet"
 
     def spoil() -> None:
-        shard.write_bytes(shard.read_bytes()[:-4] + b"PAR1")  # the same bytes, written anew
+        shard.write_bytes(shard.read_bytes()[:-4] + b"PAR1")  # the same bytes, written again
 
     if when == "scanned":
         module = importlib.import_module("magpie_hub.hub.preflight")

@@ -138,9 +138,9 @@ def test_what_a_person_changed_on_the_hub_is_seen(jobs: Scheduler) -> None:
     here = {"scheduled_job_id": first.id, "namespace": "tester"}
     api = jobs.peer.api()
     jobs.only["jobSpec"]["labels"] = {}
-    assert jobs.create().state == "unchanged", "labels are people's"
+    assert jobs.create().state == "unchanged", "labels are the user's"
     api.suspend_scheduled_job(**here)
-    assert jobs.create().state == "unchanged", "whoever suspended it meant it"
+    assert jobs.create().state == "unchanged", "a suspended schedule stays suspended"
     moved = jobs.create(LATER)
     assert (moved.state, moved.schedule.suspended) == ("replaced", True)
     assert moved.schedule.next_run is None

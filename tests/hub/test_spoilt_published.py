@@ -1,4 +1,4 @@
-"""Published releases that somebody has spoilt, at the doors that read a repository."""
+"""Damaged published releases, for every function that reads a repository."""
 
 from __future__ import annotations
 

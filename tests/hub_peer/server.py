@@ -52,7 +52,7 @@ class Asked(NamedTuple):
 class HubPeer:
     """A Hub of one user (and their organisations), empty, until the `with` block ends.
 
-    Tokens by name: "write" and "read" of `user`, "stranger" of somebody else. Files and collections
+    Tokens by name: "write" and "read" of `user`, "stranger" of another user. Files and collections
     are in memory. The Hub is 127.0.0.1, its CDN and Xet store are localhost, as the real ones are
     on hosts of their own.
 
@@ -136,7 +136,7 @@ class HubPeer:
         """The whole environment of a process that is to know this Hub and no other.
 
         Args:
-            token: Whose HF_TOKEN, by name; None for nobody's.
+            token: The name of the HF_TOKEN; None for no token.
             xet: Whether large files go through Xet, or through LFS.
             home: HF_HOME: caches, and the token file.
             keyless: "datasets/ns/name", to exchange the id token of a CI job for a token.

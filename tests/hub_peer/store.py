@@ -176,7 +176,7 @@ class Repo:
     def commit(
         self, changes: Mapping[str, bytes | None], title: str = "A change", branch: str = "main"
     ) -> str:
-        """Commits as somebody else would, without a request; None deletes a file."""
+        """Commits as another user would, without a request; None deletes a file."""
         head = self.find(branch)
         entries = dict(head.entries) if head else {}
         for path, data in changes.items():

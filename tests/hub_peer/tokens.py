@@ -30,7 +30,7 @@ def new_token(name: str, user: str, role: str, only: str | None = None) -> Token
 
 
 def identify(call: Call) -> Token | None:
-    """The Hub token of a request; one that nobody was given is refused."""
+    """The Hub token of a request; an unknown one is refused."""
     header = call.request.headers.get("authorization", "")
     if not header:
         return None

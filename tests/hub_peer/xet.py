@@ -21,7 +21,7 @@ def _token(call: Call) -> Response:
     repo = content_reader(call)
     access = call.parts["access"]
     if access == "write":
-        # Whoever may open a pull request may upload for one.
+        # A user who may open a pull request may upload for one.
         revision(writer(call, call.pr), "main" if call.pr else call.parts["revision"])
     text, expires = f"xet-{access}-{repo.id}", int(time.time()) + 3600
     return ok(

@@ -69,7 +69,7 @@ def test_generation_goes_on_until_enough_rows_pass_the_selection(
     assert funnel.planned == len(built["raw"]) == 12 + sum(funnel.rejected.values())
 
 
-def test_a_changed_judge_labels_anew_and_the_others_stay(recipe: Path, tmp_path: Path) -> None:
+def test_a_changed_judge_labels_again_and_the_others_do_not(recipe: Path, tmp_path: Path) -> None:
     edit(recipe, rows=2)
     before = build(recipe, tmp_path / "before")
     edit(recipe, judges={"tags": {"mode": "explained"}, "language": True})

@@ -1,4 +1,4 @@
-"""The language judge: ISO 639-1 in upper case, or None where nobody could say."""
+"""The language judge: ISO 639-1 in upper case, or None if the detector cannot tell."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_the_card_speaks_of_what_was_run(claiming: Path, other: Path, tmp_path: 
     assert "Conversations of 2 turns written by Other-1B; made from the recipe tiny." in card
     for false in ("Llama-3-70B", "Magpie Pro", "as the published", "llama"):
         assert false not in card
-    assert front["license"] == "other", "nobody knows the licence of that folder"
+    assert front["license"] == "other", "the licence of that folder is unknown"
     again = parse_recipe((release.path / "recipe.yaml").read_text(), "again")
     assert "Other-1B" in again.description
     assert open_recipe(release.path / "recipe.yaml") == again

@@ -1,4 +1,4 @@
-"""The reward judge: the model's own number for a row, whatever stands in it."""
+"""The reward judge: the model's own number for a row, whatever the row holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that a person would rather not be sent, and rows not worth a response, up to the release."""
+"""Unsafe rows, and rows below the quality threshold, up to the release."""
 
 from __future__ import annotations
 

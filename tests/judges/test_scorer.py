@@ -1,4 +1,4 @@
-"""Scorers: one number a prompt, however the prompts are batched and whoever computes them."""
+"""Scorers: one number per prompt, whatever the batches and the engine."""
 
 from __future__ import annotations
 

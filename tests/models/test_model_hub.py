@@ -81,7 +81,7 @@ def test_offline_what_is_cached_counts(ask: Client) -> None:
     ask("tiny/chat", do="fetch")
     offline = ask("tiny/chat", do="fetch", HF_HUB_OFFLINE="1")
     assert offline["revision"] == NEW
-    assert offline["license"] == "mit", "it stands in the README too"
+    assert offline["license"] == "mit", "it is in the README too"
     nowhere = ask("tiny/chat", do="fetch", endpoint="http://127.0.0.1:9")
     assert nowhere["revision"] == NEW
 

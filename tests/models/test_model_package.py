@@ -39,7 +39,7 @@ def test_a_package_stands_in_for_its_id() -> None:
 
 @pytest.mark.engine
 @needs_small
-def test_the_packaged_model_is_converted_once_by_whoever_comes_first(tmp_path: Path) -> None:
+def test_the_packaged_model_is_converted_once_by_the_first_process(tmp_path: Path) -> None:
     program = (
         "import json, sys\nfrom pathlib import Path\n"
         "from magpie_hub.models.source import fetch, pin\n"

@@ -1,4 +1,4 @@
-"""A model's files as a broken download, or anybody at all, may leave them: one line, every time."""
+"""Damaged files of a model, such as after a broken download: always an error of one line."""
 
 from __future__ import annotations
 

@@ -149,7 +149,9 @@ def test_published_rows_are_not_fetched_where_they_were_made(
     assert not [line for line in ticker.said if line.startswith("reading data/")]
 
 
-def test_a_refresh_makes_all_rows_anew(ticker: Ticker, hub_peer: HubPeer, recipe: Path) -> None:
+def test_a_refresh_generates_all_rows_again(
+    ticker: Ticker, hub_peer: HubPeer, recipe: Path
+) -> None:
     ticker("a", grow=5)
     old = table(hub_peer)
     data = yaml.safe_load(recipe.read_text())
@@ -160,7 +162,7 @@ def test_a_refresh_makes_all_rows_anew(ticker: Ticker, hub_peer: HubPeer, recipe
     assert not set(old["uuid"].to_pylist()) & set(new["uuid"].to_pylist())
     assert [entry["edition"] for entry in manifest(hub_peer)["changelog"]] == ["2.0", "1.1", "1.0"]
     assert verify(REPO, api=hub_peer.api("write"), load=False).problems == ()
-    assert ticker("a", grow=5).state == "unchanged", "a tick of an earlier edition is done too"
+    assert ticker("a", grow=5).state == "unchanged", "a tick of an earlier version is done too"
     assert ticker("c", grow=5).edition == "2.1"
 
 

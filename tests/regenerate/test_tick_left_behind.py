@@ -16,7 +16,7 @@ def test_a_refresh_with_another_seed_says_in_its_report_what_stays_behind(
     report = (tmp_path / "tiny-report.md").read_text()
     assert "seed was 42, now 5" in report
     assert any(line.startswith("warning: ") and "stay behind" in line for line in ticker.said)
-    # Where it stays is nobody else's business.
+    # The path of the journal is private.
     for path, content in hub_peer.repo(REPO).files().items():
         assert b"stay behind" not in content, path
         assert str(tmp_path).encode() not in content, path

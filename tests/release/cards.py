@@ -1,4 +1,4 @@
-"""Cards of little data, for tests of what stands in them."""
+"""Cards of small data, for tests of their content."""
 
 from __future__ import annotations
 

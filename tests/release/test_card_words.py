@@ -1,4 +1,4 @@
-"""Words on a card: a person's own in place of ours, and a stranger's, which break nothing."""
+"""Texts on a card: the user's own instead of ours, and foreign ones, which break nothing."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def hostile(draw: Callable[[], str]) -> CardData:
 
 
 def skeleton(text: str) -> tuple[list[tuple[str, str, str]], Counter[str]]:
-    """The page without its words: blocks in their order, and how often what stands in lines."""
+    """The page without its text: blocks in their order, and counts of what is inside lines."""
     tokens = parse(read_page(text).body)
     blocks = [(token.type, token.tag, token.info) for token in tokens]
     # A name with a pipe is no code span, and one that is cut out of text makes two of it.

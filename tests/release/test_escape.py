@@ -1,4 +1,4 @@
-"""Other people's words: whatever they hold, they stay where they are put, and can be read."""
+"""Foreign texts on a card: whatever they hold, they stay in their place and can be read."""
 
 from __future__ import annotations
 

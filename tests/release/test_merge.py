@@ -1,4 +1,4 @@
-"""A card that a person has edited: theirs stays, ours comes new, and twice is once."""
+"""A card that the user edited: the edits stay, our part is renewed, a second merge does nothing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ fronts = st.dictionaries(keys, values, max_size=5)
 
 @st.composite
 def published(draw: st.DrawFn, card: str) -> str:
-    """A card that somebody may have left on the Hub."""
+    """A card as it may be on the Hub."""
     page = read_page(card)
     kept = page.front if draw(st.booleans()) else {}
     head = write_front(kept | draw(fronts)) if draw(st.booleans()) else ""

@@ -1,4 +1,4 @@
-"""Where a release may go: nothing of a person's is removed, and a place is taken in one step."""
+"""Where a release may go: no file of the user is removed, and the folder appears in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releases that somebody has spoilt, at the doors that take a folder: one line, nothing written."""
+"""Damaged releases, for every function that takes a folder: one line, nothing written."""
 
 from __future__ import annotations
 

@@ -186,4 +186,4 @@ PLACEHOLDERS = [
     "md5 9e107d9d372bb6826bd81d3542a419d6, sha1 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
     "the tokenizer's pad_token=<|endoftext|>, eos_token_id=2, max_new_tokens=512",
 ]
-"""What stands for a value, or is one that nobody has."""
+"""Placeholders, and values that are reserved and belong to no one."""

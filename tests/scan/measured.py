@@ -1,8 +1,8 @@
-"""How much of what is planted is found, and how much is found where nothing is.
+"""How many of the planted values the scan finds, and how many harmless texts it reports.
 
     python -m tests.scan.measured
 
-prints the table of docs/release.md; a test holds the page against it.
+prints the table of docs/release.md; a test compares the page with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Credentials and personal data that are made up anew in every run.
+"""Credentials and personal data, made up in every run.
 
 Each is put together when a test runs, so that the repository holds none for other scanners to find.
 """

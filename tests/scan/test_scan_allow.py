@@ -1,4 +1,4 @@
-"""The allow-list: which rules there are, whom they let pass, and what is said of a bad line."""
+"""The allow-list: its rules, what they let pass, and the message for a bad line."""
 
 from __future__ import annotations
 

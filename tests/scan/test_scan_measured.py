@@ -1,4 +1,4 @@
-"""What the docs say is found is what is found."""
+"""The figures in the docs are what the scan finds."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_path_is_a_finding_in_our_files_and_not_in_rows(tmp_path: Path) -> Non
     assert scan_release(folder, allow=["local-path /home/carol/*"]).clean
 
 
-def test_the_home_of_whoever_scans_is_found_in_rows(
+def test_the_home_folder_of_the_user_is_found_in_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/carolm")

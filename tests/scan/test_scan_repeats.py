@@ -1,4 +1,4 @@
-"""What stands in a release more than once is found wherever it stands."""
+"""A value that is in a release more than once is found in each place."""
 
 from __future__ import annotations
 

@@ -303,7 +303,7 @@ def test_counting_and_resuming_never_read_the_texts(tmp_path: Path) -> None:
             steps = [row[3] for row in journal._db.execute("EXPLAIN QUERY PLAN " + query, marks)]
             reads = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
             assert reads
-            # The verdicts' key holds all that is said of a turn, and the texts are elsewhere.
+            # The verdicts' key holds everything about a turn but its text.
             assert all("COVERING INDEX" in s or "USING PRIMARY KEY" in s for s in reads), steps
 
 

@@ -1,4 +1,4 @@
-"""The report: the verdict first, then words, then tables that nobody's words can break."""
+"""The report: the verdict first, then sentences, then tables that no foreign text can break."""
 
 from __future__ import annotations
 
