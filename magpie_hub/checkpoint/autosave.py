@@ -66,7 +66,7 @@ class Autosave:
             self._failed = error
             if before is None and not self._ending.is_set():
                 self._say(
-                    f"{error}; the run goes on, and the checkpoint is tried again every "
+                    f"{error}; the run continues, and the checkpoint is tried again every "
                     f"{self._every:.0f} s"
                 )
         else:

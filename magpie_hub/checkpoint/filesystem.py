@@ -61,7 +61,9 @@ class Filesystem:
             url = expand(url).absolute().as_posix()
         self._secrets, self.shown = _part(url)
         if "::" in url or (colon and protocol not in ("file", "local") and set("*?[") & set(rest)):
-            raise OutputError(f"{self.shown}: a state's URL holds none of :: * ? [; {_ELSEWHERE}")
+            raise OutputError(
+                f"{self.shown}: a state's URL must not contain :: * ? [; {_ELSEWHERE}"
+            )
         if protocol == "hf" and colon and not rest.startswith("buckets/"):
             raise OutputError(
                 f"{self.shown}: every save would be a commit to a repository; make a bucket (hf "
@@ -207,7 +209,7 @@ class Filesystem:
             raise
         except (FileExistsError, NotADirectoryError):
             raise OutputError(
-                f"{where}: a file stands where a folder should be; {_ELSEWHERE}"
+                f"{where}: there is a file where a folder should be; {_ELSEWHERE}"
             ) from None
         except Exception as error:  # noqa: BLE001 - each file system raises what its library does
             raise OutputError(

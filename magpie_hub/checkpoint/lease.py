@@ -125,7 +125,8 @@ class Lease:
             self.lost = True
             self._say(
                 f"{self._filesystem.show(self._path)}: {_owner(held)} has taken the lease, since "
-                "this one was silent for too long; going on, and the Hub decides who publishes"
+                "this run did not renew it in time; continuing, and the Hub decides which run "
+                "publishes"
             )
             if self._on_lost is not None:
                 self._on_lost()
@@ -144,7 +145,9 @@ class Lease:
         except OutputError as error:
             if self._thread is None:
                 return  # It never was this runner's, for a reason that is on its way up.
-            self._say(f"the lease could not be given back, others wait {self._ttl:.0f} s: {error}")
+            self._say(
+                f"the lease could not be released, other runs wait {self._ttl:.0f} s: {error}"
+            )
 
     def _main(self) -> None:
         while not self.lost and not self._ending.wait(self._ttl / 4):

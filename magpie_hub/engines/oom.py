@@ -162,7 +162,7 @@ async def start_with_less(
         except EngineError as error:
             if len(tried) > 1 and _HELD in str(error):
                 raise EngineError(
-                    f"{error} What the start before had taken did not come back; run it again "
+                    f"{error} The memory of the previous start was not released; run it again "
                     f"with max_num_seqs: {options.max_num_seqs}, in a new process"
                 ) from error
             raise

@@ -175,7 +175,7 @@ def _our_errors(repo_id: str, what: str) -> Iterator[None]:
         if status == 401:
             raise UserError(LOG_IN) from None
         if status == 402:
-            raise UserError(f"{repo_id}: the Hub wants to be paid first: {text}") from None
+            raise UserError(f"{repo_id}: the Hub requires payment first: {text}") from None
         if status == 403:
             raise UserError(
                 f"{repo_id}: this token may not do that there ({text}); it needs the write role "
@@ -195,7 +195,7 @@ def _our_errors(repo_id: str, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise HubError(
-                f"{what} {repo_id}: this machine's disk fails: {clean(error)}; see to HF_HOME"
+                f"{what} {repo_id}: this machine's disk fails: {clean(error)}; check HF_HOME"
             ) from None
         # The client's answer to a download that is shorter or longer than was said.
         raise Busy(f"{what} {repo_id}: {clean(error)}") from None

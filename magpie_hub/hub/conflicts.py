@@ -84,7 +84,7 @@ def _manifest(tree: RemoteTree, replace: bool, say: Say) -> tuple[dict[str, Any]
     except UserError as error:
         if not replace:
             raise UserError(
-                f"{error}; look at what is there, and put this release in its place with --replace"
+                f"{error}; look at the repository, and replace its content with --replace"
             ) from None
         say(f"{error}; it gives way")
         return None, True
@@ -116,7 +116,7 @@ def _refuse_stale(
     if published is None or published["changelog"] != history:
         raise StaleReleaseError(
             f"{repo_id}: another release has been published since this one was made for "
-            "it; run magpie-hub regenerate again, which goes on from what is there now"
+            "it; run magpie-hub regenerate again, which continues the published one"
         )
 
 
@@ -132,7 +132,7 @@ def _refuse_fewer(
             f"{repo_id}: it holds {there:,} rows, and this release has {here:,}; build "
             f"that many (--rows {there}), or publish the smaller one with --replace"
         )
-    say(f"the {there:,} rows there give way to {here:,}")
+    say(f"the {there:,} published rows are replaced by {here:,}")
 
 
 def _refuse_files_of_others(repo_id: str, change: TreeChange, others: set[str]) -> None:
@@ -148,6 +148,6 @@ def _checked(repo_id: str, found: PublishPlan) -> PublishPlan:
     if lost := [file.path for file in found.change.add if file.source is None]:
         raise UserError(
             f"{repo_id}: it does not hold {lost[0]}, which this release adds to; publish "
-            "the release where it was begun, or build a whole one"
+            "it to the repository that it continues, or build a complete release"
         )
     return found

@@ -119,7 +119,7 @@ def check_publishable(local: LocalRelease, name: str, reviewed: Iterable[str], s
         keys = ", ".join(f"{key}_name" for key in unnamed)
         raise UserError(
             f"{local.folder}: {', '.join(unnamed)} is a folder of the machine that built it, and "
-            f"has no name for everybody; give it one in the recipe ({keys}: NAMESPACE/NAME), and "
+            f"has no public name; give it one in the recipe ({keys}: NAMESPACE/NAME), and "
             "build again, which generates nothing"
         )
     if local.manifest["name"] != name:
@@ -129,7 +129,7 @@ def check_publishable(local: LocalRelease, name: str, reviewed: Iterable[str], s
         )
     found = scan_local(local, reviewed)
     if found.clean:
-        say(f"scan: {found.rows:,} rows, nothing found that was not reviewed")
+        say(f"scan: {found.rows:,} rows, no findings that are not reviewed")
         return
     for finding in found.findings[:SHOWN]:
         say(f"  {finding.mark}  {finding.shown}  {finding.place}")
@@ -169,7 +169,7 @@ def _hashed(folder: Path, path: str, sha256: str, again: str) -> LocalFile:
     source = folder / path
     try:
         if source.resolve() != folder.resolve() / path:
-            raise UserError(f"{source}: a link, and a release holds files; {again}")
+            raise UserError(f"{source}: this is a link, and a release holds only files; {again}")
         file = LocalFile.hashed(path, source)
     except OSError:
         raise UserError(f"{source}: a file of the release is missing; {again}") from None
@@ -189,7 +189,7 @@ def _refuse_foreign(folder: Path, files: Iterable[str]) -> None:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in known and not path.name.startswith("."):
-            raise UserError(f"{path}: not part of the release; take it away")
+            raise UserError(f"{path}: not part of the release; remove it")
 
 
 def _check_counts(folder: Path, manifest: dict[str, Any], recipe: Recipe, again: str) -> None:

@@ -240,7 +240,7 @@ def _describe(run: Run, row_store: RowStore, chat: ChatFormat) -> None:
     known = row_store.first.meta("chat") or (run.baseline.chat if run.baseline else None)
     if known is not None and known != derived:
         raise JournalError(
-            f"{row_store.first.path}: these rows were drawn with another chat format than the "
+            f"{row_store.first.path}: these rows were generated with another chat format than the "
             "one derived now (another version of transformers?); use that version, or "
             "set another seed to begin a new set"
         )

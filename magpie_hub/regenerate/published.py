@@ -127,7 +127,7 @@ def read_published_release(
     if manifest is None:
         raise UserError(
             f"{repo_id}: it holds no release of magpie-hub ({MANIFEST} is missing or is not ours), "
-            "so there is nothing to go on from"
+            "so there is nothing to continue"
         )
     if manifest.get("name") != name:
         raise UserError(

@@ -166,7 +166,7 @@ class _Regeneration:
             tag = tag_of(day_of(name, day), tags)
             with contextlib.suppress(StaleReleaseError):
                 return self._add_to(published, _NewRows(name, tag, day_of(name, day)))
-            self.say("another release was published in between; going on from that")
+            self.say("another release was published in between; continuing from that one")
         raise StaleReleaseError(
             f"{self.repo_id}: other releases were published {ATTEMPTS} times in between; it holds "
             "the newest of them; run again"
@@ -273,7 +273,7 @@ class _Regeneration:
             try:
                 self.state.clear(tick)
             except MagpieError as error:
-                self.say(f"{error}; what is left there of this tick is needed no more")
+                self.say(f"{error}; the work saved there for this tick is no longer needed")
 
     def _check_drift(
         self,

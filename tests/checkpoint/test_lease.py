@@ -201,12 +201,12 @@ def test_a_renewal_that_fails_is_tried_again() -> None:
     assert said == []
 
 
-def test_a_lease_that_cannot_be_given_back_is_said() -> None:
+def test_a_lease_that_cannot_be_released_is_reported() -> None:
     said: list[str] = []
     with CheckpointStore("faulty-store://bucket", NAME).lease(said.append, ttl=60):
         FAULTS.plan(0, forever=True)
     (line,) = said
-    assert "could not be given back" in line
+    assert "could not be released" in line
 
 
 def test_a_lease_is_given_back_when_the_body_fails(url: str) -> None:

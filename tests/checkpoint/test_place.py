@@ -119,14 +119,14 @@ def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
     for url in (str(tmp_path / "file"), (tmp_path / "file").as_uri(), str(tmp_path / "file/in")):
         for said in uses(url, tmp_path / "journal"):
             assert said.startswith(url)
-            assert "a file stands where a folder should be" in said
+            assert "there is a file where a folder should be" in said
     assert (tmp_path / "file").read_bytes() == b"somebody's"
 
 
 def test_a_key_below_another_is_said_where_the_store_minds(tmp_path: Path) -> None:
     Filesystem("memory://bucket").put("file", b"somebody's")
     with (
-        pytest.raises(UserError, match="a file stands where a folder should be"),
+        pytest.raises(UserError, match="there is a file where a folder should be"),
         CheckpointStore("memory://bucket/file", NAME).lease(print),
     ):
         pass

@@ -229,7 +229,7 @@ def test_memory_that_does_not_come_back_is_named() -> None:
 
     outcome, _ = start(Leaky(1), EngineOptions(max_num_seqs=256))
     assert isinstance(outcome, EngineError)
-    assert "did not come back" in str(outcome)
+    assert "was not released" in str(outcome)
     assert "max_num_seqs: 128" in str(outcome)
 
 

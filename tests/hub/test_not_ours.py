@@ -113,7 +113,7 @@ def test_a_link_in_a_release_is_refused(push: Pusher, release: Path, what: str) 
     place = release / ("assets/lengths.png" if what == "file" else "assets")
     place.rename(release.parent / "elsewhere")
     place.symlink_to(release.parent / "elsewhere")
-    with pytest.raises(UserError, match="a link, and a release holds files"):
+    with pytest.raises(UserError, match="this is a link, and a release holds only files"):
         push(release)
 
 

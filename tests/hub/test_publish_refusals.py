@@ -80,7 +80,7 @@ def test_it_shrinks_only_if_the_user_insists(
 ) -> None:
     push(grown)
     assert push(built, replace=True, dry_run=True).state == "planned"
-    assert "the 40 rows there give way to 30" in push.said
+    assert "the 40 published rows are replaced by 30" in push.said
     assert holds(hub_peer, grown)
     assert push(built, replace=True).state == "published"
     assert holds(hub_peer, built)

@@ -315,9 +315,9 @@ def test_a_recipe_that_a_job_cannot_have_is_refused(
 
 @pytest.mark.parametrize(
     ("token", "says"),
-    [(None, "hf auth login"), ("read", "may only read"), ("stranger", "no release of air")],
+    [(None, "hf auth login"), ("read", "token is read-only"), ("stranger", "no release of air")],
 )
-def test_a_token_that_will_not_do(jobs: Scheduler, token: str | None, says: str) -> None:
+def test_a_token_that_cannot_be_used(jobs: Scheduler, token: str | None, says: str) -> None:
     with pytest.raises(UserError, match=says):
         jobs.create(token=token)
     with pytest.raises(UserError, match=says):

@@ -39,7 +39,7 @@ def test_a_release_published_in_between_is_gone_on_from(
     done = ticker("a", grow=5)
     assert ticks(hub_peer) == [None, "b", "a"]
     assert done.rows == ROWS + 10
-    assert "another release was published in between; going on from that" in ticker.said
+    assert "another release was published in between; continuing from that one" in ticker.said
     assert whole(hub_peer)
 
 

@@ -180,7 +180,7 @@ class Schedules:
             there,
         )
         if there[-1].content != content:
-            self._say("another caller has scheduled it otherwise at the same time; that is kept")
+            self._say("another caller made a different schedule at the same time; that one is kept")
         return Made("replaced" if newest else "created", there[-1], self._remove_older(there))
 
     def _remove_older(self, there: list[Scheduled]) -> tuple[str, ...]:
@@ -287,7 +287,7 @@ def _cron(text: str) -> str:
     named = len(words) == 1 and words[0] in CRON_NAMES
     if not named and (len(words) != 5 or text.lstrip().startswith("@")):
         raise UserError(
-            f"--cron {text}: five fields are wanted (minute, hour, day of month, month, day of "
+            f"--cron {text}: five fields are needed (minute, hour, day of month, month, day of "
             f"week; in UTC), such as '0 3 * * 1', or one of {', '.join(CRON_NAMES)}"
         )
     return " ".join(words)
@@ -298,5 +298,5 @@ def _seconds(text: str) -> int:
     found = _TIMEOUT.fullmatch(text.strip())
     seconds = int(float(found[1]) * _SECONDS[found[2]]) if found else 0
     if not seconds:
-        raise UserError(f"--timeout {text}: a number and s, m, h or d is wanted, such as 10h")
+        raise UserError(f"--timeout {text}: a number and s, m, h or d is needed, such as 10h")
     return seconds

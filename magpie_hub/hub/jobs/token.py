@@ -43,14 +43,14 @@ def find_token(api: HfApi, token: str | None = None) -> JobToken:
     token = token or _own(api)
     if token.startswith(_SHORT_LIVED):
         raise UserError(
-            "the token of this login ends before long, and a schedule goes on: make one on "
+            "the token of this login expires soon, and a schedule goes on: create one on "
             "https://huggingface.co/settings/tokens, and name the variable that holds it "
             "(--token-from)"
         )
     owner, role = _whoami(api, token)
     if role == "read":
         raise UserError(
-            "the job's token may only read, and a tick publishes: give it one with the write role, "
+            "the job's token is read-only, but a tick publishes: give it one with the write role, "
             "or a fine-grained one that may write to the dataset (--token-from)"
         )
     return JobToken(token, owner)
