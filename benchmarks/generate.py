@@ -301,7 +301,7 @@ def cell(value: float | None, form: str) -> str:
 
 
 def say(line: str) -> None:
-    """Tells the person who waits."""
+    """Prints a line for the user."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -112,12 +112,12 @@ def ours(folder: Path) -> dict[str, Any]:
 
     home = folder / "home"
     home.mkdir()
-    # Rows are made anew; the model's files are there, as they are for the other side.
+    # Rows are generated again; the model's files are there, as for the other side.
     (home / "models").symlink_to(lasting() / "models")
     build = ["-m", "magpie_hub", "build", str(folder / "recipe.yaml"), "--json"]
     ended = command(
         [sys.executable, *build, "--out", str(folder / "release")],
-        # What a person has set for their own runs is no business of this one.
+        # The user's own settings must not change this run.
         {k: v for k, v in os.environ.items() if not k.startswith("MAGPIE_")}
         | {"MAGPIE_HOME": str(home)},
     )

@@ -39,7 +39,7 @@ def texts() -> Iterator[str]:
 
 
 def rows(count: int, inserted: int) -> Iterator[dict[str, Any]]:
-    """Rows with an instruction and a response; the inserted ones stand in the middle."""
+    """Rows with an instruction and a response; the inserted ones are in the middle."""
     pieces = texts()
     old = list(islice(pieces, count))
     new = list(islice(pieces, inserted))

@@ -92,7 +92,7 @@ class ReplayEngine:
         """Goes on to the next moment at which a request ends or a caller hears of it.
 
         Raises:
-            RuntimeError: Nothing runs: whoever waits would wait for ever.
+            RuntimeError: No request runs: a waiting caller would wait for ever.
         """
         while self._waiting and self._running < self._slots:
             request = self._waiting.popleft()
@@ -102,7 +102,7 @@ class ReplayEngine:
             heapq.heappop(self._ends)
         moments = [queue[0][0] for queue in (self._ends, self._answers) if queue]
         if not moments:
-            raise RuntimeError("no request runs, and nobody can go on without one")
+            raise RuntimeError("no request runs, so no caller can continue")
         self._go_to(min(moments))
         while self._ends and self._ends[0][0] == self.now:
             request = heapq.heappop(self._ends)[2]

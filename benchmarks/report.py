@@ -1,8 +1,8 @@
 """Runs the benchmarks and writes `benchmarks/README.md` and `benchmarks/results.json`.
 
     make bench                                               # all: about an hour on two cores
-    .venv/bin/python benchmarks/report.py journal startup    # these anew, the others as they are
-    .venv/bin/python benchmarks/report.py --render           # the text anew, of figures as they are
+    .venv/bin/python benchmarks/report.py journal startup    # runs these, keeps the others' figures
+    .venv/bin/python benchmarks/report.py --render           # writes the text, runs nothing
 
 Nothing is typed in by hand: the report holds what the commands printed, when and where. Each
 benchmark writes its own section of it (`section`).

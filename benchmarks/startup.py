@@ -1,4 +1,4 @@
-"""Start-up: what a person waits for before the command says anything.
+"""Start-up: how long the user waits before the command prints anything.
 
     .venv/bin/python benchmarks/startup.py [--times 9]
 

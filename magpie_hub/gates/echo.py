@@ -4,8 +4,8 @@ Rules:
 
 * `start`: the answer begins with the first sentence of the instruction, word for word, of at least
   `min_words` words, in the case and spelling of either;
-* `whole`: of the answer's 4-grams of words, more than `max_copied` stand in the instruction, and
-  the instruction hands over no text to work on.
+* `whole`: of the answer's 4-grams of words, more than `max_copied` are in the instruction, and the
+  instruction holds no text to work on.
 
 Not caught on purpose: a heading or a line in bold that repeats the question and is followed by its
 answer; an instruction that begins with code or that holds a text to be edited, completed or
@@ -42,7 +42,7 @@ class Echo(Gate):
 
     Attributes:
         min_words: Shorter first sentences may come again, and shorter answers are not measured.
-        max_copied: Share of the answer's 4-grams of words that may stand in the instruction.
+        max_copied: Share of the answer's 4-grams of words that may be in the instruction.
     """
 
     name: ClassVar[str] = "echo"

@@ -2,7 +2,7 @@
 
 Rules, each with its own reason:
 
-* `replacement`: U+FFFD stands in the text: bytes that are no character.
+* `replacement`: the text holds U+FFFD: bytes that are no character.
 * `control`: control characters other than tab and line breaks.
 * `private_use`: private-use code points and lone surrogates, which no reader can show and no
   parquet string can hold.
@@ -55,7 +55,7 @@ _ASCII_WORDS = bytes(code for code in range(128) if _kind(chr(code)) == "word")
 
 @dataclass(frozen=True, slots=True)
 class Garbage(Gate):
-    """Rejects texts that no person would have typed.
+    """Rejects texts that no user would type.
 
     Attributes:
         min_chars: The symbol rule looks at texts from this length on, in characters.

@@ -41,7 +41,7 @@ _SELF = re.compile(
     rf"|\bsmollm\b)",
     re.IGNORECASE,
 )
-# One of these stands in whatever the pattern finds; looking for them is ten times as fast.
+# Every match of the pattern holds one of these; looking for them is ten times as fast.
 _MARKS = (
     *("smollm", "gpt", "claude", "llama", "qwen", "gemini", "mistral", "software"),
     *(" ai", "a.i.", "artificial", "language model", "bot", "assistant", "text-based", "program"),

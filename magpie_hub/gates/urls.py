@@ -23,7 +23,7 @@ _ADDRESS = re.compile(
     r"|\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|org|net|edu|gov|io|co)/[^\s<>\"'`)\]},]+",
     re.IGNORECASE,
 )
-# One of these stands in whatever the pattern finds; looking for them is far quicker.
+# Every match of the pattern holds one of these; looking for them is much faster.
 _IN_ADDRESSES = (
     *("://", "www.", ".com/", ".org/", ".net/"),
     *(".edu/", ".gov/", ".io/", ".co/"),

@@ -137,7 +137,8 @@ class _Dataset(Section):
     judging: Literal["auto", "on", "off"] = overridable(
         "auto",
         "off: no judges, no selection. on: all judges of the recipe must work. auto: as on, but if "
-        "a run names another model, judges that cannot work here are left out with their rules.",
+        "a run names another model, judges that cannot work here are left out, with their "
+        "selection rules.",
     )
 
     @field_validator("judging", mode="before")

@@ -139,7 +139,7 @@ def published_columns(
     Args:
         turns: User turns of each conversation, from 1.
         judges: Names of the judges at work; None for all.
-        raw: Whether rejected rows stand in it, with their reasons.
+        raw: Whether it holds rejected rows, with their reasons.
     """
     names = list(JUDGES) if judges is None else judges
     labels = [one for name, judge in JUDGES.items() if name in names for one in judge.columns]

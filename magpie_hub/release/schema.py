@@ -41,7 +41,7 @@ def arrow_schema(turns: int, judges: Sequence[str] = (), *, raw: bool = False) -
     Args:
         turns: User turns of each conversation, from 1.
         judges: Names of the judges at work.
-        raw: Whether rejected rows stand in it, with their reasons.
+        raw: Whether it holds rejected rows, with their reasons.
     """
     return _schema(published_columns(turns, judges, raw=raw))
 

@@ -1,7 +1,7 @@
 """The funnel in words: where the planned rows went, in the order in which they were asked.
 
 A reason is a code ("instruction_2.repetition:loop", "selection.reward"); details behind a colon
-are added up, and stand in `stats.json` and in the config `raw`.
+are added up; `stats.json` and the config `raw` have them.
 """
 
 from __future__ import annotations
