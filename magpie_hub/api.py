@@ -131,7 +131,7 @@ def push(
         reviewed: Reviewed findings of the scan, beside the recipe's.
         replace: Publish it even if the published release has more rows.
         settings: Keys of the recipe that this run changes: ``{"hub.repo_id": "me/mine"}``.
-        say: Told what is going on, a line each.
+        say: Takes lines for the user.
 
     Raises:
         UserError: Something is refused; nothing was sent.
@@ -164,7 +164,7 @@ def iter_rows(name: str | Path, *, say: Say = to_log, **overrides: Any) -> Itera
 
     Args:
         name: A variant's name or a recipe's path.
-        say: Told what is going on, a line each, while no row can come.
+        say: Takes lines for the user while no row is ready.
         **overrides: See `build`.
 
     Raises:

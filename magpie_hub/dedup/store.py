@@ -40,7 +40,7 @@ class EmbeddingStore:
     Opening reads the row ids and no vector: about a second for a million rows.
 
     Args:
-        folder: Made if missing. Holds the vectors of one model at one revision.
+        folder: Created if missing. Holds the vectors of one model at one revision.
         model: Name of the embedding model.
         revision: Its pinned revision.
         dim: Numbers in a vector.

@@ -142,7 +142,7 @@ async def start_with_less(
         options: What it is started with first; `max_num_seqs` is set.
         name: The model's, for messages.
         device: What it runs on.
-        say: Told of each further start, a line each.
+        say: Takes a line for each further start.
 
     Returns:
         What `start` returned.

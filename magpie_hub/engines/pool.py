@@ -30,13 +30,13 @@ class EnginePool:
         source: The generator.
         options: How it is loaded.
         home: The folder of packaged models.
-        say: Told what is going on, a line each.
+        say: Takes lines for the user.
         rows: About how many rows are to be generated.
         row_tokens: Tokens that a row has when it is finished, on average.
         constrained: Whether the generator is to tag as well.
         shares: Whether other models will want the device.
         main_guarded: Whether the main module may be imported again without harm.
-        started: Told of the generator's engine, once it runs.
+        started: Takes the generator's engine when it has started.
     """
 
     def __init__(

@@ -236,7 +236,7 @@ class Retry:
 
     Args:
         repo_id: The repository that is asked about.
-        say: Told of every wait, a line each.
+        say: Takes a line for every wait.
         sleep: Waits so many seconds.
 
     Attributes:

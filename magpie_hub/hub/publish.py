@@ -115,7 +115,7 @@ def publish(
 
     Args:
         options: What, and how.
-        say: Told what is going on, a line each.
+        say: Takes lines for the user.
         api: The Hub's client; the environment's by default.
         sleep: Waits so many seconds.
 

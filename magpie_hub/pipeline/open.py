@@ -39,7 +39,7 @@ def open_recipe(
         overrides: Keywords or options by name; None values are not given. `settings` holds other
             keys of the recipe: see `magpie_hub.recipe.settings`.
         environment: For ``MAGPIE_*`` variables; this process's by default.
-        how: How the caller spells an override in messages: "{name}" or "{option}".
+        how: How the caller writes an override, for messages: "{name}" or "{option}".
 
     Raises:
         UserError: No such recipe, or something in it or in the overrides is refused.

@@ -167,7 +167,7 @@ def choose_model(
     Args:
         model: A Hub id or a folder.
         recipe: Whose chat overrides, sampling and gates to take; defaults otherwise.
-        how: How the caller spells a setting in messages.
+        how: How the caller writes a setting, for messages.
         **overrides: Settings of the run, by the recipe's names.
 
     Raises:

@@ -174,7 +174,7 @@ def cache_shards(
         published: The release.
         cache: Where they go.
         folders: Release folders that may hold some of the shards.
-        say: Told of every shard that is read from the Hub.
+        say: Takes a line for every shard that is read from the Hub.
 
     Returns:
         Shards by config, in order.

@@ -77,12 +77,12 @@ def regenerate(
 
     Args:
         tick: What is asked.
-        say: Told what is going on, a line each.
+        say: Takes lines for the user.
         watch: Told how far the rows are, twice a second.
         api: The Hub's client; the environment's by default.
         sleep: Waits so many seconds.
         environment: For ``MAGPIE_*`` variables; this process's by default.
-        how: How the caller spells a setting in messages.
+        how: How the caller writes a setting, for messages.
         main_guarded: See `magpie_hub.pipeline.loop.complete`.
 
     Raises:

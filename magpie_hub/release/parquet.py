@@ -37,7 +37,7 @@ class Shards:
 
     Args:
         schema: The rows' columns.
-        folder: Made if missing; holds nothing else of that split.
+        folder: Created if missing; holds nothing else of that split.
         split: Beginning of the file names.
         before: Shards that come before these, and lie elsewhere.
 

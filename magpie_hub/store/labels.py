@@ -50,7 +50,7 @@ class Labels(Database):
     """An open file of labels.
 
     Args:
-        path: The file; made, with its folder, unless `readonly`.
+        path: The file; created with its folder, unless `readonly`.
         readonly: Open an existing file for reading.
 
     Raises:

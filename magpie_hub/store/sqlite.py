@@ -27,7 +27,7 @@ class Database:
     """An open file; its subclass defines what it holds.
 
     Args:
-        path: The file; made, with its folder, unless `readonly`.
+        path: The file; created with its folder, unless `readonly`.
         schema: SQL that makes its tables.
         layout: Version of the schema.
         readonly: Open an existing file for reading.

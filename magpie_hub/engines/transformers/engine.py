@@ -102,7 +102,7 @@ class TransformersEngine:
             options: `max_num_seqs` defaults to 16 on a CPU and 64 elsewhere, `max_model_len` to
                 the model's context or 4096, whichever is less, and `dtype` to the weights' own.
             constrained: Whether requests may have a pattern.
-            say: Told of fewer slots when memory runs out, a line each.
+            say: Takes a line each time memory runs out and slots are reduced.
 
         Raises:
             UserError: Options that this engine cannot honour, or a package that is missing.

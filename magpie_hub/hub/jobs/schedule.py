@@ -102,7 +102,7 @@ class Schedules:
 
     Args:
         namespace: Whose jobs, and who pays; None for the caller.
-        say: Told what is going on, a line each.
+        say: Takes lines for the user.
         api: The Hub's client; the environment's by default.
         sleep: Waits so many seconds.
     """
