@@ -40,6 +40,16 @@ def import_torch() -> None:
 
 
 @contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Around imports of libraries that set variables for themselves: they are put back after it.
+
+    scikit-learn, which transformers imports, sets those of OpenMP; torch's compiler its cache.
+    """
+    with environment({}, clean=("KMP_", "TORCHINDUCTOR_")):
+        yield
+
+
+@contextlib.contextmanager
 def environment(
     defaults: Mapping[str, str],
     forced: Mapping[str, str] | None = None,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from magpie_hub.errors import EngineError, ModelError, one_line
 from magpie_hub.models.source import ModelSource
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,8 @@ def load_embedder(source: ModelSource, *, device: str = "auto") -> Embedder:
         raise ModelError(f"{source.name} is not fetched yet; call fetch() first.")
     import_torch()
     try:
-        from sentence_transformers import SentenceTransformer
+        with importing():
+            from sentence_transformers import SentenceTransformer
     except ImportError:
         raise ModelError(
             f"{source.name} needs sentence-transformers: pip install sentence-transformers."

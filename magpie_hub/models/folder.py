@@ -15,7 +15,7 @@ from typing import Any
 from magpie_hub.errors import ModelError
 from magpie_hub.models.files import Config, Index, TokenizerConfig, as_kind, read_as, read_header
 from magpie_hub.models.weights import hash_file
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json")
 """Any one of these makes a folder that a tokenizer can be loaded from (`*.tiktoken` too)."""
@@ -173,7 +173,8 @@ def check_remote_code(folder: Path, name: str, trust_remote_code: bool) -> None:
     wants = False
     if config.auto_map is not None:
         import_torch()
-        from transformers import CONFIG_MAPPING
+        with importing():
+            from transformers import CONFIG_MAPPING
 
         wants = config.model_type not in CONFIG_MAPPING
     if not wants and "AutoTokenizer" in (tokenizer.auto_map or {}):

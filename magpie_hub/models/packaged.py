@@ -14,7 +14,7 @@ from pathlib import Path
 from magpie_hub.errors import ModelError
 from magpie_hub.files import new_folder
 from magpie_hub.paths import MODELS
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ def unpack_model(name: str, home: Path) -> Path:
     return target
 
 
+@importing()
 def _convert(gguf_file: Path, folder: Path, name: str) -> None:
     """Writes a Llama-shaped GGUF model as a transformers folder in bf16.
 

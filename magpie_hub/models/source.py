@@ -24,7 +24,7 @@ from magpie_hub.models.folder import (
     weight_files,
 )
 from magpie_hub.paths import expand
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -186,6 +186,7 @@ def fetch_tokenizer(
     return _described(replace(source, path=path), path)
 
 
+@importing()
 def load_tokenizer(source: ModelSource, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Loads the tokenizer of a fetched source.
 

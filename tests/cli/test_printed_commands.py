@@ -80,7 +80,7 @@ def test_the_steps_that_init_prints_work(tmp_path: Path) -> None:
     again = typed(build, tmp_path)
     assert again.returncode == 0, again.stderr
     # As the README beside the recipe says it.
-    (line,) = re.findall("in this folder, `(.+?)`", (recipe.parent / "README.md").read_text())
+    (line,) = re.findall("In this folder, run `(.+?)`", (recipe.parent / "README.md").read_text())
     done = typed(f"cd {shlex.quote(str(recipe.parent))} && {line}", tmp_path)
     assert done.returncode == 0, done.stderr
     assert recipe.exists()

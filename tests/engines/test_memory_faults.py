@@ -163,7 +163,8 @@ def drive(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Core]) -> list[Bas
         return [*first, *later]
 
     monkeypatch.setattr(vllm_thread, "_make_engine", lambda *_: make())
-    monkeypatch.setattr(vllm_thread, "end_engine", lambda engine: None)
+    monkeypatch.setattr(vllm_thread, "end_engine", lambda engine, **_: None)
+    monkeypatch.setattr(vllm_thread, "groups_exist", lambda: False)
     return asyncio.run(main())
 
 
@@ -188,7 +189,8 @@ def test_a_vllm_that_finds_no_memory_to_wake_up_in_says_so(
         raise out_of_memory()
 
     monkeypatch.setattr(vllm_thread, "_make_engine", lambda *_: Core(out_of_memory()))
-    monkeypatch.setattr(vllm_thread, "end_engine", lambda engine: None)
+    monkeypatch.setattr(vllm_thread, "end_engine", lambda engine, **_: None)
+    monkeypatch.setattr(vllm_thread, "groups_exist", lambda: False)
     monkeypatch.setattr(vllm_thread, "doze", no_room)
 
     async def main() -> None:

@@ -172,7 +172,7 @@ def test_in_a_terminal_it_is_asked_and_no_generates_nothing(recipe: Path, tmp_pa
     status, text = answered(build(recipe), b"n\n", tmp_path)
     assert status == 2, text
     assert "turns of tiny" in text
-    assert "nothing is generated; to go on with the rows that are there, set seed: 42" in text
+    assert "nothing is generated; to continue with the existing rows, set seed: 42" in text
     assert not (tmp_path / "tiny").exists()
     assert open_job(recipe, seed=7).left_behind() is not None
     status, text = answered(build(recipe), b"y\n", tmp_path)

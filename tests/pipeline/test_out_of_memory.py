@@ -163,7 +163,7 @@ def test_it_is_given_up_after_a_few_and_nothing_is_lost(
     assert not isinstance(gone.value, OutOfMemory)
     assert "\n" not in line
     assert "8, 4, 2, 1 slots" in line
-    assert "the same command goes on" in line
+    assert "the same command continues from there" in line
     kept = rows(job)
     assert kept
     run(job)

@@ -35,6 +35,7 @@ from magpie_hub.engines.transformers.constrained import Grammars, check_installe
 from magpie_hub.engines.transformers.sampling import draw_tokens
 from magpie_hub.errors import DeviceError, EngineError, ModelError, UserError, one_line
 from magpie_hub.models.source import load_tokenizer
+from magpie_hub.torch_env import importing
 
 if TYPE_CHECKING:
     from magpie_hub.models.source import ModelSource
@@ -292,6 +293,7 @@ def _check_options(options: EngineOptions) -> None:
         )
 
 
+@importing()
 def _load(source: ModelSource, options: EngineOptions) -> tuple[Any, EngineInfo]:
     try:
         import torch

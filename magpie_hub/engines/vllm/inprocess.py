@@ -138,6 +138,7 @@ class OwnThread:
         import torch
 
         engine = None
+        shared = groups_exist()
         set_num_threads = torch.set_num_threads
         try:
             if threads:
@@ -156,7 +157,7 @@ class OwnThread:
             except BaseException as error:  # noqa: BLE001 - it is handed to every caller
                 self._die(error)
                 forget(error)
-        end_engine(engine)
+        end_engine(engine, keep_groups=shared)
         # On a CPU, vLLM puts a function in its place that does nothing.
         torch.set_num_threads = set_num_threads
         del engine
@@ -251,16 +252,29 @@ def doze(engine: Any, asleep: bool) -> Any:
     return engine.sleep(level=1) if asleep else engine.wake_up()
 
 
-def end_engine(engine: Any) -> None:
+def groups_exist() -> bool:
+    """Whether an engine of this process has vLLM's process groups, which a second one shares."""
+    from vllm.distributed import parallel_state
+
+    return bool(parallel_state.model_parallel_is_initialized())
+
+
+def end_engine(engine: Any, *, keep_groups: bool = False) -> None:
     """Frees what an in-process engine holds, so that another may start after it.
 
-    One that died half way, or never came to be (None), is cleaned up after as far as that goes;
-    the threads of torch.distributed would abort the interpreter at its exit.
+    The threads of torch.distributed would abort the interpreter at its exit, so one that died half
+    way is cleaned up too.
+
+    Args:
+        engine: The engine; None if its start failed.
+        keep_groups: Whether another engine of this process runs on the process groups.
     """
     with contextlib.suppress(Exception):
         engine.renderer.shutdown()
     with contextlib.suppress(Exception):
         engine.engine_core.shutdown()
+    if keep_groups:
+        return
     with contextlib.suppress(Exception):
         from vllm.distributed import cleanup_dist_env_and_memory
 

@@ -24,7 +24,7 @@ from magpie_hub.engines.registry import backend
 from magpie_hub.errors import DeviceError, ModelError, UserError, one_line
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 Prompt = Sequence[int]
 Item = TypeVar("Item")
@@ -77,7 +77,8 @@ def check_scorer(source: ModelSource, options: EngineOptions) -> None:
         UserError: vLLM is asked for and cannot run here.
     """
     import_torch()
-    from transformers import AutoConfig
+    with importing():
+        from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(source.path, trust_remote_code=options.trust_model_code)

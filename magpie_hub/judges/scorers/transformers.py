@@ -9,7 +9,7 @@ from typing import Any
 from magpie_hub.errors import DeviceError, EngineError, ModelError, one_line
 from magpie_hub.models.source import ModelSource
 from magpie_hub.recipe.engine import EngineOptions
-from magpie_hub.torch_env import import_torch
+from magpie_hub.torch_env import import_torch, importing
 
 BATCH_TOKENS_CPU, BATCH_TOKENS_GPU = 4096, 32768
 
@@ -44,8 +44,10 @@ class TransformersScorer:
             DeviceError: It does not fit.
         """
         import_torch()
-        import torch
-        import transformers
+        with importing():
+            import torch
+            import transformers
+            from transformers import AutoModelForSequenceClassification  # noqa: F401
 
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         device = "cuda" if cuda else "mps" if mps else "cpu"

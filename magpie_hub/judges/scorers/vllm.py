@@ -50,10 +50,11 @@ class VllmScorer:
 
     batch_tokens = BATCH_TOKENS
 
-    def __init__(self, llm: Any, set_num_threads: Any) -> None:
+    def __init__(self, llm: Any, set_num_threads: Any, threads: int) -> None:
         """Takes a running `vllm.LLM`; use `load` to load one."""
         self._llm = llm
         self._set_num_threads = set_num_threads
+        self._threads = threads
         config = llm.llm_engine.vllm_config.model_config.hf_config
         self._pad: int | None = config.get_text_config().pad_token_id
 
@@ -76,7 +77,7 @@ class VllmScorer:
         device = find_device()
         dtype = "bfloat16" if device.gpus and options.dtype == "auto" else options.dtype
         options = options.model_copy(update={"dtype": dtype, "max_model_len": max_tokens})
-        set_num_threads = torch.set_num_threads
+        set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
         with vllm_environment(device, in_process=options.in_process is not False):
             import vllm
             from vllm.engine.arg_utils import EngineArgs
@@ -97,9 +98,10 @@ class VllmScorer:
             except Exception as error:
                 end_engine(None)
                 torch.set_num_threads = set_num_threads
+                set_num_threads(threads)
                 said = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 raise EngineError(f"vLLM did not start {source.name}: {said}") from error
-        return cls(llm, set_num_threads)
+        return cls(llm, set_num_threads, threads)
 
     def scores(self, prompts: Sequence[Sequence[int]]) -> list[float]:
         """Raw logits; see `Scorer.scores`."""
@@ -125,6 +127,7 @@ class VllmScorer:
         end_engine(engine)
         # On a CPU, vLLM puts a function in its place that does nothing.
         torch.set_num_threads = self._set_num_threads
+        self._set_num_threads(self._threads)
 
     def _unpadded(self, prompt: Sequence[int]) -> list[int]:
         """A prompt up to the token at which transformers reads the score; vLLM takes the last."""

@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from magpie_hub.torch_env import importing
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -60,7 +62,9 @@ def _sample(rows: NDArray[np.float32], most: int, seed: int) -> NDArray[np.float
 
 def _tsne(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     import numpy as np
-    from sklearn.manifold import TSNE
+
+    with importing():
+        from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
     if vectors.shape[1] < 2:  # PCA gives no more axes than there are.
