@@ -22,7 +22,7 @@ demo: $(READY)  ## Generate 24 conversations with a real small model into ./demo
 # Two processes; the tests that share an engine run in one of them.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-check: lint types  ## Check style, types, docs and all tests that run no model, in two minutes
+check: lint types  ## Check style, types, docs and all tests that run no model
 	$(PYTEST) -m "not engine"
 
 test: $(READY)  ## Run every test

@@ -17,6 +17,7 @@ def test_every_name_of_the_package_is_there_and_no_other() -> None:
         magpie_hub.publish  # noqa: B018
 
 
+@pytest.mark.engine
 def test_rows_come_as_dicts_and_are_those_of_the_build(tmp_path: Path) -> None:
     model = write_tiny_model(tmp_path / "model")
     recipe = write_tiny_recipe(tmp_path / "recipe", model, rows=4)

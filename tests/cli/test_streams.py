@@ -166,6 +166,7 @@ def homeless(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
 
 
+@pytest.mark.engine
 def test_without_a_home_folder_there_is_one_way_out(
     tmp_path: Path, homeless: dict[str, str]
 ) -> None:

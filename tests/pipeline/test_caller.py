@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from magpie_hub.torch_env import SETTINGS
 from tests.tiny import write_tiny_model, write_tiny_recipe
 
@@ -53,6 +55,7 @@ print(json.dumps([changed, same, {k: v for k, v in process().items() if v != bef
 """
 
 
+@pytest.mark.engine
 def test_a_build_leaves_the_callers_process_alone(tmp_path: Path) -> None:
     recipe = write_tiny_recipe(tmp_path / "tiny.magpie.yaml", write_tiny_model(tmp_path / "model"))
     (tmp_path / "program.py").write_text(SCRIPT)
