@@ -34,9 +34,9 @@ MENDS_CPU = "magpie_hub.engines.vllm.amx_patch.Mended"
 _OURS = ("model", "tokenizer", "revision", "tokenizer_revision", "disable_log_stats")
 
 
-_CHANGED_BY_VLLM = ("VLLM_", "TORCH", "LD_", "NUMEXPR_", "LOCAL_WORLD_SIZE")
-"""Prefixes of what vLLM sets in its own process; programs that the caller starts must not get it
-(LD_PRELOAD among them)."""
+_CHANGED_BY_VLLM = ("VLLM_", "TORCH", "KMP_", "LD_", "NUMEXPR_", "LOCAL_WORLD_SIZE")
+"""Prefixes of what vLLM and its libraries set in this process; programs that the caller starts must
+not get it (LD_PRELOAD among them)."""
 
 
 def plan_arguments(
