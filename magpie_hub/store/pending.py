@@ -6,6 +6,8 @@ from magpie_hub.store.journal import TurnRecord
 from magpie_hub.store.labels import Label, Labels
 from magpie_hub.store.rows import QualityThreshold, RowStore
 
+_Waiting = tuple[list[TurnRecord], list[TurnRecord]]
+
 
 class PendingTurns:
     """The journaled turns of a recipe's rows, with those that wait for the next commit.
@@ -20,14 +22,14 @@ class PendingTurns:
         # Rows above it are new and need no look-up in the journals.
         self._last = row_store.last
         self._labels = labels
-        self._new: list[TurnRecord] = []
-        self._answered: list[TurnRecord] = []
+        # New and answered turns that wait, of each journal: first turns, later turns.
+        self._waiting: tuple[_Waiting, _Waiting] = (([], []), ([], []))
         self._labelled: list[Label] = []
         # The lowest waiting row of each first instruction.
         self._digests: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return len(self._new) + len(self._answered)
+        return sum(len(turns) for waiting in self._waiting for turns in waiting)
 
     @property
     def turns(self) -> int:
@@ -68,7 +70,7 @@ class PendingTurns:
             answered: Whether the journal has it without its response or its verdict.
             label: The label of its instruction, found before the response.
         """
-        (self._answered if answered else self._new).append(record)
+        self._waiting[record.turn > 1][answered].append(record)
         if label is not None:
             self._labelled.append(label)
         if record.digest is not None:
@@ -76,15 +78,17 @@ class PendingTurns:
             self._digests[record.digest] = min(lowest, record.row_id)
 
     def commit(self) -> None:
-        """Writes what waits: labels, then turns.
+        """Writes what waits: labels, then turns, one transaction for each journal.
 
         Raises:
-            JournalError: They cannot be written; they stay waiting.
+            JournalError: A journal cannot be written; what it has not taken stays waiting.
         """
         if self._labels is not None and self._labelled:
             self._labels.put(self._labelled)
             self._labelled = []
-        if len(self):
-            self._row_store.put_many(self._new, self._answered)
-            self._new, self._answered = [], []
-            self._digests.clear()
+        for journal, (new, answered) in zip(self._row_store.journals, self._waiting, strict=False):
+            if new or answered:
+                journal.put_many(new, answered)
+                new.clear()
+                answered.clear()
+        self._digests.clear()

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -115,16 +115,6 @@ class RowStore:
     def get(self, row_id: int, turn: int) -> TurnRecord | None:
         """The record of a turn, if it is finished."""
         return self._journal(turn).get(row_id, turn)
-
-    def put_many(self, records: Sequence[TurnRecord], answered: Sequence[TurnRecord] = ()) -> None:
-        """Commits finished turns, one transaction for each journal; see `Journal.put_many`."""
-        for journal in self.journals:
-            mine, theirs = (
-                [one for one in some if self._journal(one.turn) is journal]
-                for some in (records, answered)
-            )
-            if mine or theirs:
-                journal.put_many(mine, theirs)
 
     def is_deferred(self, reason: str | None) -> bool:
         """Whether a turn is open, or was deferred for a reason that no longer holds."""

@@ -89,7 +89,7 @@ def test_rows_above_a_missing_one_are_not_generated_again(tmp_path: Path) -> Non
     row_store = open_book(tmp_path / "gaps")
     assert row_store.last == -1
     for row_id in (0, 1, 4, 5, 9):
-        row_store.put_many([whole.get(row_id, 1)])  # type: ignore[list-item]
+        row_store.first.put_many([whole.get(row_id, 1)])  # type: ignore[list-item]
     assert row_store.last == 9
     engine = ToyEngine(slots=1)
     run(row_store, engine, recipe(rows=12))

@@ -55,3 +55,17 @@ def test_a_response_is_added_to_a_turn_that_lacked_one(tmp_path: Path) -> None:
         pending.put(turn(0), answered=True)
         pending.commit()
         assert first.get(0, 1) == turn(0)
+
+
+def test_a_journal_that_fails_is_named_again_and_the_other_is_written_once(tmp_path: Path) -> None:
+    first, later = Journal(tmp_path / "first.db"), Journal(tmp_path / "later.db")
+    with first, later:
+        later.put(turn(4, 2, None))
+        pending = PendingTurns(RowStore(first, later, 2))
+        pending.put(turn(4))
+        pending.put(turn(4, 2, None))
+        for _ in range(2):
+            with pytest.raises(JournalError, match=r"later\.db"):
+                pending.commit()
+            assert first.get(4, 1) == turn(4)
+            assert len(pending) == 1
